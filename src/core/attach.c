@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Attachments: a socket's places at endpoints, and how it keeps up with who comes and goes there.
+ *
+ * Whoever changes something at an endpoint sets `attention` in the bells of those whom it concerns; the
+ * next call on such a socket compares the endpoint's table with its links (socket_sync). Deaths do
+ * not announce themselves: socket_check_peers asks the kernel about the life locks, whenever a sleep
+ * lasts a slice, while spinning, and now and then while polling.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/link.h"
+
+/* ---- the binder's side ---- */
+
+static int make_places(struct attach *attach, uint32_t high)
+{
+    if (high <= attach->capacity)
+        return 0;
+    uint32_t capacity = high < 16 ? 16 : 2 * high;
+    struct link **links = realloc(attach->links, capacity * sizeof(struct link *));
+    if (links == NULL)
+        return -ENOMEM;
+    attach->links = links;
+    uint64_t *rejected = realloc(attach->rejected, capacity * sizeof *rejected);
+    if (rejected == NULL)
+        return -ENOMEM;
+    attach->rejected = rejected;
+    memset(links + attach->capacity, 0, (capacity - attach->capacity) * sizeof(struct link *));
+    memset(rejected + attach->capacity, 0, (capacity - attach->capacity) * sizeof *rejected);
+    attach->capacity = capacity;
+    return 0;
+}
+
+static void answer(struct attach *attach, uint32_t slot, const struct party *peer, uint64_t verdict,
+                   uint64_t link_offset, struct shm_socket *s)
+{
+    struct answer words = {.peer_gen = peer->gen,
+                           .binder_gen = attach->gen,
+                           .verdict = verdict,
+                           .link_offset = link_offset,
+                           .resume = UINT64_MAX};
+    memcpy(words.binder_id, s->segment.header->id, sizeof words.binder_id);
+    endpoint_answer_write(&attach->endpoint, slot, &words);
+}
+
+static void reject(struct shm_socket *s, struct attach *attach, uint32_t slot, const struct party *peer)
+{
+    struct link unlinked = {.party = *peer, .attach = attach};
+    attach->rejected[slot] = peer->gen;
+    answer(attach, slot, peer, ANSWER_REJECTED, 0, s);
+    notify_party(s, peer->id_hex);
+    event_push(s, SHM_EVENT_REJECTED, &unlinked, NULL, 0);
+}
+
+/* Where did a binder before us stop reading this connector's ring? 0 if there was none. */
+static uint64_t resume_point(struct shm_socket *s, struct attach *attach, uint32_t slot, const struct party *peer)
+{
+    struct answer old;
+    struct remote *dead;
+    uint64_t resume = 0;
+    char id_hex[2 * SEGMENT_ID_SIZE + 1];
+
+    if (!endpoint_answer_read(&attach->endpoint, slot, &old) || old.peer_gen != peer->gen ||
+        old.verdict != ANSWER_LINKED)
+        return 0;
+    if (old.resume != UINT64_MAX)
+        return old.resume;
+    /* It died: its own link record says. */
+    segment_id_hex(id_hex, old.binder_id);
+    if (remote_open(&dead, s->directory, id_hex) < 0)
+        return 0;
+    const struct link_record *record = remote_at(dead, old.link_offset, sizeof *record);
+    if (record != NULL && record->magic == LINK_RECORD_MAGIC)
+        resume = load_acquire((shared_u64 *)(uintptr_t)&record->tail);
+    remote_unref(dead);
+    return resume;
+}
+
+static void accept_peer(struct shm_socket *s, struct attach *attach, uint32_t slot, const struct party *peer)
+{
+    struct link *link;
+
+    if (attach->rejected[slot] == peer->gen && s->type != SHM_PAIR)
+        return;
+    if (!s->pattern->fits((int)peer->type) || (s->type == SHM_PAIR && s->link_count > s->gone_count)) {
+        if (attach->rejected[slot] != peer->gen)
+            reject(s, attach, slot, peer);
+        return;
+    }
+    uint64_t resume = resume_point(s, attach, slot, peer);
+    if (link_new(&link, s, attach, slot, (int)peer->type) < 0)
+        return; /* out of memory: tried again at the next look */
+    int error = link_up(link, peer, peer->link_offset, resume);
+    if (error < 0) {
+        if (error == -EPROTO)
+            stat_add(s, STAT_PROTOCOL_ERRORS, 1);
+        link->attach = NULL;
+        link_free(link);
+        if (error == -EEXIST || error == -EPROTO)
+            reject(s, attach, slot, peer);
+        else if (!endpoint_connector_lives(&attach->endpoint, slot))
+            endpoint_clear(&attach->endpoint, slot);
+        return;
+    }
+    attach->links[slot] = link;
+    answer(attach, slot, peer, ANSWER_LINKED, link->record_block->offset, s);
+    link_notify(link);
+    if (!endpoint_connector_lives(&attach->endpoint, slot))
+        link_gone(link, true);
+}
+
+static void sync_bound(struct shm_socket *s, struct attach *attach)
+{
+    uint32_t high = endpoint_high(&attach->endpoint);
+    struct party peer;
+
+    if (make_places(attach, high) < 0)
+        return;
+    for (uint32_t slot = 0; slot < high; slot++) {
+        struct link *link = attach->links[slot];
+        bool present = endpoint_connector(&attach->endpoint, slot, &peer) == 1;
+        if (link != NULL && (!present || peer.gen != link->party.gen)) {
+            link_gone(link, true); /* by death, unless its record says that it left */
+            link->attach = NULL;
+            attach->links[slot] = link = NULL;
+        }
+        if (link == NULL && present)
+            accept_peer(s, attach, slot, &peer);
+        else if (link != NULL && link->state == LINK_UP && link_open_in(link, 0) < 0)
+            link_break(link);
+    }
+}
+
+/* ---- the connector's side ---- */
+
+static void sync_connected(struct shm_socket *s, struct attach *attach)
+{
+    struct link *link = attach->links[0];
+    struct party binder;
+    struct answer said;
+    bool bound = endpoint_binder(&attach->endpoint, &binder) == 1;
+
+    if (link->state == LINK_UP && (!bound || binder.gen != link->party.gen))
+        link_gone(link, true);
+    if (link->state == LINK_UP) {
+        if (link_open_in(link, 0) < 0)
+            link_break(link);
+        return;
+    }
+    if (!endpoint_answer_read(&attach->endpoint, attach->endpoint.slot, &said) || said.peer_gen != attach->gen)
+        return;
+    if (said.verdict != ANSWER_LINKED) {
+        struct link unlinked = {.party = binder, .attach = attach};
+        if (link->rejected != said.gen)
+            event_push(s, SHM_EVENT_REJECTED, &unlinked, NULL, 0);
+        link->rejected = said.gen;
+        return;
+    }
+    if (said.binder_gen == link->answered)
+        return;
+    /* The answer counts also when the binder has gone since: it may have sent before that. */
+    bool there = bound && binder.gen == said.binder_gen;
+    if (!there) {
+        binder = (struct party){.gen = said.binder_gen};
+        memcpy(binder.id, said.binder_id, sizeof binder.id);
+        segment_id_hex(binder.id_hex, binder.id);
+    }
+    link->broken = false;
+    int error = link_up(link, &binder, said.link_offset, 0);
+    if (error == 0 || error == -EPROTO || error == -ENOENT || error == -EEXIST)
+        link->answered = said.binder_gen;
+    if (error == -EPROTO) {
+        stat_add(s, STAT_PROTOCOL_ERRORS, 1);
+        event_push(s, SHM_EVENT_BROKEN, link, NULL, 0);
+    }
+    if (error < 0)
+        return;
+    link_notify(link);
+    if (!there || !endpoint_binder_lives(&attach->endpoint))
+        link_gone(link, true);
+}
+
+/* ---- looking ---- */
+
+static void sync_all(struct shm_socket *s)
+{
+    for (struct attach *attach = s->attaches; attach != NULL; attach = attach->next) {
+        if (attach->bound)
+            sync_bound(s, attach);
+        else
+            sync_connected(s, attach);
+    }
+    socket_free_links(s);
+}
+
+void socket_sync(struct shm_socket *s)
+{
+    store_seq_cst(&s->bell.page->attention, 0);
+    fence_seq_cst();
+    uint32_t before = s->link_count;
+    sync_all(s);
+    if (s->link_count != before)
+        sync_all(s); /* a place that became free may be another's turn (PAIR) */
+    if (s->type == SHM_PULL)
+        s->adopt_due = true;
+}
+
+/* Has the peer died, as far as the kernel knows? */
+static bool is_dead(struct link *link)
+{
+    struct attach *attach = link->attach;
+    if (link->state == LINK_UP && attach != NULL)
+        return attach->bound ? !endpoint_connector_lives(&attach->endpoint, link->slot)
+                             : !endpoint_binder_lives(&attach->endpoint);
+    return link->peer != NULL && !segment_is_alive(directory_fd(link->socket->directory), link->party.id_hex);
+}
+
+void socket_check_peers(struct shm_socket *s)
+{
+    bool died = false;
+
+    s->checked_at = cpu_ticks();
+    for (uint32_t i = s->link_count; i-- > 0;) {
+        if (i >= s->link_count)
+            continue;
+        struct link *link = s->links[i];
+        if (link->died || link->peer == NULL || !is_dead(link))
+            continue;
+        if (link->state == LINK_UP)
+            link_gone(link, true);
+        else
+            link->died = true;
+        died = true;
+    }
+    if (s->type == SHM_PULL)
+        s->adopt_due = true;
+    if (died) {
+        /* Other pullers take over what the dead one had in hand. */
+        for (uint32_t i = 0; s->type == SHM_PUSH && i < s->link_count; i++)
+            link_notify(s->links[i]);
+        sync_all(s);
+    }
+    socket_free_links(s);
+}
+
+/* ---- coming ---- */
+
+static struct attach *find(struct shm_socket *s, const char *name, bool bound)
+{
+    for (struct attach *attach = s->attaches; attach != NULL; attach = attach->next)
+        if (attach->bound == bound && strcmp(attach->endpoint.name, name) == 0)
+            return attach;
+    return NULL;
+}
+
+static void free_attach(struct attach *attach)
+{
+    free(attach->links);
+    free(attach->rejected);
+    free(attach);
+}
+
+/* The binder before us died: what its connectors are, and which of them died as well. */
+static void clear_dead_connectors(struct attach *attach)
+{
+    struct party peer;
+    for (uint32_t slot = 0; slot < endpoint_high(&attach->endpoint); slot++) {
+        if (endpoint_connector(&attach->endpoint, slot, &peer) != 1 ||
+            endpoint_connector_lives(&attach->endpoint, slot))
+            continue;
+        endpoint_clear(&attach->endpoint, slot);
+        segment_reap(directory_fd(attach->endpoint.directory), peer.id_hex);
+    }
+}
+
+static int bind_attach(struct shm_socket *s, struct attach *attach, const char *name)
+{
+    int error = endpoint_bind(&attach->endpoint, s->directory, name);
+    if (error < 0)
+        return error;
+    error = make_places(attach, 16);
+    if (error < 0) {
+        endpoint_leave(&attach->endpoint, true);
+        return error;
+    }
+    struct party before;
+    bool had_one = endpoint_binder(&attach->endpoint, &before) == 1;
+    clear_dead_connectors(attach);
+    endpoint_announce(&attach->endpoint, s->segment.header->id, (uint32_t)s->type, 0);
+    attach->gen = endpoint_gen(&attach->endpoint);
+    attach->next = s->attaches;
+    s->attaches = attach;
+    event_push(s, SHM_EVENT_BOUND, NULL, name, 0);
+    sync_bound(s, attach);
+    if (had_one) /* its connectors have been taken over: nobody needs what it left */
+        segment_reap(directory_fd(s->directory), before.id_hex);
+    return 0;
+}
+
+static int connect_attach(struct shm_socket *s, struct attach *attach, const char *name)
+{
+    struct link *link;
+    struct party binder;
+
+    int error = endpoint_connect(&attach->endpoint, s->directory, name);
+    if (error < 0)
+        return error;
+    attach->links = calloc(1, sizeof(struct link *));
+    error = attach->links == NULL ? -ENOMEM : link_new(&link, s, attach, 0, -1);
+    if (error < 0) {
+        endpoint_leave(&attach->endpoint, true);
+        return error;
+    }
+    attach->links[0] = link;
+    link->slot = attach->endpoint.slot;
+    attach->next = s->attaches;
+    s->attaches = attach;
+    endpoint_announce(&attach->endpoint, s->segment.header->id, (uint32_t)s->type, link->record_block->offset);
+    attach->gen = endpoint_gen(&attach->endpoint);
+    if (endpoint_binder(&attach->endpoint, &binder))
+        notify_party(s, binder.id_hex);
+    sync_connected(s, attach);
+    return 0;
+}
+
+int socket_attach(struct shm_socket *s, const char *name, bool bind)
+{
+    if (find(s, name, bind) != NULL)
+        return bind ? -EADDRINUSE : 0;
+    struct attach *attach = calloc(1, sizeof *attach);
+    if (attach == NULL)
+        return -ENOMEM;
+    attach->bound = bind;
+    int error = bind ? bind_attach(s, attach, name) : connect_attach(s, attach, name);
+    if (error < 0)
+        free_attach(attach);
+    else
+        snprintf(s->last_endpoint, sizeof s->last_endpoint, "shm://%s", name);
+    return error;
+}
+
+int socket_open_shared_out(struct shm_socket *s, uint32_t kind)
+{
+    if (s->has_shared_out)
+        return 0;
+    int error = ring_out_open(&s->shared_out, &s->arena, kind, mark_of(s->options.send_hwm), s->options.lock_memory);
+    if (error < 0)
+        return error;
+    s->shared_out.retired = &s->limbo;
+    if (kind == RING_SHARED) {
+        struct claims *claims = calloc(1, sizeof *claims);
+        error = claims == NULL ? -ENOMEM
+                               : claims_new(claims, directory_fd(s->directory), s->segment.id_hex,
+                                            s->shared_out.mask + 1);
+        if (error < 0) {
+            free(claims);
+            ring_out_close(&s->shared_out);
+            return error;
+        }
+        s->shared_out.claims = claims;
+    } else {
+        s->shared_out.header->newest_only = s->options.conflate != 0;
+    }
+    store_release(&s->segment.header->ring_offset, ring_out_offset(&s->shared_out));
+    s->has_shared_out = true;
+    return 0;
+}
+
+/* ---- leaving ---- */
+
+static bool has_unread(struct link *link)
+{
+    if (link->out == NULL)
+        return false;
+    if (link->out->kind == RING_EXCLUSIVE) {
+        link_look_at_tail(link);
+        return link->out->head > link->out->acked;
+    }
+    return link->out->head > 0;
+}
+
+/* Say in the own record that no more will come. */
+static void say_end(struct link *link)
+{
+    if (link->record == NULL)
+        return;
+    store_relaxed(&link->record->end, link->out != NULL ? link->out->head : 0);
+    store_release(&link->record->left, 1);
+}
+
+static void leave_link(struct link *link)
+{
+    struct shm_socket *s = link->socket;
+    if (s->in.link == link)
+        in_end(s);
+    say_end(link);
+    if (link->state == LINK_UP) {
+        stat_add(s, STAT_PEERS, (uint64_t)-1);
+        if (s->pattern->link_gone != NULL)
+            s->pattern->link_gone(s, link);
+        link->state = LINK_LEAVING;
+    } else if (link->state == LINK_QUEUED) {
+        link->state = LINK_LEAVING;
+    }
+    link->has_in = false;
+    if (s->out.active && s->out.link == link) {
+        out_cancel(s);
+        s->out.active = s->out.discard = true;
+        s->out.link = NULL;
+    }
+}
+
+static void leave_bound(struct attach *attach)
+{
+    struct party peer;
+    for (uint32_t slot = 0; slot < attach->capacity; slot++) {
+        struct link *link = attach->links[slot];
+        if (link == NULL)
+            continue;
+        if (link->state == LINK_UP && endpoint_connector(&attach->endpoint, slot, &peer)) {
+            struct answer words;
+            if (endpoint_answer_read(&attach->endpoint, slot, &words)) {
+                words.resume = load_relaxed(&link->record->tail);
+                endpoint_answer_write(&attach->endpoint, slot, &words);
+            }
+        }
+        /* A connector goes on with the next binder and reads the rest of this one's ring beside it,
+         * without saying how far it is. */
+        link->sticky = has_unread(link);
+        leave_link(link);
+        link->attach = NULL;
+    }
+    endpoint_leave(&attach->endpoint, true);
+}
+
+static void leave_connected(struct shm_socket *s, struct attach *attach)
+{
+    struct link *link = attach->links[0];
+    struct party binder;
+    bool queued = link->state == LINK_QUEUED;
+    bool binder_lives = endpoint_binder(&attach->endpoint, &binder) && endpoint_binder_lives(&attach->endpoint);
+    /* Messages that the binder has not even seen: it reads them like those of one that died. */
+    attach->inherited = queued && binder_lives && has_unread(link) && s->pattern->ring_kind(s, -1) != RING_PRIVATE;
+
+    if (queued && !attach->inherited && link->out == &link->own_ring)
+        stat_add(s, STAT_DROPPED, link->own_ring.head - link->own_ring.acked);
+    leave_link(link);
+    link->attach = NULL;
+    endpoint_leave(&attach->endpoint, !attach->inherited);
+    if (binder_lives)
+        notify_party(s, binder.id_hex);
+    if (queued && !attach->inherited)
+        link_free(link);
+}
+
+static void leave(struct shm_socket *s, struct attach *attach)
+{
+    if (attach->bound)
+        leave_bound(attach);
+    else
+        leave_connected(s, attach);
+    for (uint32_t i = 0; i < s->link_count; i++)
+        if (s->links[i]->attach == attach)
+            s->links[i]->attach = NULL;
+    for (uint32_t i = 0; i < s->link_count; i++)
+        if (s->links[i]->state == LINK_LEAVING)
+            link_notify(s->links[i]);
+    socket_free_links(s);
+}
+
+int socket_detach(struct shm_socket *s, const char *name, bool bound)
+{
+    for (struct attach **at = &s->attaches; *at != NULL; at = &(*at)->next) {
+        struct attach *attach = *at;
+        if (attach->bound != bound || strcmp(attach->endpoint.name, name) != 0)
+            continue;
+        *at = attach->next;
+        leave(s, attach);
+        free_attach(attach);
+        return 0;
+    }
+    return -ENOENT;
+}
+
+/* May the files go with us? Not while a peer that was promised messages has not mapped them. */
+static bool is_awaited(struct shm_socket *s)
+{
+    uint64_t id;
+    memcpy(&id, s->segment.header->id, sizeof id);
+    for (uint32_t i = 0; i < s->link_count; i++) {
+        struct link *link = s->links[i];
+        if (link->state != LINK_LEAVING || !has_unread(link))
+            continue;
+        if (link->peer == NULL ||
+            (!link->died && load_acquire((shared_u64 *)(uintptr_t)&link->theirs->linked_to) != id))
+            return true;
+    }
+    return false;
+}
+
+bool socket_leave_all(struct shm_socket *s)
+{
+    while (s->attaches != NULL) {
+        struct attach *attach = s->attaches;
+        s->attaches = attach->next;
+        leave(s, attach);
+        free_attach(attach);
+    }
+    return is_awaited(s);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* Events: what happened to a socket's peers, kept in a small ring of the socket's own. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/socket.h"
+
+void event_push(struct shm_socket *s, int event, const struct link *link, const char *name, uint64_t value)
+{
+    uint32_t at = (s->events_first + s->events_count) % EVENTS_KEPT;
+    if (s->events_count == EVENTS_KEPT) {
+        s->events_first = (s->events_first + 1) % EVENTS_KEPT;
+        s->events_missed++;
+    } else {
+        s->events_count++;
+    }
+    shm_event_t *e = &s->events[at];
+    memset(e, 0, sizeof *e);
+    e->event = event;
+    e->value = value;
+    e->peer_type = -1;
+    if (link != NULL) {
+        e->peer_type = link->party.gen != 0 ? (int)link->party.type : -1;
+        e->peer_pid = (int)link->party.pid;
+        if (link->peer != NULL)
+            e->peer_pid = (int)link->peer->remote->header->pid;
+        if (name == NULL && link->attach != NULL)
+            name = link->attach->endpoint.name;
+    }
+    if (name != NULL)
+        snprintf(e->endpoint, sizeof e->endpoint, "%s", name);
+}
+
+SHM_API int shm_event_recv(shm_socket_t *s, shm_event_t *event, int flags)
+{
+    if (event == NULL || (flags & ~SHM_DONTWAIT) != 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (socket_usable(s) < 0)
+        return -1;
+    bool wait = !(flags & SHM_DONTWAIT) && s->options.receive_timeout != 0;
+    uint64_t deadline = wait ? clock_deadline_ns(s->options.receive_timeout) : 0;
+    for (;;) {
+        socket_look(s);
+        if (s->events_missed > 0) {
+            memset(event, 0, sizeof *event);
+            event->event = SHM_EVENT_MISSED;
+            event->peer_type = -1;
+            event->value = s->events_missed;
+            s->events_missed = 0;
+            return 0;
+        }
+        if (s->events_count > 0) {
+            *event = s->events[s->events_first];
+            s->events_first = (s->events_first + 1) % EVENTS_KEPT;
+            s->events_count--;
+            return 0;
+        }
+        int error = wait ? socket_wait(s, SHM_POLLPRI, deadline) : -EAGAIN;
+        if (error < 0) {
+            if (!wait)
+                socket_empty_poll(s);
+            errno = -error;
+            return -1;
+        }
+    }
+}

@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Flow: messages on their way out. Room, memory, parts, publication, wakeups. (intake.c: the way in.)
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "core/message_layout.h"
+#include "core/socket.h"
+
+/* PUB keeps what everybody has read, for subscribers with SHM_HISTORY, while it is this little. */
+#define HISTORY_KEPT (UINT64_C(8) << 20)
+/* With more links than this, memory is collected from all of them only now and then. */
+#define LINKS_CHEAP 16
+
+/* ---- room ---- */
+
+static void read_tail(struct link *link, struct ring_out *ring)
+{
+    if (link->state != LINK_UP && link->state != LINK_LEAVING)
+        return;
+    uint64_t tail = load_acquire((shared_u64 *)(uintptr_t)&link->theirs->tail); /* R4 */
+    if (tail > ring->head) {
+        link_break(link);
+        return;
+    }
+    if (tail > ring->acked)
+        ring->acked = tail;
+}
+
+void link_look_at_tail(struct link *link)
+{
+    read_tail(link, &link->own_ring);
+}
+
+bool link_has_room(struct link *link)
+{
+    struct ring_out *ring = &link->own_ring;
+    if (ring->kind == RING_PRIVATE || ring->head - ring->acked < ring->limit)
+        return true;
+    read_tail(link, ring);
+    return link->out != NULL && ring->head - ring->acked < ring->limit;
+}
+
+/* How far has the slowest of all subscribers read? */
+static void read_tails(struct shm_socket *s, struct ring_out *ring)
+{
+    uint64_t slowest = ring->head;
+    for (uint32_t i = 0; i < s->link_count; i++) {
+        struct link *link = s->links[i];
+        if (link->state != LINK_UP || link->out != ring)
+            continue;
+        uint64_t tail = load_acquire((shared_u64 *)(uintptr_t)&link->theirs->tail);
+        uint64_t start = load_relaxed(&link->record->start);
+        if (tail < start)
+            tail = start; /* it has not begun to read */
+        if (tail < slowest)
+            slowest = tail;
+    }
+    if (slowest > ring->acked)
+        ring->acked = slowest;
+}
+
+bool ring_has_room(struct shm_socket *s, struct ring_out *ring, struct link *link)
+{
+    if (link != NULL)
+        return link_has_room(link);
+    if (ring->kind == RING_SHARED)
+        return ring_out_claimable(ring) == 1;
+    if (!s->options.lossless || ring->head - ring->acked < ring->limit)
+        return true;
+    read_tails(s, ring);
+    return ring->head - ring->acked < ring->limit;
+}
+
+/* ---- memory ---- */
+
+static bool is_pinned(struct shm_socket *s, const struct block *blocks)
+{
+    for (uint32_t i = 0; i < s->link_count; i++) {
+        struct link *link = s->links[i];
+        if (link->peer == NULL || link->theirs == NULL || link->died)
+            continue;
+        for (const struct block *b = blocks; b != NULL; b = b->chain)
+            if (pins_has(link->peer->remote->header, pin_word(link->theirs->pin_tag, b->offset)))
+                return true;
+    }
+    return false;
+}
+
+/* Free what was retired and nobody holds a view of (R8: the fence stands before the loads of pins). */
+static void free_limbo(struct shm_socket *s)
+{
+    struct block *list = s->limbo;
+    s->limbo = NULL;
+    fence_seq_cst();
+    while (list != NULL) {
+        struct block *blocks = list;
+        list = list->next;
+        if (is_pinned(s, blocks)) {
+            blocks->next = s->limbo;
+            s->limbo = blocks;
+            continue;
+        }
+        for (struct block *b = blocks, *next; b != NULL; b = next) {
+            next = b->chain;
+            arena_free(&s->arena, b);
+        }
+    }
+}
+
+static void reclaim(struct shm_socket *s, bool thorough)
+{
+    if (s->has_shared_out && s->shared_out.kind == RING_SHARED)
+        ring_out_reclaim(&s->shared_out, UINT64_MAX);
+    else if (s->has_shared_out && (thorough || s->arena.in_use > HISTORY_KEPT)) {
+        read_tails(s, &s->shared_out);
+        ring_out_reclaim(&s->shared_out, s->shared_out.acked);
+    }
+    if (s->link_count <= LINKS_CHEAP || thorough)
+        for (uint32_t i = 0; i < s->link_count; i++) {
+            struct ring_out *ring = &s->links[i]->own_ring;
+            if (ring->in_flight == NULL || ring->kind != RING_EXCLUSIVE)
+                continue;
+            read_tail(s->links[i], ring);
+            ring_out_reclaim(ring, ring->acked);
+        }
+    if (s->limbo != NULL)
+        free_limbo(s);
+}
+
+struct block *socket_block(struct shm_socket *s, uint64_t size)
+{
+    struct block *block = arena_reuse(&s->arena, size);
+    if (likely(block != NULL))
+        return block;
+    bool lossy = s->has_shared_out && s->shared_out.kind == RING_PRIVATE && !s->options.lossless;
+    if (lossy && s->options.memory_limit == 0 && s->arena.limit / 4 < size)
+        s->arena.limit = size * 4; /* the default limit is not meant to forbid large messages */
+    reclaim(s, false);
+    block = arena_reuse(&s->arena, size);
+    if (block == NULL)
+        block = arena_alloc(&s->arena, size);
+    if (block == NULL) {
+        reclaim(s, true);
+        block = arena_alloc(&s->arena, size);
+    }
+    while (block == NULL && lossy && ring_out_drop_oldest(&s->shared_out)) {
+        free_limbo(s);
+        block = arena_alloc(&s->arena, size);
+    }
+    if (block == NULL && errno == ENOBUFS)
+        errno = size > s->arena.limit ? EMSGSIZE : EAGAIN;
+    return block;
+}
+
+/* ---- wakeups ---- */
+
+/* Somebody who reads the shared ring sleeps. Subscribers are all woken; of pullers one, in turn. */
+static void wake_readers(struct shm_socket *s)
+{
+    bool one = s->shared_out.kind == RING_SHARED;
+    store_seq_cst(&s->bell.page->sleepers, 0);
+    fence_seq_cst();
+    for (uint32_t i = 0, woken = 0; i < s->link_count; i++) {
+        struct link *link = s->links[(s->send_next + i) % s->link_count];
+        if (link->state != LINK_UP || link->out != &s->shared_out)
+            continue;
+        if (woken && one) {
+            if (load_relaxed(&link->peer->bell.page->parked) != 0) {
+                store_relaxed(&s->bell.page->sleepers, 1); /* there are more, for the next message */
+                return;
+            }
+        } else if (bell_ring(&link->peer->bell)) {
+            woken = 1;
+            stat_add(s, STAT_WAKES, 1);
+            if (one)
+                s->send_next = (s->send_next + i + 1) % s->link_count;
+        }
+    }
+}
+
+static inline void wake(struct shm_socket *s, struct link *link)
+{
+    if (link == NULL) {
+        if (unlikely(load_seq_cst(&s->bell.page->sleepers) != 0))
+            wake_readers(s);
+    } else if (link->state == LINK_UP && unlikely(bell_ring(&link->peer->bell))) {
+        stat_add(s, STAT_WAKES, 1);
+    }
+}
+
+/* ---- one part ---- */
+
+static int publish(struct shm_socket *s, struct ring_out *ring, struct link *link, const struct ring_message *message)
+{
+    int error = ring_out_ready(ring);
+    if (error == 0 && message->blocks != NULL && ring->in_flight == NULL)
+        error = ring_out_track(ring);
+    if (unlikely(error < 0))
+        return error;
+    ring_out_publish(ring, message);
+    wake(s, link);
+    stat_add(s, STAT_SENT, 1);
+    return 0;
+}
+
+int out_single(struct shm_socket *s, struct ring_out *ring, struct link *link, const struct part *part, uint32_t tag)
+{
+    struct ring_message message = {.bytes = part->data, .size = part->size, .tag = tag};
+    if (part->block != NULL) {
+        message.bytes = NULL;
+        message.blocks = part->block;
+    } else if (part->size > SLOT_PAYLOAD) {
+        message.bytes = NULL;
+        message.blocks = socket_block(s, part->size);
+        if (message.blocks == NULL)
+            return -errno;
+        memcpy(message.blocks->data, part->data, part->size);
+    }
+    int error = publish(s, ring, link, &message);
+    if (error < 0 && message.blocks != NULL && part->block == NULL)
+        arena_free(&s->arena, message.blocks);
+    return error;
+}
+
+/* ---- several parts ---- */
+
+void out_begin(struct shm_socket *s, struct ring_out *ring, struct link *link, uint32_t tag)
+{
+    struct outgoing *out = &s->out;
+    out->active = true;
+    out->discard = false;
+    out->ring = ring;
+    out->link = link;
+    out->tag = tag;
+    out->used = 0;
+    out->envelope = out->blocks = NULL;
+}
+
+static void free_chain(struct shm_socket *s, struct block *blocks, const struct block *until)
+{
+    while (blocks != until) {
+        struct block *next = blocks->chain;
+        arena_free(&s->arena, blocks);
+        blocks = next;
+    }
+}
+
+void out_cancel(struct shm_socket *s)
+{
+    free_chain(s, s->out.blocks, NULL);
+    if (s->out.envelope != NULL)
+        arena_free(&s->arena, s->out.envelope);
+    s->out.blocks = s->out.envelope = NULL;
+    s->out.active = s->out.discard = false;
+}
+
+/* Room for SIZE further packed bytes: in the slot, or in an envelope that grows. */
+static unsigned char *out_room(struct shm_socket *s, uint64_t size)
+{
+    struct outgoing *out = &s->out;
+    if (out->envelope == NULL && out->used + size <= SLOT_PAYLOAD)
+        return out->inline_bytes + out->used;
+    if (out->envelope == NULL || out->used + size > out->envelope->size) {
+        struct block *larger = socket_block(s, (out->used + size) * 2);
+        if (larger == NULL)
+            return NULL;
+        memcpy(larger->data, out->envelope != NULL ? out->envelope->data : out->inline_bytes, out->used);
+        if (out->envelope != NULL)
+            arena_free(&s->arena, out->envelope);
+        out->envelope = larger;
+    }
+    return out->envelope->data + out->used;
+}
+
+static int add_block(struct shm_socket *s, struct block *block, size_t size)
+{
+    uint64_t entry[2] = {size | PART_BLOCK, block->offset};
+    unsigned char *at = out_room(s, sizeof entry);
+    if (at == NULL)
+        return -errno;
+    memcpy(at, entry, sizeof entry);
+    s->out.used += sizeof entry;
+    block->chain = s->out.blocks;
+    s->out.blocks = block;
+    return 0;
+}
+
+int out_add(struct shm_socket *s, const void *data, size_t size, struct block *block)
+{
+    if (block != NULL)
+        return add_block(s, block, size);
+    if (size >= PART_OWN_BLOCK) {
+        struct block *own = socket_block(s, size);
+        if (own == NULL)
+            return -errno;
+        memcpy(own->data, data, size);
+        int error = add_block(s, own, size);
+        if (error < 0)
+            arena_free(&s->arena, own);
+        return error;
+    }
+    uint64_t word = size;
+    unsigned char *at = out_room(s, PART_HEADER + part_padded(size));
+    if (at == NULL)
+        return -errno;
+    memcpy(at, &word, sizeof word);
+    if (size > 0)
+        memcpy(at + PART_HEADER, data, size);
+    s->out.used += PART_HEADER + part_padded(size);
+    return 0;
+}
+
+int out_add_raw(struct shm_socket *s, const void *packed, size_t size)
+{
+    unsigned char *at = out_room(s, size);
+    if (at == NULL)
+        return -errno;
+    memcpy(at, packed, size);
+    s->out.used += size;
+    return 0;
+}
+
+int out_end(struct shm_socket *s)
+{
+    struct outgoing *out = &s->out;
+    /* A private ring's reader protects a message by one pin: it must all hang on one block. */
+    if (out->envelope == NULL && out->blocks != NULL && out->ring->kind == RING_PRIVATE) {
+        out->envelope = socket_block(s, out->used);
+        if (out->envelope == NULL)
+            return -errno;
+        memcpy(out->envelope->data, out->inline_bytes, out->used);
+    }
+    struct ring_message message = {
+        .bytes = out->inline_bytes, .size = out->used, .flags = META_PACKED, .tag = out->tag, .blocks = out->blocks};
+    if (out->envelope != NULL) {
+        out->envelope->chain = out->blocks;
+        message.bytes = NULL;
+        message.blocks = out->envelope;
+    }
+    int error = publish(s, out->ring, out->link, &message);
+    if (error == 0) {
+        out->blocks = out->envelope = NULL;
+        out->active = false;
+    }
+    return error;
+}
+
+int out_continue(struct shm_socket *s, const struct part *part)
+{
+    struct outgoing *out = &s->out;
+    if (out->used == 0 && !part->more) {
+        int error = out_single(s, out->ring, out->link, part, out->tag);
+        if (error == 0)
+            out->active = false;
+        return error;
+    }
+    uint64_t used = out->used;
+    struct block *blocks = out->blocks;
+    int error = out_add(s, part->data, part->size, part->block);
+    if (error < 0 || part->more)
+        return error;
+    error = out_end(s);
+    if (error < 0) {
+        /* As it was before: a loan stays the caller's, a copy is undone. */
+        struct block *added = out->blocks;
+        if (added != blocks) {
+            out->blocks = blocks;
+            if (part->block == NULL)
+                arena_free(&s->arena, added);
+        }
+        out->used = used;
+    }
+    return error;
+}
+
+int out_part(struct shm_socket *s, struct ring_out *ring, struct link *link, const struct part *part)
+{
+    bool began = !s->out.active;
+    if (began && !part->more)
+        return out_single(s, ring, link, part, 0);
+    if (began)
+        out_begin(s, ring, link, 0);
+    int error = out_continue(s, part);
+    if (error < 0 && began)
+        out_cancel(s);
+    return error;
+}
+
+int out_discard(struct shm_socket *s, const struct part *part)
+{
+    if (part->block != NULL)
+        arena_free(&s->arena, part->block);
+    s->out.active = s->out.discard = part->more;
+    s->out.link = NULL;
+    if (!part->more)
+        stat_add(s, STAT_DROPPED, 1);
+    return 0;
+}
+
+/* ---- turns ---- */
+
+bool link_is_open(const struct link *link)
+{
+    return link->out != NULL &&
+           (link->state == LINK_UP || (link->state == LINK_QUEUED && !link->socket->options.immediate));
+}
+
+struct link *link_choose(struct shm_socket *s)
+{
+    uint32_t next = s->send_next;
+    for (uint32_t i = 0; i < s->link_count; i++) {
+        if (next >= s->link_count)
+            next = 0;
+        struct link *link = s->links[next++];
+        if (link_is_open(link) && link_has_room(link)) {
+            s->send_next = next;
+            return link;
+        }
+    }
+    return NULL;
+}

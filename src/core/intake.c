@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+/* Intake: messages on their way in. Taking, parts, letting go, views. */
+#include <errno.h>
+#include <string.h>
+
+#include "core/message_layout.h"
+#include "core/socket.h"
+
+/* ---- a message begins ---- */
+
+static void count_lost(struct shm_socket *s, struct link *link)
+{
+    uint64_t lost = link->in.lost;
+    link->in.lost = 0;
+    stat_add(s, STAT_LOST, lost);
+    if (link->record != NULL)
+        count_add(&link->record->lost, lost);
+    event_push(s, SHM_EVENT_LAPPED, link, NULL, lost);
+}
+
+static int take(struct shm_socket *s, struct link *link)
+{
+    struct ring_taken *taken = &s->in.taken;
+    if (unlikely(s->adopt_due) && link->in.kind == RING_SHARED) {
+        int adopted = ring_in_adopt(&link->in, taken);
+        while (adopted == 1 && !s->options.redeliver) {
+            claims_done(&link->in.claims->words[taken->ticket & link->in.mask], taken->ticket, link->in.claims->owner);
+            stat_add(s, STAT_LOST, 1);
+            adopted = ring_in_adopt(&link->in, taken);
+        }
+        if (adopted == 1)
+            stat_add(s, STAT_REDELIVERED, 1);
+        if (adopted != 0)
+            return adopted;
+    }
+    return ring_in_take(&link->in, taken, &s->pins, link->pin_tag);
+}
+
+int in_begin(struct shm_socket *s, struct link *link)
+{
+    if (!link->has_in)
+        return 0;
+    int result = take(s, link);
+    if (unlikely(link->in.lost != 0))
+        count_lost(s, link);
+    if (result == 0) {
+        link_end_read(link);
+        if (unlikely(link->state == LINK_GONE) && !link->drained) {
+            link->drained = true; /* it can be forgotten now: at the next look */
+            store_relaxed(&s->bell.page->attention, 1);
+        }
+        return 0;
+    }
+    if (unlikely(result < 0)) {
+        link_break(link);
+        return -EPROTO;
+    }
+    struct incoming *in = &s->in;
+    in->active = true;
+    in->link = link;
+    in->at = 0;
+    in->hold = NULL;
+    return 1;
+}
+
+int in_begin_fair(struct shm_socket *s)
+{
+    uint32_t count = s->link_count;
+    /* What the gone have left comes before what their successors send. */
+    for (uint32_t i = 0; unlikely(s->gone_count > 0) && i < count; i++)
+        if (s->links[i]->state == LINK_GONE) {
+            int result = in_begin(s, s->links[i]);
+            if (result != 0)
+                return result;
+        }
+    uint32_t next = s->receive_next;
+    for (uint32_t i = 0; i < count; i++) {
+        if (next >= count)
+            next = 0;
+        struct link *link = s->links[next++];
+        int result = in_begin(s, link);
+        if (result != 0) {
+            s->receive_next = next;
+            return result;
+        }
+    }
+    s->adopt_due = false;
+    return 0;
+}
+
+bool in_available(struct shm_socket *s)
+{
+    if (s->in.active || s->adopt_due)
+        return true;
+    for (uint32_t i = 0; i < s->link_count; i++)
+        if (s->links[i]->has_in && ring_in_has(&s->links[i]->in))
+            return true;
+    return false;
+}
+
+/* ---- its parts ---- */
+
+int in_next(struct shm_socket *s, struct part *part)
+{
+    struct incoming *in = &s->in;
+    struct ring_taken *taken = &in->taken;
+    uint64_t word, offset;
+
+    part->block = NULL;
+    in->previous = in->at;
+    if (!taken->packed) {
+        if (in->at != 0)
+            return 0;
+        in->at = 1;
+        part->data = taken->bytes;
+        part->size = taken->size;
+        part->more = false;
+        return 1;
+    }
+    if (in->at >= taken->size)
+        return 0;
+    if (taken->size - in->at < PART_HEADER)
+        return -EPROTO;
+    memcpy(&word, taken->bytes + in->at, sizeof word); /* once: it may change under us */
+    uint64_t size = word & PART_SIZE_MASK, left = taken->size - in->at - PART_HEADER;
+    if (word & PART_BLOCK) {
+        if (left < sizeof offset)
+            return -EPROTO;
+        memcpy(&offset, taken->bytes + in->at + PART_HEADER, sizeof offset);
+        part->data = offset % 64 == 0 ? remote_at(in->link->in.remote, offset, size) : NULL;
+        if (part->data == NULL)
+            return -EPROTO;
+        if (!taken->is_block)
+            taken->offset = offset;
+        in->at += PART_HEADER + sizeof offset;
+    } else {
+        if (left < part_padded(size))
+            return -EPROTO;
+        part->data = taken->bytes + in->at + PART_HEADER;
+        in->at += PART_HEADER + part_padded(size);
+    }
+    part->size = size;
+    part->more = in->at < taken->size;
+    return 1;
+}
+
+/* ---- it ends ---- */
+
+void link_end_read(struct link *link)
+{
+    if (link->unannounced == 0)
+        return;
+    link->unannounced = 0;
+    fence_seq_cst(); /* S1 is the store of the tail */
+    if (link->state == LINK_UP && bell_ring(&link->peer->bell))
+        stat_add(link->socket, STAT_WAKES, 1);
+}
+
+/* The sender's slots are given back one by one; looking after its sleep is done once per quarter of
+ * its mark, and whenever the ring is found empty. */
+static void advance(struct link *link)
+{
+    struct ring_in *ring = &link->in;
+    ring->tail = link->socket->in.taken.ticket + 1;
+    if (link->record == NULL)
+        return;
+    store_release(&link->record->tail, ring->tail); /* R3 */
+    count_add(&link->record->received, 1);
+    if (++link->unannounced >= link->announce_every)
+        link_end_read(link);
+}
+
+void in_end(struct shm_socket *s)
+{
+    struct incoming *in = &s->in;
+    struct link *link = in->link;
+    struct ring_taken *taken = &in->taken;
+
+    in->active = false;
+    in->link = NULL;
+    if (link->in.kind != RING_SHARED)
+        advance(link);
+    if (in->hold != NULL)
+        hold_release(in->hold);
+    else if (link->in.kind == RING_SHARED) {
+        struct claims *claims = link->in.claims;
+        claims_done(&claims->words[taken->ticket & link->in.mask], taken->ticket, claims->owner); /* C2 */
+        if (link->record != NULL)
+            count_add(&link->record->received, 1);
+        if (bell_ring(&link->peer->bell))
+            stat_add(s, STAT_WAKES, 1);
+    } else if (taken->pin >= 0)
+        pin_clear(&s->pins, taken->pin);
+    in->hold = NULL;
+}
+
+/* ---- views ---- */
+
+void hold_release(struct hold *hold)
+{
+    struct hold copy = {.is_claim = hold->is_claim,
+                        .pin = hold->pin,
+                        .ticket = hold->ticket,
+                        .claim = hold->claim,
+                        .owner = hold->owner,
+                        .peer = hold->peer,
+                        .socket = hold->socket};
+    if (atomic_fetch_sub_explicit(&hold->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    if (copy.is_claim) {
+        claims_done(copy.claim, copy.ticket, copy.owner); /* C2 */
+        bell_ring(&copy.peer->bell);
+    } else {
+        pin_clear(&copy.socket->pins, copy.pin); /* frees the hold as well */
+    }
+    peer_unref(copy.peer);
+    socket_unref(copy.socket);
+}
+
+static struct hold *free_claim_hold(struct shm_socket *s)
+{
+    for (int i = 0; i < PINS_FOR_VIEWS; i++)
+        if (atomic_load_explicit(&s->claim_holds[i].refs, memory_order_acquire) == 0)
+            return &s->claim_holds[i];
+    return NULL;
+}
+
+/* What keeps the current message; NULL: all places are taken. */
+static struct hold *make_hold(struct shm_socket *s)
+{
+    struct incoming *in = &s->in;
+    struct ring_in *ring = &in->link->in;
+    struct hold *hold;
+
+    if (ring->kind == RING_SHARED) {
+        hold = free_claim_hold(s);
+        if (hold == NULL)
+            return NULL;
+        hold->is_claim = true;
+        hold->ticket = in->taken.ticket;
+        hold->claim = &ring->claims->words[in->taken.ticket & ring->mask];
+        hold->owner = ring->claims->owner;
+    } else {
+        int pin = in->taken.pin;
+        if (ring->kind == RING_EXCLUSIVE)
+            pin = pin_set(&s->pins, pin_word(in->link->pin_tag, in->taken.offset), PINS_FOR_VIEWS);
+        if (pin < 0 || pin >= PINS_FOR_VIEWS)
+            return NULL;
+        hold = &s->pin_holds[pin];
+        hold->is_claim = false;
+        hold->pin = pin;
+    }
+    hold->socket = s;
+    hold->peer = in->link->peer;
+    atomic_fetch_add_explicit(&hold->peer->refs, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    atomic_store_explicit(&hold->refs, 1, memory_order_relaxed);
+    return hold;
+}
+
+struct hold *in_hold(struct shm_socket *s)
+{
+    struct incoming *in = &s->in;
+    if (in->hold == NULL)
+        in->hold = make_hold(s);
+    if (in->hold != NULL)
+        atomic_fetch_add_explicit(&in->hold->refs, 1, memory_order_relaxed);
+    return in->hold;
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/* The data path of the public face: shm_send(), shm_recv(), shm_proxy(). (message.c: shm_msg_*.) */
+#include "core/io.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Room there is, but no memory until receivers let go: ask again soon. */
+#define MEMORY_RETRY_NS 500000
+
+static int wait_to_send(struct shm_socket *s, uint64_t deadline_ns)
+{
+    if (s->pattern->can_send(s)) {
+        uint64_t soon = clock_now_ns() + MEMORY_RETRY_NS;
+        int error = socket_wait(s, 0, soon < deadline_ns ? soon : deadline_ns);
+        return error == -EAGAIN && clock_now_ns() < deadline_ns ? 0 : error;
+    }
+    return socket_wait(s, SHM_POLLOUT, deadline_ns);
+}
+
+static int send_waiting(struct shm_socket *s, const struct part *part, int flags, int error)
+{
+    bool wait = !(flags & SHM_DONTWAIT) && s->options.send_timeout != 0;
+    uint64_t deadline_ns = wait ? clock_deadline_ns(s->options.send_timeout) : 0;
+    s->send_refused = true;
+    while (error == -EAGAIN && wait) {
+        error = wait_to_send(s, deadline_ns);
+        if (error < 0)
+            return error;
+        socket_look(s);
+        if (atomic_load_explicit(&s->terminated, memory_order_relaxed))
+            return -ETERM;
+        error = s->pattern->send(s, part);
+    }
+    if (error == -EAGAIN)
+        socket_empty_poll(s);
+    return error;
+}
+
+
+ssize_t io_send(struct shm_socket *s, const struct part *part, int flags)
+{
+    if (unlikely(s->pattern->send == NULL)) {
+        errno = ENOTSUP;
+        return -1;
+    }
+    socket_look(s);
+    int error = unlikely(s->out.discard) ? out_discard(s, part) : s->pattern->send(s, part);
+    if (unlikely(error == -EAGAIN))
+        error = send_waiting(s, part, flags, error);
+    if (unlikely(error < 0)) {
+        errno = -error;
+        return -1;
+    }
+    s->send_refused = false;
+    stat_add(s, STAT_BYTES_SENT, part->size);
+    return (ssize_t)part->size;
+}
+
+SHM_API ssize_t shm_send(shm_socket_t *s, const void *data, size_t size, int flags)
+{
+    if (unlikely((data == NULL && size > 0) || (flags & ~(SHM_DONTWAIT | SHM_SNDMORE)) != 0 ||
+                 size > SSIZE_MAX)) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (unlikely(socket_usable(s) < 0))
+        return -1;
+    struct part part = {data, size, NULL, (flags & SHM_SNDMORE) != 0, false};
+    return io_send(s, &part, flags);
+}
+
+/* ---- receiving ---- */
+
+static int receive(struct shm_socket *s, struct part *part)
+{
+    if (unlikely(s->pending_error != 0)) {
+        int error = s->pending_error;
+        s->pending_error = 0;
+        return error;
+    }
+    int result = likely(!s->in.active) ? s->pattern->advance(s) : 1;
+    if (result <= 0)
+        return result;
+    part->synthetic = false;
+    result = s->pattern->next_part != NULL ? s->pattern->next_part(s, part) : in_next(s, part);
+    if (unlikely(result < 0)) {
+        struct link *link = s->in.link;
+        in_end(s);
+        link_break(link);
+    }
+    return result;
+}
+
+bool socket_can_receive(struct shm_socket *s)
+{
+    if (s->pattern->advance == NULL)
+        return false;
+    if (s->in.active || s->pending_error != 0)
+        return true;
+    int result = s->pattern->advance(s);
+    if (result < 0 && result != -EFSM)
+        s->pending_error = result;
+    return result > 0 || s->pending_error != 0;
+}
+
+int io_receive(struct shm_socket *s, struct part *part, int flags)
+{
+    if (unlikely(s->pattern->advance == NULL)) {
+        errno = ENOTSUP;
+        return -1;
+    }
+    socket_look(s);
+    int result = receive(s, part);
+    if (unlikely(result == 0)) {
+        bool wait = !(flags & SHM_DONTWAIT) && s->options.receive_timeout != 0;
+        uint64_t deadline_ns = wait ? clock_deadline_ns(s->options.receive_timeout) : 0;
+        while (result == 0 && wait) {
+            result = socket_wait(s, SHM_POLLIN, deadline_ns);
+            if (result < 0)
+                break;
+            socket_look(s);
+            if (atomic_load_explicit(&s->terminated, memory_order_relaxed))
+                result = -ETERM;
+            else
+                result = receive(s, part);
+        }
+        if (result == 0)
+            result = -EAGAIN;
+        if (result == -EAGAIN)
+            socket_empty_poll(s);
+    }
+    if (unlikely(result < 0)) {
+        errno = -result;
+        return -1;
+    }
+    s->last_more = part->more;
+    s->last_redelivered = s->in.active && s->in.taken.redelivered;
+    stat_add(s, STAT_BYTES_RECEIVED, part->size);
+    return 0;
+}
+
+void io_received(struct shm_socket *s, const struct part *part)
+{
+    if (part->more)
+        return;
+    stat_add(s, STAT_RECEIVED, 1);
+    if (s->in.active)
+        in_end(s);
+}
+
+SHM_API ssize_t shm_recv(shm_socket_t *s, void *buffer, size_t size, int flags)
+{
+    struct part part;
+    if (unlikely((buffer == NULL && size > 0) || (flags & ~SHM_DONTWAIT) != 0)) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (unlikely(socket_usable(s) < 0 || io_receive(s, &part, flags) < 0))
+        return -1;
+    size_t copied = part.size < size ? part.size : size;
+    if (copied > 0)
+        memcpy(buffer, part.data, copied);
+    io_received(s, &part);
+    return (ssize_t)part.size;
+}
+
+/* ---- proxy ---- */
+
+/* One whole message from one socket to another. */
+static int forward(shm_socket_t *from, shm_socket_t *to, shm_socket_t *capture)
+{
+    shm_msg_t msg, copy;
+    int more;
+
+    shm_msg_init(&msg);
+    do {
+        if (shm_msg_recv(&msg, from, SHM_DONTWAIT) < 0) {
+            shm_msg_close(&msg);
+            return errno == EAGAIN ? 0 : -1;
+        }
+        more = shm_msg_more(&msg);
+        if (capture != NULL) {
+            shm_msg_init(&copy);
+            if (shm_send(capture, shm_msg_data(&msg), shm_msg_size(&msg), more ? SHM_SNDMORE : 0) < 0)
+                break;
+        }
+        if (shm_msg_send(&msg, to, more ? SHM_SNDMORE : 0) < 0)
+            break;
+    } while (more);
+    if (more) {
+        int error = errno;
+        shm_msg_close(&msg);
+        errno = error;
+        return -1;
+    }
+    return 1;
+}
+
+SHM_API int shm_proxy(shm_socket_t *frontend, shm_socket_t *backend, shm_socket_t *capture)
+{
+    if (socket_usable(frontend) < 0 || socket_usable(backend) < 0 || (capture != NULL && socket_usable(capture) < 0))
+        return -1;
+    shm_pollitem_t items[2] = {{frontend, -1, 0, 0}, {backend, -1, 0, 0}};
+    for (int i = 0; i < 2; i++)
+        items[i].events = items[i].socket->pattern->advance != NULL ? SHM_POLLIN : 0;
+    for (;;) {
+        if (shm_poll(items, frontend == backend ? 1 : 2, -1) < 0)
+            return -1;
+        for (int i = 0; i < 2; i++) {
+            shm_socket_t *other = items[1 - i].socket;
+            if ((items[i].revents & SHM_POLLIN) && forward(items[i].socket, other, capture) < 0)
+                return -1;
+        }
+    }
+}

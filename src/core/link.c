@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Links: one connection of a socket, from its making to its end. (attach.c decides when.)
+ *
+ * Both sides have a link record in their own segment. The connector publishes its record in the
+ * endpoint's slot, the binder maps it, makes its own and publishes that in the answer; the connector
+ * maps that. So the binder is always up first, and whatever a connector had sent is waiting for it.
+ */
+#include "core/link.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- peers ---- */
+
+static int peer_open(struct peer **out, struct directory *directory, const char *id_hex)
+{
+    struct peer *peer = calloc(1, sizeof *peer);
+    if (peer == NULL)
+        return -ENOMEM;
+    atomic_store_explicit(&peer->refs, 1, memory_order_relaxed);
+    int error = remote_open(&peer->remote, directory, id_hex);
+    if (error == 0)
+        error = bell_attach(&peer->bell, directory_fd(directory), id_hex);
+    if (error < 0) {
+        peer_unref(peer);
+        return error;
+    }
+    *out = peer;
+    return 0;
+}
+
+void peer_unref(struct peer *peer)
+{
+    if (peer == NULL || atomic_fetch_sub_explicit(&peer->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    bell_detach(&peer->bell);
+    claims_detach(&peer->claims);
+    remote_unref(peer->remote);
+    free(peer);
+}
+
+/* Tell a peer to look at its endpoints. */
+static void notify_bell(struct bell *bell)
+{
+    store_seq_cst(&bell->page->attention, 1);
+    bell_ring(bell);
+}
+
+void notify_party(struct shm_socket *s, const char *id_hex)
+{
+    struct bell bell = {0};
+    if (bell_attach(&bell, directory_fd(s->directory), id_hex) < 0)
+        return;
+    notify_bell(&bell);
+    bell_detach(&bell);
+}
+
+void link_notify(struct link *link)
+{
+    if (link->peer != NULL)
+        notify_bell(&link->peer->bell);
+}
+
+/* ---- making ---- */
+
+static int list_add(struct shm_socket *s, struct link *link)
+{
+    if (s->link_count == s->link_capacity) {
+        uint32_t capacity = s->link_capacity ? 2 * s->link_capacity : 4;
+        struct link **links = realloc(s->links, capacity * sizeof(struct link *));
+        if (links == NULL)
+            return -ENOMEM;
+        s->links = links;
+        s->link_capacity = capacity;
+    }
+    s->links[s->link_count++] = link;
+    return 0;
+}
+
+static void list_remove(struct shm_socket *s, struct link *link)
+{
+    for (uint32_t i = 0; i < s->link_count; i++)
+        if (s->links[i] == link) {
+            memmove(&s->links[i], &s->links[i + 1], (s->link_count - i - 1) * sizeof(struct link *));
+            s->link_count--;
+            if (s->receive_next > i)
+                s->receive_next--;
+            if (s->send_next > i)
+                s->send_next--;
+            return;
+        }
+}
+
+/* 0 stands for "no limit": then as many as a ring can hold. */
+uint64_t mark_of(int hwm)
+{
+    return hwm == 0 ? RING_SLOTS_MAX : (uint64_t)hwm;
+}
+
+static int make_record(struct link *link)
+{
+    struct shm_socket *s = link->socket;
+    link->record_block = arena_alloc(&s->arena, sizeof(struct link_record));
+    if (link->record_block == NULL)
+        return -errno;
+    s->arena.in_use -= link->record_block->size; /* not a message: not under the limit */
+    link->record = (struct link_record *)(void *)link->record_block->data;
+    memset(link->record, 0, sizeof *link->record);
+    link->record->magic = LINK_RECORD_MAGIC;
+    link->record->pin_tag = link->pin_tag;
+    store_relaxed(&link->record->receive_limit, (uint32_t)mark_of(s->options.receive_hwm));
+    store_relaxed(&link->record->start, UINT64_MAX);
+    store_relaxed(&link->record->end, UINT64_MAX);
+    return 0;
+}
+
+static void free_record(struct link *link)
+{
+    if (link->record_block != NULL) {
+        link->socket->arena.in_use += link->record_block->size;
+        arena_free(&link->socket->arena, link->record_block);
+    }
+    link->record_block = NULL;
+    link->record = NULL;
+}
+
+/* The ring to send on, once the peer's type is known or does not matter. */
+static int open_out(struct link *link, int peer_type)
+{
+    struct shm_socket *s = link->socket;
+    uint32_t kind = s->pattern->ring_kind(s, peer_type);
+    if (link->out != NULL || kind == 0)
+        return 0;
+    if (s->has_shared_out) {
+        link->out = &s->shared_out;
+    } else {
+        bool control = s->type == SHM_SUB || s->type == SHM_XSUB; /* subscriptions: never to be refused */
+        uint64_t limit = control ? RING_SLOTS_MAX : mark_of(s->options.send_hwm);
+        if (kind == RING_PRIVATE)
+            limit = 1; /* conflated: the newest is all */
+        int error = ring_out_open(&link->own_ring, &s->arena, kind, limit, s->options.lock_memory);
+        if (error < 0)
+            return error;
+        link->own_ring.retired = &s->limbo;
+        link->own_ring.header->newest_only = kind == RING_PRIVATE;
+        link->base_limit = link->own_ring.limit;
+        link->out = &link->own_ring;
+    }
+    if (link->out->kind != RING_PRIVATE || !s->has_shared_out)
+        store_relaxed(&link->record->start, 0);
+    store_release(&link->record->ring_offset, ring_out_offset(link->out));
+    return 0;
+}
+
+int link_new(struct link **out, struct shm_socket *s, struct attach *attach, uint32_t slot, int peer_type)
+{
+    struct link *link = calloc(1, sizeof *link);
+    if (link == NULL)
+        return -ENOMEM;
+    link->socket = s;
+    link->attach = attach;
+    link->slot = slot;
+    link->pin_tag = s->next_pin_tag = s->next_pin_tag % 65535 + 1;
+    link->announce_every = 1;
+    int error = make_record(link);
+    if (error == 0)
+        error = open_out(link, peer_type);
+    if (error == 0)
+        error = list_add(s, link);
+    if (error < 0) {
+        ring_out_close(&link->own_ring);
+        free_record(link);
+        free(link);
+        return error;
+    }
+    *out = link;
+    return 0;
+}
+
+/* ---- up ---- */
+
+static int first_ticket(struct link *link, uint64_t resume, uint64_t *first)
+{
+    struct shm_socket *s = link->socket;
+    uint64_t start = load_acquire((shared_u64 *)(uintptr_t)&link->theirs->start);
+    if (start == UINT64_MAX)
+        return 0; /* it has not seen us yet */
+    if (link->in.kind == RING_PRIVATE && s->options.history > 0 && !link->in.newest_only) {
+        uint64_t oldest = load_acquire((shared_u64 *)(uintptr_t)&link->in.header->oldest);
+        uint64_t back = (uint64_t)s->options.history, slots = link->in.mask + 1;
+        back = back > slots - slots / 8 ? slots - slots / 8 : back;
+        uint64_t from = start > back ? start - back : 0;
+        start = from > oldest ? from : oldest;
+    }
+    *first = resume > start ? resume : start;
+    return 1;
+}
+
+/* The ring to read, when the peer has one. 1 there is, 0 not yet. */
+int link_open_in(struct link *link, uint64_t resume)
+{
+    struct shm_socket *s = link->socket;
+    uint64_t offset, first;
+
+    if (link->has_in || link->theirs == NULL)
+        return link->has_in;
+    offset = load_acquire((shared_u64 *)(uintptr_t)&link->theirs->ring_offset);
+    if (offset == 0)
+        return 0;
+    int error = ring_in_open(&link->in, link->peer->remote, offset);
+    if (error < 0)
+        return error;
+    error = first_ticket(link, resume, &first);
+    if (error <= 0)
+        return error;
+    if (link->in.kind == RING_SHARED) {
+        error = claims_attach(&link->peer->claims, directory_fd(s->directory), link->party.id_hex, link->in.mask + 1);
+        if (error < 0)
+            return error;
+        link->in.claims = &link->peer->claims;
+    }
+    link->in.tail = first;
+    link->in.newest_only = link->in.newest_only || s->options.conflate;
+    uint64_t mark = mark_of(s->options.receive_hwm), limit = link->in.header->limit;
+    mark = (mark < limit ? mark : limit) / 4;
+    link->announce_every = mark < 1 ? 1 : mark > 4096 ? 4096 : (uint32_t)mark;
+    store_release(&link->record->tail, first);
+    link->has_in = true;
+    return 1;
+}
+
+int link_up(struct link *link, const struct party *party, uint64_t their_offset, uint64_t resume)
+{
+    struct shm_socket *s = link->socket;
+    struct peer *peer;
+
+    int error = peer_open(&peer, s->directory, party->id_hex);
+    if (error < 0)
+        return error;
+    const struct link_record *theirs = remote_at(peer->remote, their_offset, sizeof *theirs);
+    if (theirs == NULL || their_offset % 64 != 0 || theirs->magic != LINK_RECORD_MAGIC) {
+        peer_unref(peer);
+        return -EPROTO;
+    }
+    link->peer = peer;
+    link->theirs = theirs;
+    link->party = *party;
+    link->party.type = peer->remote->header->type;
+    link->state = LINK_UP;
+    link->died = false;
+    if (link->party.type > SHM_XSUB || !s->pattern->fits((int)link->party.type))
+        error = -EPROTO;
+    if (error == 0)
+        error = open_out(link, (int)link->party.type);
+    if (error == 0) {
+        int opened = link_open_in(link, resume);
+        error = opened < 0 ? opened : 0;
+    }
+    if (error == 0 && s->pattern->link_new != NULL)
+        error = s->pattern->link_new(s, link);
+    if (error < 0) {
+        link->peer = NULL;
+        link->theirs = NULL;
+        link->has_in = false;
+        link->state = LINK_QUEUED;
+        peer_unref(peer);
+        return error;
+    }
+    if (link->out == &link->own_ring) {
+        uint64_t mark = load_relaxed((shared_u32 *)(uintptr_t)&theirs->receive_limit);
+        link->own_ring.limit = mark > 0 && mark < link->base_limit ? mark : link->base_limit;
+    } else if (link->out != NULL && link->out->kind == RING_PRIVATE) {
+        store_release(&link->record->start, link->out->head);
+    }
+    uint64_t id;
+    memcpy(&id, party->id, sizeof id);
+    store_release(&link->record->linked_to, id);
+    stat_add(s, STAT_PEERS, 1);
+    event_push(s, SHM_EVENT_CONNECTED, link, NULL, 0);
+    if (s->pattern->link_up != NULL)
+        s->pattern->link_up(s, link);
+    return 0;
+}
+
+/* ---- the peer goes ---- */
+
+/* What is left to read, and the pins of one who left but lives, go on in a link of their own. */
+static void split(struct link *link)
+{
+    struct shm_socket *s = link->socket;
+    struct link *rest = calloc(1, sizeof *rest);
+
+    if (rest != NULL && list_add(s, rest) == 0) {
+        rest->socket = s;
+        rest->state = LINK_GONE;
+        rest->died = link->died;
+        rest->party = link->party;
+        rest->peer = link->peer;
+        rest->theirs = link->theirs;
+        rest->pin_tag = link->pin_tag;
+        rest->has_in = link->has_in;
+        rest->in = link->in;
+        rest->announce_every = UINT32_MAX;
+        memcpy(rest->routing_id, link->routing_id, sizeof rest->routing_id);
+        rest->routing_id_size = link->routing_id_size;
+        s->gone_count++;
+        if (s->in.link == link)
+            s->in.link = rest;
+    } else {
+        free(rest);
+        peer_unref(link->peer);
+    }
+    link->peer = NULL;
+    link->theirs = NULL;
+    link->has_in = false;
+    link->died = false;
+}
+
+static void stop_sending(struct link *link)
+{
+    struct shm_socket *s = link->socket;
+    if (link->out == &link->own_ring) {
+        ring_out_reclaim(&link->own_ring, UINT64_MAX); /* into limbo: the peer may still hold views */
+        ring_out_close(&link->own_ring);
+    }
+    link->out = NULL;
+    if (s->out.active && s->out.link == link) {
+        out_cancel(s);
+        s->out.active = s->out.discard = true;
+        s->out.link = NULL;
+    }
+}
+
+void link_gone(struct link *link, bool died)
+{
+    struct shm_socket *s = link->socket;
+    if (link->state != LINK_UP)
+        return;
+    uint64_t end = load_acquire((shared_u64 *)(uintptr_t)&link->theirs->end);
+    bool left = load_acquire((shared_u32 *)(uintptr_t)&link->theirs->left) != 0;
+    link->died = died && !left;
+    if (link->has_in && left)
+        link->in.end = end;
+    if (link->out == &link->own_ring) {
+        uint64_t tail = load_acquire((shared_u64 *)(uintptr_t)&link->theirs->tail);
+        if (tail > link->own_ring.acked && tail <= link->own_ring.head)
+            link->own_ring.acked = tail;
+    }
+    stat_add(s, STAT_PEERS, (uint64_t)-1);
+    event_push(s, link->died ? SHM_EVENT_DIED : SHM_EVENT_LEFT, link, NULL, 0);
+    bool keeps = link->attach != NULL && !link->attach->bound;
+    link->state = keeps ? LINK_QUEUED : LINK_GONE;
+    if (s->pattern->link_gone != NULL)
+        s->pattern->link_gone(s, link);
+    if (keeps) {
+        if (link->out == &link->own_ring) {
+            store_relaxed(&link->record->start, link->own_ring.acked);
+            link->own_ring.limit = link->base_limit;
+        }
+        store_relaxed(&link->record->linked_to, 0);
+        split(link);
+    } else {
+        s->gone_count++;
+        stop_sending(link);
+    }
+}
+
+void link_break(struct link *link)
+{
+    struct shm_socket *s = link->socket;
+    stat_add(s, STAT_PROTOCOL_ERRORS, 1);
+    event_push(s, SHM_EVENT_BROKEN, link, NULL, 0);
+    link->broken = true;
+    link->has_in = false;
+    if (link->attach != NULL && link->attach->bound)
+        link->attach->rejected[link->slot] = link->party.gen; /* not again */
+    if (link->state == LINK_UP)
+        link_gone(link, true);
+}
+
+/* ---- the end ---- */
+
+/* Dead PUSH: does another puller still have one of its messages in hand, that might come back? */
+static bool others_hold_claims(const struct ring_in *ring)
+{
+    for (uint64_t i = 0; i < ring->claims->slots; i++) {
+        uint64_t word = load_acquire(&ring->claims->words[i]);
+        if (claim_state(word) == CLAIM_CLAIMED && claim_owner(word) != ring->claims->owner)
+            return true;
+    }
+    return false;
+}
+
+static bool is_over(struct link *link)
+{
+    struct shm_socket *s = link->socket;
+    if (s->in.link == link)
+        return false;
+    if (link->state == LINK_GONE) {
+        if (link->has_in && (ring_in_has(&link->in) || (link->in.kind == RING_SHARED && others_hold_claims(&link->in))))
+            return false;
+        return link->died || link->broken || !pins_any(link->peer->remote->header, link->theirs->pin_tag);
+    }
+    if (link->state != LINK_LEAVING)
+        return false;
+    if (link->peer == NULL)
+        return false; /* the binder fetches the rest; until the socket closes */
+    if (link->died)
+        return true;
+    uint64_t tail = load_acquire((shared_u64 *)(uintptr_t)&link->theirs->tail), id;
+    memcpy(&id, s->segment.header->id, sizeof id);
+    if (link->sticky || load_acquire((shared_u64 *)(uintptr_t)&link->theirs->linked_to) == id)
+        return false; /* it may still look at our ring and record */
+    bool unread = link->out != NULL && link->out->kind == RING_EXCLUSIVE &&
+                  tail < load_relaxed(&link->record->end) && tail <= link->own_ring.head;
+    return !unread && !pins_any(link->peer->remote->header, link->theirs->pin_tag);
+}
+
+void link_free(struct link *link)
+{
+    struct shm_socket *s = link->socket;
+    if (s->pattern->link_free != NULL)
+        s->pattern->link_free(s, link);
+    if (link->state == LINK_GONE)
+        s->gone_count--;
+    if (link->attach != NULL && link->attach->bound) {
+        struct party party;
+        link->attach->links[link->slot] = NULL;
+        if (link->died && endpoint_connector(&link->attach->endpoint, link->slot, &party) &&
+            party.gen == link->party.gen)
+            endpoint_clear(&link->attach->endpoint, link->slot);
+    }
+    stop_sending(link);
+    list_remove(s, link);
+    if (link->record != NULL)
+        store_release(&link->record->linked_to, 0); /* a peer that left waits for this */
+    free_record(link);
+    peer_unref(link->peer);
+    free(link);
+}
+
+void link_drop(struct link *link)
+{
+    struct shm_socket *s = link->socket;
+    if (s->pattern->link_free != NULL)
+        s->pattern->link_free(s, link);
+    ring_out_forget(&link->own_ring);
+    block_forget(link->record_block);
+    list_remove(s, link);
+    peer_unref(link->peer);
+    free(link);
+}
+
+void socket_free_links(struct shm_socket *s)
+{
+    for (uint32_t i = s->link_count; i-- > 0;)
+        if (s->links[i]->state >= LINK_GONE && is_over(s->links[i]))
+            link_free(s->links[i]);
+}

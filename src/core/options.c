@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/* Options: one table says for each where it lies, what it may be, for whom and when. */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "core/socket.h"
+
+#define T(type) (1u << SHM_##type)
+#define ANY     0x7ffu
+#define FIELD(name) offsetof(struct options, name)
+
+static const struct int_option {
+    int option;
+    size_t field;
+    int min, max;
+    unsigned types;
+    bool before; /* only before the first endpoint */
+} int_options[] = {
+    {SHM_LINGER, FIELD(linger), -1, INT_MAX, ANY, false},
+    {SHM_SNDHWM, FIELD(send_hwm), 0, 1000000, ANY, true},
+    {SHM_RCVHWM, FIELD(receive_hwm), 0, 1000000, ANY, true},
+    {SHM_SNDTIMEO, FIELD(send_timeout), -1, INT_MAX, ANY, false},
+    {SHM_RCVTIMEO, FIELD(receive_timeout), -1, INT_MAX, ANY, false},
+    {SHM_ROUTER_MANDATORY, FIELD(router_mandatory), 0, 1, T(ROUTER), false},
+    {SHM_ROUTER_HANDOVER, FIELD(router_handover), 0, 1, T(ROUTER), false},
+    {SHM_IMMEDIATE, FIELD(immediate), 0, 1, ANY, true},
+    {SHM_XPUB_VERBOSE, FIELD(xpub_verbose), 0, 1, T(XPUB), false},
+    {SHM_XPUB_VERBOSER, FIELD(xpub_verboser), 0, 1, T(XPUB), false},
+    {SHM_XPUB_NODROP, FIELD(lossless), 0, 1, T(XPUB) | T(PUB), true},
+    {SHM_REQ_CORRELATE, FIELD(req_correlate), 0, 1, T(REQ), true},
+    {SHM_REQ_RELAXED, FIELD(req_relaxed), 0, 1, T(REQ), false},
+    {SHM_REQ_RESEND, FIELD(req_resend), 0, 1, T(REQ), true},
+    {SHM_PROBE_ROUTER, FIELD(probe_router), 0, 1, T(REQ) | T(DEALER) | T(ROUTER), true},
+    {SHM_CONFLATE, FIELD(conflate), 0, 1, T(PUB) | T(SUB) | T(PUSH) | T(PULL) | T(DEALER), true},
+    {SHM_LOSSLESS, FIELD(lossless), 0, 1, T(PUB) | T(XPUB), true},
+    {SHM_HISTORY, FIELD(history), 0, 1000000, T(SUB) | T(XSUB), true},
+    {SHM_REDELIVER, FIELD(redeliver), 0, 1, T(PULL), false},
+    {SHM_LOCK_MEMORY, FIELD(lock_memory), 0, 1, ANY, true},
+    {SHM_ROUND_ROBIN, FIELD(round_robin), 0, 1, T(PUSH), true},
+};
+
+static const struct int_option *find_int(int option)
+{
+    for (size_t i = 0; i < sizeof int_options / sizeof int_options[0]; i++)
+        if (int_options[i].option == option)
+            return &int_options[i];
+    return NULL;
+}
+
+static bool is_attached(const struct shm_socket *s)
+{
+    return s->attaches != NULL || s->has_shared_out || s->link_count > 0;
+}
+
+static int set_int(struct shm_socket *s, const struct int_option *o, const void *value, size_t size)
+{
+    int number;
+    if (size != sizeof number || !(o->types & (1u << s->type)))
+        return -EINVAL;
+    memcpy(&number, value, sizeof number);
+    if (number < o->min || number > o->max)
+        return -EINVAL;
+    if (o->before && is_attached(s))
+        return -EBUSY;
+    memcpy((char *)&s->options + o->field, &number, sizeof number);
+    return 0;
+}
+
+static int set_routing_id(struct shm_socket *s, const void *value, size_t size)
+{
+    if (size < 1 || size > 255 || *(const char *)value == 0 ||
+        !((T(REQ) | T(DEALER) | T(ROUTER) | T(REP)) & (1u << s->type)))
+        return -EINVAL;
+    if (is_attached(s))
+        return -EBUSY;
+    memcpy(s->segment.header->routing_id, value, size);
+    s->segment.header->routing_id_size = (uint32_t)size;
+    return 0;
+}
+
+static int set(struct shm_socket *s, int option, const void *value, size_t size)
+{
+    int64_t ns;
+    const struct int_option *o = find_int(option);
+    if (o != NULL)
+        return set_int(s, o, value, size);
+    switch (option) {
+    case SHM_ROUTING_ID:
+        return set_routing_id(s, value, size);
+    case SHM_SPIN_NS:
+        if (size != sizeof ns)
+            return -EINVAL;
+        memcpy(&ns, value, sizeof ns);
+        if (ns < -2 || ns > INT64_C(3600000000000))
+            return -EINVAL;
+        s->options.spin_ns = ns;
+        return 0;
+    case SHM_MEMORY_LIMIT:
+        if (size != sizeof s->options.memory_limit)
+            return -EINVAL;
+        memcpy(&s->options.memory_limit, value, size);
+        s->arena.limit = s->options.memory_limit == 0 ? UINT64_MAX : s->options.memory_limit;
+        return 0;
+    case SHM_AUTH_KEY:
+        return -ENOTSUP;
+    default:
+        return s->pattern->set_option != NULL ? s->pattern->set_option(s, option, value, size) : -EINVAL;
+    }
+}
+
+static int result_of(int error)
+{
+    if (error < 0) {
+        errno = -error;
+        return -1;
+    }
+    return 0;
+}
+
+SHM_API int shm_setsockopt(shm_socket_t *s, int option, const void *value, size_t size)
+{
+    if (value == NULL && size > 0)
+        return result_of(-EINVAL);
+    if (socket_usable(s) < 0)
+        return -1;
+    socket_look(s);
+    return result_of(value == NULL && option != SHM_SUBSCRIBE && option != SHM_UNSUBSCRIBE
+                         ? -EINVAL
+                         : set(s, option, value, size));
+}
+
+/* ---- getting ---- */
+
+static int give(void *value, size_t *size, const void *from, size_t length)
+{
+    if (*size < length)
+        return -EINVAL;
+    memcpy(value, from, length);
+    *size = length;
+    return 0;
+}
+
+static int give_int(void *value, size_t *size, int number)
+{
+    return give(value, size, &number, sizeof number);
+}
+
+static int get_events(struct shm_socket *s)
+{
+    int events = socket_events(s, SHM_POLLIN | SHM_POLLOUT);
+    if (s->fd >= 0 && !(events & SHM_POLLIN)) {
+        s->send_refused = !(events & SHM_POLLOUT);
+        socket_fd_rearm(s);
+        events = socket_events(s, SHM_POLLIN | SHM_POLLOUT);
+    }
+    return events;
+}
+
+static int get_stats(struct shm_socket *s, void *value, size_t *size)
+{
+    uint64_t words[STAT_COUNT];
+    _Static_assert(sizeof words == sizeof(shm_stats_t), "the same counters in the same order");
+    for (int i = 0; i < STAT_COUNT; i++)
+        words[i] = load_relaxed(&s->stats[i]);
+    return give(value, size, words, sizeof words);
+}
+
+static int get(struct shm_socket *s, int option, void *value, size_t *size)
+{
+    const struct int_option *o = find_int(option);
+    uint64_t lost;
+    int number;
+
+    if (o != NULL) {
+        if (!(o->types & (1u << s->type)))
+            return -EINVAL;
+        memcpy(&number, (const char *)&s->options + o->field, sizeof number);
+        return give_int(value, size, number);
+    }
+    switch (option) {
+    case SHM_ROUTING_ID:
+        return give(value, size, s->segment.header->routing_id, s->segment.header->routing_id_size);
+    case SHM_RCVMORE:
+        return give_int(value, size, s->last_more);
+    case SHM_FD:
+        if (*size < sizeof number)
+            return -EINVAL;
+        number = socket_fd(s);
+        return number < 0 ? number : give_int(value, size, number);
+    case SHM_EVENTS:
+        return give_int(value, size, get_events(s));
+    case SHM_TYPE:
+        return give_int(value, size, s->type);
+    case SHM_LAST_ENDPOINT:
+        return give(value, size, s->last_endpoint, strlen(s->last_endpoint) + 1);
+    case SHM_SPIN_NS:
+        return give(value, size, &s->options.spin_ns, sizeof s->options.spin_ns);
+    case SHM_MEMORY_LIMIT:
+        return give(value, size, &s->options.memory_limit, sizeof s->options.memory_limit);
+    case SHM_LOST:
+        lost = load_relaxed(&s->stats[STAT_LOST]);
+        return give(value, size, &lost, sizeof lost);
+    case SHM_STATS:
+        return get_stats(s, value, size);
+    case SHM_AUTH_KEY:
+        return -ENOTSUP;
+    default:
+        return -EINVAL;
+    }
+}
+
+SHM_API int shm_getsockopt(shm_socket_t *s, int option, void *value, size_t *size)
+{
+    if (value == NULL || size == NULL)
+        return result_of(-EINVAL);
+    if (socket_usable(s) < 0)
+        return -1;
+    socket_look(s);
+    return result_of(get(s, option, value, size));
+}

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT */
+/* Sockets: their life, and the calls that are about the socket as a whole. */
+#include "core/socket.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "transport/os.h"
+
+#define PUB_MEMORY_DEFAULT (UINT64_C(256) << 20)
+
+static const struct pattern *pattern_of(int type)
+{
+    static const struct pattern *const patterns[] = {
+        [SHM_PAIR] = &pattern_pair,     [SHM_PUB] = &pattern_pub,       [SHM_SUB] = &pattern_sub,
+        [SHM_REQ] = &pattern_req,       [SHM_REP] = &pattern_rep,       [SHM_DEALER] = &pattern_dealer,
+        [SHM_ROUTER] = &pattern_router, [SHM_PULL] = &pattern_pull,     [SHM_PUSH] = &pattern_push,
+        [SHM_XPUB] = &pattern_xpub,     [SHM_XSUB] = &pattern_xsub,
+    };
+    return type >= 0 && type <= SHM_XSUB ? patterns[type] : NULL;
+}
+
+static const struct options defaults = {
+    .linger = -1,
+    .send_hwm = 1000,
+    .receive_hwm = 1000,
+    .send_timeout = -1,
+    .receive_timeout = -1,
+    .redeliver = 1,
+    .spin_ns = -2,
+};
+
+int socket_usable(struct shm_socket *s)
+{
+    if (unlikely(s == NULL)) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (unlikely(!process_is_mine(s->mark))) {
+        errno = EFORKED;
+        return -1;
+    }
+    if (unlikely(atomic_load_explicit(&s->terminated, memory_order_relaxed))) {
+        errno = ETERM;
+        return -1;
+    }
+    return 0;
+}
+
+/* ---- opening ---- */
+
+static int open_memory(struct shm_socket *s)
+{
+    int error = directory_open(&s->directory);
+    if (error < 0)
+        return error;
+    error = segment_new(&s->segment, s->directory, (uint32_t)s->type);
+    if (error < 0)
+        return error;
+    error = bell_new(&s->bell, directory_fd(s->directory), s->segment.id_hex);
+    if (error < 0)
+        return error;
+    arena_init(&s->arena, &s->segment);
+    s->pins.header = s->segment.header;
+    s->stats = s->segment.header->stats;
+    if (s->type == SHM_PUB || s->type == SHM_XPUB)
+        s->arena.limit = PUB_MEMORY_DEFAULT;
+    return s->pattern->open != NULL ? s->pattern->open(s) : 0;
+}
+
+static void free_memory(struct shm_socket *s)
+{
+    if (s->pattern->close != NULL)
+        s->pattern->close(s);
+    free(s->links);
+    while (s->limbo != NULL) {
+        struct block *next = s->limbo->next;
+        block_forget(s->limbo);
+        s->limbo = next;
+    }
+    if (s->shared_out.claims != NULL && process_is_mine(s->mark))
+        claims_detach(s->shared_out.claims);
+    free(s->shared_out.claims);
+    ring_out_forget(&s->shared_out);
+    arena_deinit(&s->arena);
+    free(s);
+}
+
+SHM_API shm_socket_t *shm_socket(int type)
+{
+    const struct pattern *pattern = pattern_of(type);
+    if (pattern == NULL) {
+        errno = EINVAL;
+        return NULL;
+    }
+    uint64_t mark = process_mark();
+    struct shm_socket *s = mark != 0 ? aligned_alloc(CACHE_LINE, (sizeof *s + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1)) : NULL;
+    if (s == NULL) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    memset(s, 0, sizeof *s);
+    s->mark = mark;
+    s->type = type;
+    s->pattern = pattern;
+    s->options = defaults;
+    s->fd = s->fd_fifo = s->fd_inotify = -1;
+    s->segment.fd = -1;
+    s->refs = 1;
+    s->checked_at = cpu_ticks();
+    int error = open_memory(s);
+    if (error < 0) {
+        socket_unref(s);
+        errno = -error;
+        return NULL;
+    }
+    return s;
+}
+
+/* ---- closing ---- */
+
+/* Messages that nobody is connected to take, and no live binder could come and fetch. */
+static bool has_untaken(struct shm_socket *s)
+{
+    bool anybody = false, untaken = false;
+    for (uint32_t i = 0; i < s->link_count; i++) {
+        struct link *link = s->links[i];
+        if (link->state == LINK_UP)
+            anybody = true;
+        if (link->state != LINK_QUEUED)
+            continue;
+        if (endpoint_binder_lives(&link->attach->endpoint))
+            anybody = true;
+        else if (link->out == &link->own_ring && link->out->kind == RING_EXCLUSIVE &&
+                 link->out->head > link->out->acked && s->type != SHM_SUB && s->type != SHM_XSUB)
+            untaken = true;
+    }
+    if (s->has_shared_out && s->shared_out.kind == RING_SHARED && !anybody) {
+        uint64_t limit = s->shared_out.limit;
+        s->shared_out.limit = 0; /* makes it look how far the claims are */
+        ring_out_claimable(&s->shared_out);
+        s->shared_out.limit = limit;
+        untaken = s->shared_out.head > s->shared_out.acked;
+    }
+    return untaken;
+}
+
+static void linger(struct shm_socket *s)
+{
+    uint64_t deadline_ns = clock_deadline_ns(s->options.linger);
+    socket_look(s);
+    while (s->options.linger != 0 && !atomic_load(&s->terminated) && has_untaken(s)) {
+        uint64_t now_ns = clock_now_ns();
+        if (now_ns >= deadline_ns)
+            return;
+        uint64_t left = deadline_ns - now_ns;
+        bell_park(&s->bell, BELL_PARKED);
+        if (load_relaxed(&s->bell.page->attention) == 0)
+            bell_sleep(&s->bell, BELL_PARKED, left < BELL_SLICE_NS ? left : BELL_SLICE_NS);
+        bell_unpark(&s->bell);
+        socket_sync(s);
+        socket_check_peers(s);
+    }
+}
+
+/* In a child: what the parent's handle points to is not mapped here, and its names are not ours. */
+static void close_inherited(struct shm_socket *s)
+{
+    if (s->fd >= 0) {
+        close(s->fd);
+        close(s->fd_fifo);
+        if (s->fd_inotify >= 0)
+            close(s->fd_inotify);
+    }
+    if (s->segment.fd >= 0)
+        close(s->segment.fd);
+    for (struct attach *a = s->attaches, *next; a != NULL; a = next) {
+        next = a->next;
+        close(a->endpoint.fd);
+        free(a->links);
+        free(a->rejected);
+        free(a);
+    }
+    for (uint32_t i = 0; i < s->link_count; i++)
+        free(s->links[i]);
+    free_memory(s);
+}
+
+SHM_API int shm_close(shm_socket_t *s)
+{
+    if (s == NULL) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (!process_is_mine(s->mark)) {
+        close_inherited(s);
+        return 0;
+    }
+    if (s->in.active)
+        in_end(s);
+    if (s->out.active)
+        out_cancel(s);
+    linger(s);
+    atomic_store(&s->terminated, 1);
+    store_relaxed(&s->segment.header->closed, 1);
+    s->files_awaited = socket_leave_all(s);
+    socket_fd_close(s);
+    socket_unref(s);
+    return 0;
+}
+
+void socket_unref(struct shm_socket *s)
+{
+    if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    while (s->link_count > 0)
+        link_drop(s->links[s->link_count - 1]);
+    if (s->shared_out.claims != NULL) {
+        claims_detach(s->shared_out.claims);
+        free(s->shared_out.claims);
+        s->shared_out.claims = NULL;
+    }
+    bell_detach(&s->bell);
+    if (s->segment.directory != NULL)
+        segment_close(&s->segment, !s->files_awaited);
+    directory_close(s->directory);
+    free_memory(s);
+}
+
+/* ---- names ---- */
+
+typedef int attach_fn(struct shm_socket *s, const char *name, bool bind);
+
+static int with_name(shm_socket_t *s, const char *address, attach_fn *call, bool bind)
+{
+    char name[ENDPOINT_NAME_MAX + 1];
+    if (address == NULL) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (socket_usable(s) < 0)
+        return -1;
+    int error = endpoint_name(name, address);
+    if (error == 0) {
+        socket_look(s);
+        error = call(s, name, bind);
+    }
+    if (error < 0) {
+        errno = -error;
+        return -1;
+    }
+    return 0;
+}
+
+static int prepare(struct shm_socket *s)
+{
+    if (s->options.lock_memory && !s->segment.lock_memory) {
+        int error = os_lock_memory(s->segment.header, SEGMENT_HEADER_SIZE);
+        if (error < 0)
+            return error;
+        s->segment.lock_memory = true;
+    }
+    uint32_t kind = s->pattern->ring_kind(s, -1);
+    bool fans_out = s->type == SHM_PUB || s->type == SHM_XPUB || (s->type == SHM_PUSH && kind == RING_SHARED);
+    return fans_out ? socket_open_shared_out(s, kind) : 0;
+}
+
+static int attach_here(struct shm_socket *s, const char *name, bool bind)
+{
+    int error = prepare(s);
+    return error < 0 ? error : socket_attach(s, name, bind);
+}
+
+SHM_API int shm_bind(shm_socket_t *s, const char *endpoint)
+{
+    return with_name(s, endpoint, attach_here, true);
+}
+
+SHM_API int shm_connect(shm_socket_t *s, const char *endpoint)
+{
+    return with_name(s, endpoint, attach_here, false);
+}
+
+SHM_API int shm_unbind(shm_socket_t *s, const char *endpoint)
+{
+    return with_name(s, endpoint, socket_detach, true);
+}
+
+SHM_API int shm_disconnect(shm_socket_t *s, const char *endpoint)
+{
+    return with_name(s, endpoint, socket_detach, false);
+}
+
+SHM_API int shm_shutdown(shm_socket_t *s)
+{
+    if (s == NULL || !process_is_mine(s->mark)) {
+        errno = s == NULL ? EINVAL : EFORKED;
+        return -1;
+    }
+    atomic_store(&s->terminated, 1);
+    store_seq_cst(&s->bell.page->attention, 1);
+    bell_wake(&s->bell);
+    return 0;
+}
+
+SHM_API void shm_version(int *major, int *minor, int *patch)
+{
+    if (major != NULL)
+        *major = SHM_VERSION_MAJOR;
+    if (minor != NULL)
+        *minor = SHM_VERSION_MINOR;
+    if (patch != NULL)
+        *patch = SHM_VERSION_PATCH;
+}
+
+SHM_API const char *shm_strerror(int errnum)
+{
+    switch (errnum) {
+    case EFSM:
+        return "Operation cannot be accomplished in current state";
+    case ETERM:
+        return "Socket was shut down";
+    case EFORKED:
+        return "Socket belongs to the parent process";
+    case ENOCOMPATPROTO:
+        return "Shared memory is of another version of shmq";
+    case ECONNRESET:
+        return "Peer died with the request in hand";
+    case EPROTO:
+        return "Peer broke the protocol and was detached";
+    default: {
+        const char *text = strerrordesc_np(errnum);
+        return text != NULL ? text : "Unknown error";
+    }
+    }
+}

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a socket is made of, inside. Private to src/core and src/patterns.
+ *
+ *   socket ── attaches: the endpoints it is bound or connected to
+ *          └─ links: one per peer (per connected endpoint, also before there is a peer)
+ *                 ├─ out: the ring that it sends on (its own, or the socket's shared one)
+ *                 └─ in: the peer's ring, with the tail of this side
+ *
+ * A link's life: QUEUED (connector: nobody bound yet, sends queue up) -> UP -> back to QUEUED when
+ * the binder goes, or GONE (only what the peer still had sent is read) -> freed. LEAVING: this side
+ * disconnected; the ring stays until the peer has read it and holds no view into it.
+ */
+#ifndef SHMQ_CORE_SOCKET_H
+#define SHMQ_CORE_SOCKET_H
+
+#include "shmq.h"
+#include "base/clock.h"
+#include "base/process.h"
+#include "transport/bell.h"
+#include "transport/endpoint.h"
+#include "transport/ring.h"
+
+struct pattern;
+
+/* A peer's memory, kept as long as a link or a view needs it. */
+struct peer {
+    _Atomic int refs;
+    struct remote *remote;
+    struct bell bell;
+    struct claims claims; /* header NULL unless its ring is shared */
+};
+
+enum link_state { LINK_QUEUED, LINK_UP, LINK_GONE, LINK_LEAVING };
+
+struct link {
+    struct shm_socket *socket;
+    struct attach *attach; /* NULL once that is closed or the slot is another's */
+    uint32_t slot;
+    enum link_state state;
+    bool died; /* GONE by death */
+    bool broken;
+    struct party party; /* the peer, when there is one */
+    struct peer *peer;
+    const struct link_record *theirs;
+    struct block *record_block;
+    struct link_record *record; /* mine; NULL for the rest of a split link */
+    uint32_t pin_tag;
+    struct ring_out own_ring;
+    struct ring_out *out; /* NULL: this side does not send here */
+    bool has_in;
+    struct ring_in in;
+    uint32_t unannounced; /* reads since the sender was last looked after (R3, bell) */
+    uint32_t announce_every;
+    uint64_t answered;     /* connector: generation of the binder that was last linked to */
+    uint64_t rejected;     /* connector: the rejection that was last reported */
+    bool drained;          /* GONE: its emptiness was acted upon */
+    bool sticky;           /* LEAVING: kept until the socket closes */
+    uint64_t base_limit;   /* of own_ring, before the peer's SHM_RCVHWM */
+    uint32_t request_tag;  /* ROUTER: of the last request of a REQ */
+    uint8_t routing_id[256];
+    uint32_t routing_id_size;
+    void *pattern_data;
+};
+
+struct attach {
+    struct attach *next;
+    struct endpoint endpoint;
+    bool bound;
+    uint64_t gen; /* mine */
+    struct link **links; /* bound: by slot; connected: one */
+    uint64_t *rejected;  /* bound: generations turned away, by slot */
+    bool inherited;      /* left with messages that the binder has still to fetch */
+    uint32_t capacity;
+};
+
+/* What keeps a view valid: a pin, or a claim. Shared by the parts of one message. */
+struct hold {
+    _Atomic int refs;
+    bool is_claim;
+    int pin;
+    uint64_t ticket;
+    shared_u64 *claim;
+    uint32_t owner;
+    struct peer *peer;
+    struct shm_socket *socket;
+};
+
+/* The message being received, part by part. */
+struct incoming {
+    bool active;
+    struct link *link;
+    struct ring_taken taken;
+    uint64_t at; /* packed: the next part */
+    uint64_t previous; /* where the last part began, should it have to be given again */
+    struct hold *hold;
+};
+
+/* The message being sent, part by part. */
+struct outgoing {
+    bool active;  /* parts were taken, more follow */
+    bool discard; /* swallow the rest: its peer is unknown or gone */
+    struct link *link; /* NULL: the shared ring */
+    struct ring_out *ring;
+    uint32_t tag;
+    uint64_t payload; /* bytes of the caller's, for the counters */
+    unsigned char inline_bytes[SLOT_PAYLOAD];
+    uint64_t used;
+    struct block *envelope; /* when it does not fit a slot */
+    struct block *blocks;   /* of parts */
+};
+
+/* One part on its way in either direction. */
+struct part {
+    const void *data;
+    size_t size;
+    struct block *block; /* sending: a loan of this socket, which is taken on success */
+    bool more;
+    bool synthetic; /* receiving: not a peer's memory (a routing id, a subscription) */
+};
+
+struct options {
+    int linger, send_hwm, receive_hwm, send_timeout, receive_timeout;
+    int router_mandatory, router_handover, immediate, xpub_verbose, xpub_verboser;
+    int req_correlate, req_relaxed, req_resend, conflate, lossless, history, redeliver;
+    int lock_memory, round_robin, probe_router;
+    int64_t spin_ns;
+    uint64_t memory_limit;
+};
+
+#define EVENTS_KEPT 64
+
+struct shm_socket {
+    /* read on every call */
+    uint64_t mark; /* process.h */
+    const struct pattern *pattern;
+    int type;
+    _Atomic int terminated;
+    struct bell bell;
+    struct segment segment;
+    struct arena arena;
+    struct pins pins;
+    shared_u64 *stats;
+    struct link **links;
+    uint32_t link_count, link_capacity;
+    uint32_t receive_next, send_next;
+    uint32_t gone_count;
+    struct ring_out shared_out; /* PUB, PUSH */
+    bool has_shared_out;
+    struct block *limbo; /* blocks that were sent and may still be pinned */
+    struct incoming in;
+    struct outgoing out;
+    bool last_more, last_redelivered;
+    bool send_refused; /* the last send did not find room */
+    bool adopt_due; /* look for claims of the dead */
+    int pending_error; /* found while looking, for the next receive */
+    int fd, fd_inotify, fd_fifo;
+    bool files_awaited; /* closed, but a peer has still to map what it was sent */
+    uint32_t empty_polls;
+    uint64_t checked_at; /* ticks: when the peers' lives were last looked at */
+    uint64_t spin_ticks; /* self-calibrated */
+
+    _Atomic int refs; /* the handle and each hold */
+    struct directory *directory;
+    struct attach *attaches;
+    struct options options;
+    char last_endpoint[ENDPOINT_NAME_MAX + 8];
+    uint32_t next_pin_tag;
+    uint32_t next_auto_id;
+    struct hold pin_holds[SEGMENT_PINS];
+    struct hold claim_holds[SEGMENT_PINS];
+    shm_event_t events[EVENTS_KEPT];
+    uint32_t events_first, events_count;
+    uint64_t events_missed;
+    void *pattern_data;
+};
+
+/* What a pattern is. All are called by the socket's thread, never block, and return 0 or more, or a
+ * negative errno. Those that may be NULL do nothing then. */
+struct pattern {
+    bool (*fits)(int peer_type);
+    /* The kind of ring this side sends on to such a peer; 0 none. */
+    uint32_t (*ring_kind)(struct shm_socket *s, int peer_type);
+    int (*open)(struct shm_socket *s);   /* NULL ok: make pattern_data */
+    void (*close)(struct shm_socket *s); /* NULL ok */
+    int (*link_new)(struct shm_socket *s, struct link *link);   /* NULL ok; -EEXIST rejects the peer */
+    void (*link_up)(struct shm_socket *s, struct link *link);   /* NULL ok; both ways work now */
+    void (*link_gone)(struct shm_socket *s, struct link *link); /* NULL ok; the peer is not there */
+    void (*link_free)(struct shm_socket *s, struct link *link); /* NULL ok; forget it */
+    /* Take one part: 0; -EAGAIN would wait. NULL: this type does not send. */
+    int (*send)(struct shm_socket *s, const struct part *part);
+    bool (*can_send)(struct shm_socket *s);
+    /* Bring s->in to the first part that the caller shall see of the next message for it: 1; 0 there
+     * is none. NULL: this type does not receive. */
+    int (*advance)(struct shm_socket *s);
+    int (*next_part)(struct shm_socket *s, struct part *part); /* NULL: in_next() */
+    int (*set_option)(struct shm_socket *s, int option, const void *value, size_t size); /* NULL ok */
+};
+
+extern const struct pattern pattern_pair, pattern_pub, pattern_sub, pattern_xpub, pattern_xsub, pattern_req,
+    pattern_rep, pattern_dealer, pattern_router, pattern_push, pattern_pull;
+
+static inline void stat_add(struct shm_socket *s, unsigned stat, uint64_t n)
+{
+    count_add(&s->stats[stat], n);
+}
+
+/* ---- link.c: peers come and go ---- */
+
+/* Look at who is there; cheap when `attention` is not set. */
+void socket_sync(struct shm_socket *s);
+static inline void socket_look(struct shm_socket *s)
+{
+    if (unlikely(load_relaxed(&s->bell.page->attention) != 0))
+        socket_sync(s);
+}
+/* Ask the kernel who still lives. */
+void socket_check_peers(struct shm_socket *s);
+int socket_attach(struct shm_socket *s, const char *name, bool bind);
+int socket_detach(struct shm_socket *s, const char *name, bool bound);
+bool socket_leave_all(struct shm_socket *s); /* true: a peer has still to map what it was sent */
+void socket_free_links(struct shm_socket *s);
+void link_drop(struct link *link); /* whatever its state: the socket ends */
+int socket_open_shared_out(struct shm_socket *s, uint32_t kind);
+void link_break(struct link *link); /* the peer wrote nonsense */
+void peer_unref(struct peer *peer);
+
+/* ---- flow.c: messages through links ---- */
+
+/* Room for one more message? Looks at the reader's tail when need be. */
+bool link_has_room(struct link *link);
+void link_look_at_tail(struct link *link);
+bool ring_has_room(struct shm_socket *s, struct ring_out *ring, struct link *link);
+
+/* Begin a message on RING to LINK (NULL: all readers of the shared ring), add parts, end it. */
+void out_begin(struct shm_socket *s, struct ring_out *ring, struct link *link, uint32_t tag);
+int out_add(struct shm_socket *s, const void *data, size_t size, struct block *block);
+int out_add_raw(struct shm_socket *s, const void *packed, size_t size); /* parts packed already */
+int out_end(struct shm_socket *s);
+void out_cancel(struct shm_socket *s);
+/* A part of a message that was begun, the last one maybe; after an error it was not taken. */
+int out_continue(struct shm_socket *s, const struct part *part);
+/* Swallow this part and those that follow it. */
+int out_discard(struct shm_socket *s, const struct part *part);
+/* A message of one part, without an envelope. */
+int out_single(struct shm_socket *s, struct ring_out *ring, struct link *link, const struct part *part, uint32_t tag);
+/* The two above for a pattern without an envelope: a part with or without more to follow. */
+int out_part(struct shm_socket *s, struct ring_out *ring, struct link *link, const struct part *part);
+
+/* Begin the next message of LINK: 1, 0, -EPROTO. Then its parts; then drop what is left of it. */
+int in_begin(struct shm_socket *s, struct link *link);
+int in_next(struct shm_socket *s, struct part *part); /* 1; 0 no more; -EPROTO */
+void in_end(struct shm_socket *s);
+/* in_begin() on the next link in turn that has a message. */
+int in_begin_fair(struct shm_socket *s);
+bool in_available(struct shm_socket *s);
+/* The next link in turn that takes a message, or NULL. */
+struct link *link_choose(struct shm_socket *s);
+bool link_is_open(const struct link *link); /* takes part in sending */
+struct hold *in_hold(struct shm_socket *s); /* a further reference to what keeps it; NULL: none free */
+struct block *socket_block(struct shm_socket *s, uint64_t size);
+void link_end_read(struct link *link); /* look after a sender that may wait for room */
+void hold_release(struct hold *hold);
+
+/* ---- wait.c ---- */
+int socket_wait(struct shm_socket *s, short events, uint64_t deadline_ns);
+void socket_empty_poll(struct shm_socket *s);
+short socket_events(struct shm_socket *s, short wanted);
+int socket_fd(struct shm_socket *s);
+void socket_fd_close(struct shm_socket *s);
+void socket_fd_rearm(struct shm_socket *s);
+
+/* ---- event.c ---- */
+void event_push(struct shm_socket *s, int event, const struct link *link, const char *name, uint64_t value);
+
+/* ---- socket.c ---- */
+void socket_unref(struct shm_socket *s);
+int socket_usable(struct shm_socket *s); /* 0, or -1 with errno */
+
+/* ---- io.c ---- */
+bool socket_can_receive(struct shm_socket *s);
+
+#endif

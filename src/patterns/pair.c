@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * PAIR: one peer. Further connectors are turned away, and the next of them gets its turn when the
+ * place is free. That the peer went is said once, by EPIPE; after that the socket waits for a new one.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/socket.h"
+
+struct pair {
+    bool broken_pipe;
+};
+
+static bool fits(int peer)
+{
+    return peer == SHM_PAIR;
+}
+
+static uint32_t ring_kind(struct shm_socket *s, int peer)
+{
+    return RING_EXCLUSIVE;
+}
+
+static int open_pair(struct shm_socket *s)
+{
+    s->pattern_data = calloc(1, sizeof(struct pair));
+    return s->pattern_data == NULL ? -ENOMEM : 0;
+}
+
+static void close_pair(struct shm_socket *s)
+{
+    free(s->pattern_data);
+}
+
+static void link_gone(struct shm_socket *s, struct link *link)
+{
+    struct pair *pair = s->pattern_data;
+    if (link->state != LINK_UP) /* the peer went; we did not */
+        pair->broken_pipe = true;
+}
+
+static int pipe_error(struct shm_socket *s)
+{
+    struct pair *pair = s->pattern_data;
+    if (!pair->broken_pipe)
+        return 0;
+    pair->broken_pipe = false;
+    return -EPIPE;
+}
+
+static int send_part(struct shm_socket *s, const struct part *part)
+{
+    int error = pipe_error(s);
+    if (error < 0)
+        return error;
+    if (s->out.active)
+        return out_continue(s, part);
+    struct link *link = link_choose(s);
+    return link == NULL ? -EAGAIN : out_part(s, link->out, link, part);
+}
+
+static bool can_send(struct shm_socket *s)
+{
+    struct pair *pair = s->pattern_data;
+    uint32_t turn = s->send_next;
+    bool can = pair->broken_pipe || link_choose(s) != NULL;
+    s->send_next = turn;
+    return can;
+}
+
+static int advance(struct shm_socket *s)
+{
+    int result = in_begin_fair(s);
+    return result != 0 ? result : pipe_error(s);
+}
+
+const struct pattern pattern_pair = {
+    .fits = fits,
+    .ring_kind = ring_kind,
+    .open = open_pair,
+    .close = close_pair,
+    .link_gone = link_gone,
+    .send = send_part,
+    .can_send = can_send,
+    .advance = advance,
+};

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * PUSH and PULL: work sharing. By default all pullers take from one ring of the pusher, whoever is
+ * free first; with SHM_ROUND_ROBIN (and with SHM_CONFLATE, which needs a place per peer) each puller
+ * has a ring of its own and they are served in strict turns. DEALER is here too: the same turns, and
+ * it receives.
+ */
+#include <errno.h>
+
+#include "core/socket.h"
+
+static bool fits_push(int peer)
+{
+    return peer == SHM_PULL;
+}
+static bool fits_pull(int peer)
+{
+    return peer == SHM_PUSH;
+}
+static bool fits_dealer(int peer)
+{
+    return peer == SHM_REP || peer == SHM_DEALER || peer == SHM_ROUTER;
+}
+
+static uint32_t kind_push(struct shm_socket *s, int peer)
+{
+    return s->options.conflate ? RING_PRIVATE : s->options.round_robin ? RING_EXCLUSIVE : RING_SHARED;
+}
+static uint32_t kind_pull(struct shm_socket *s, int peer)
+{
+    return 0;
+}
+static uint32_t kind_dealer(struct shm_socket *s, int peer)
+{
+    return s->options.conflate ? RING_PRIVATE : RING_EXCLUSIVE;
+}
+
+/* ---- in turns ---- */
+
+static int send_in_turn(struct shm_socket *s, const struct part *part)
+{
+    if (s->out.active)
+        return out_continue(s, part);
+    if (s->options.conflate && part->more)
+        return -EINVAL;
+    struct link *link = link_choose(s);
+    return link == NULL ? -EAGAIN : out_part(s, link->out, link, part);
+}
+
+static bool can_send_in_turn(struct shm_socket *s)
+{
+    uint32_t turn = s->send_next;
+    bool can = link_choose(s) != NULL;
+    s->send_next = turn;
+    return can;
+}
+
+/* ---- from the shared ring ---- */
+
+static bool may_queue(struct shm_socket *s)
+{
+    if (!s->has_shared_out)
+        return false;
+    if (!s->options.immediate)
+        return true;
+    for (uint32_t i = 0; i < s->link_count; i++)
+        if (s->links[i]->state == LINK_UP)
+            return true;
+    return false;
+}
+
+static int send_shared(struct shm_socket *s, const struct part *part)
+{
+    if (s->out.active)
+        return out_continue(s, part);
+    if (!may_queue(s) || !ring_has_room(s, &s->shared_out, NULL))
+        return -EAGAIN;
+    return out_part(s, &s->shared_out, NULL, part);
+}
+
+static int send_push(struct shm_socket *s, const struct part *part)
+{
+    return s->options.round_robin || s->options.conflate ? send_in_turn(s, part) : send_shared(s, part);
+}
+
+static bool can_send_push(struct shm_socket *s)
+{
+    if (s->options.round_robin || s->options.conflate)
+        return can_send_in_turn(s);
+    return may_queue(s) && ring_has_room(s, &s->shared_out, NULL);
+}
+
+/* ---- receiving ---- */
+
+static int advance(struct shm_socket *s)
+{
+    int result = in_begin_fair(s);
+    if (likely(!s->options.conflate) || result != 1)
+        return result;
+    while (ring_in_has(&s->in.link->in)) {
+        struct link *link = s->in.link;
+        in_end(s);
+        result = in_begin(s, link);
+        if (result != 1)
+            return result;
+    }
+    return 1;
+}
+
+static void probe(struct shm_socket *s, struct link *link)
+{
+    struct part empty = {"", 0, NULL, false, false};
+    if (s->options.probe_router && link->out != NULL && link_has_room(link))
+        out_single(s, link->out, link, &empty, 0);
+}
+
+const struct pattern pattern_push = {
+    .fits = fits_push,
+    .ring_kind = kind_push,
+    .send = send_push,
+    .can_send = can_send_push,
+};
+
+const struct pattern pattern_pull = {
+    .fits = fits_pull,
+    .ring_kind = kind_pull,
+    .advance = advance,
+};
+
+const struct pattern pattern_dealer = {
+    .fits = fits_dealer,
+    .ring_kind = kind_dealer,
+    .link_up = probe,
+    .send = send_in_turn,
+    .can_send = can_send_in_turn,
+    .advance = advance,
+};

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * PUB and SUB, XPUB and XSUB: one ring that all subscribers read, each with a tail of its own, each
+ * filtering for itself: so a publisher's cost does not depend on how many there are, and one that is
+ * slow harms nobody. Subscriptions travel to XPUBs only, who want to see them, on a ring per
+ * subscriber, as \1topic and \0topic.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/socket.h"
+#include "patterns/prefixes.h"
+
+/* ---- publishing ---- */
+
+static bool fits_publisher(int peer)
+{
+    return peer == SHM_SUB || peer == SHM_XSUB;
+}
+
+static uint32_t kind_publisher(struct shm_socket *s, int peer)
+{
+    return RING_PRIVATE;
+}
+
+static int publish(struct shm_socket *s, const struct part *part)
+{
+    if (s->out.active)
+        return out_continue(s, part);
+    if (s->options.conflate && part->more)
+        return -EINVAL;
+    if (!s->has_shared_out)
+        return out_discard(s, part); /* neither bound nor connected: nobody can be there */
+    if (!ring_has_room(s, &s->shared_out, NULL))
+        return -EAGAIN;
+    return out_part(s, &s->shared_out, NULL, part);
+}
+
+static bool can_publish(struct shm_socket *s)
+{
+    return !s->has_shared_out || ring_has_room(s, &s->shared_out, NULL);
+}
+
+const struct pattern pattern_pub = {
+    .fits = fits_publisher,
+    .ring_kind = kind_publisher,
+    .send = publish,
+    .can_send = can_publish,
+};
+
+/* ---- subscribing ---- */
+
+static bool fits_subscriber(int peer)
+{
+    return peer == SHM_PUB || peer == SHM_XPUB;
+}
+
+static uint32_t kind_subscriber(struct shm_socket *s, int peer)
+{
+    return peer == SHM_XPUB ? RING_EXCLUSIVE : 0;
+}
+
+static int open_subscriber(struct shm_socket *s)
+{
+    s->pattern_data = calloc(1, sizeof(struct prefixes));
+    return s->pattern_data == NULL ? -ENOMEM : 0;
+}
+
+static void close_subscriber(struct shm_socket *s)
+{
+    if (s->pattern_data != NULL)
+        prefixes_deinit(s->pattern_data);
+    free(s->pattern_data);
+}
+
+/* \1topic or \0topic to one XPUB. Its ring has room for a million. */
+static int tell(struct shm_socket *s, struct link *link, unsigned char what, const void *topic, size_t size)
+{
+    unsigned char small[256], *message = size + 1 <= sizeof small ? small : malloc(size + 1);
+    if (message == NULL)
+        return -ENOMEM;
+    message[0] = what;
+    if (size > 0)
+        memcpy(message + 1, topic, size);
+    struct part part = {message, size + 1, NULL, false, false};
+    int error = link_has_room(link) ? out_single(s, link->out, link, &part, 0) : -EAGAIN;
+    if (message != small)
+        free(message);
+    return error;
+}
+
+static void tell_all(struct shm_socket *s, unsigned char what, const void *topic, size_t size)
+{
+    for (uint32_t i = 0; i < s->link_count; i++)
+        if (s->links[i]->state == LINK_UP && s->links[i]->out != NULL)
+            tell(s, s->links[i], what, topic, size);
+}
+
+static void repeat_subscriptions(struct shm_socket *s, struct link *link)
+{
+    struct prefixes *wanted = s->pattern_data;
+    for (size_t i = 0; link->out != NULL && i < wanted->count; i++)
+        tell(s, link, 1, wanted->sorted[i].bytes, wanted->sorted[i].size);
+}
+
+static int subscribe(struct shm_socket *s, const void *topic, size_t size)
+{
+    struct prefixes *wanted = s->pattern_data;
+    bool first = wanted->count == 0;
+    int result = prefixes_add(wanted, topic, size);
+    if (result < 0)
+        return result;
+    /* What was published before anything was subscribed is not for us, unless history was asked for. */
+    for (uint32_t i = 0; first && s->options.history == 0 && i < s->link_count; i++)
+        if (s->links[i]->has_in && s->links[i]->in.kind == RING_PRIVATE)
+            ring_in_skip_to_head(&s->links[i]->in);
+    if (result == 1)
+        tell_all(s, 1, topic, size);
+    return 0;
+}
+
+static int unsubscribe(struct shm_socket *s, const void *topic, size_t size)
+{
+    int result = prefixes_remove(s->pattern_data, topic, size);
+    if (result == 1)
+        tell_all(s, 0, topic, size);
+    return result == -ENOENT ? -EINVAL : 0;
+}
+
+static int set_option(struct shm_socket *s, int option, const void *value, size_t size)
+{
+    if (option == SHM_SUBSCRIBE)
+        return subscribe(s, value, size);
+    return option == SHM_UNSUBSCRIBE ? unsubscribe(s, value, size) : -EINVAL;
+}
+
+static int advance_subscriber(struct shm_socket *s)
+{
+    const struct prefixes *wanted = s->pattern_data;
+    struct part first;
+
+    if (wanted->count == 0)
+        return 0;
+    /* A bound, should a publisher be faster than the filter. */
+    for (uint64_t looked_at = 0; looked_at < RING_SLOTS_MAX; looked_at++) {
+        int result = in_begin_fair(s);
+        if (result != 1 || wanted->sorted[0].size == 0)
+            return result;
+        result = in_next(s, &first);
+        if (result < 0 || (result == 1 && prefixes_match(wanted, first.data, first.size))) {
+            s->in.at = s->in.previous;
+            return 1; /* an error comes again when the part is read */
+        }
+        in_end(s);
+    }
+    return 0;
+}
+
+/* XSUB: a subscription, or anything else for the XPUBs. */
+static int send_upstream(struct shm_socket *s, const struct part *part)
+{
+    const unsigned char *bytes = part->data;
+    if (part->more)
+        return -EINVAL;
+    int error = 0;
+    if (part->size > 0 && bytes[0] == 1)
+        error = subscribe(s, bytes + 1, part->size - 1);
+    else if (part->size > 0 && bytes[0] == 0)
+        unsubscribe(s, bytes + 1, part->size - 1);
+    else if (part->size > 0)
+        tell_all(s, bytes[0], bytes + 1, part->size - 1);
+    if (error == 0 && part->block != NULL)
+        arena_free(&s->arena, part->block);
+    return error;
+}
+
+static bool can_send_upstream(struct shm_socket *s)
+{
+    return true;
+}
+
+const struct pattern pattern_sub = {
+    .fits = fits_subscriber,
+    .ring_kind = kind_subscriber,
+    .open = open_subscriber,
+    .close = close_subscriber,
+    .link_up = repeat_subscriptions,
+    .advance = advance_subscriber,
+    .set_option = set_option,
+};
+
+const struct pattern pattern_xsub = {
+    .fits = fits_subscriber,
+    .ring_kind = kind_subscriber,
+    .open = open_subscriber,
+    .close = close_subscriber,
+    .link_up = repeat_subscriptions,
+    .send = send_upstream,
+    .can_send = can_send_upstream,
+    .advance = advance_subscriber,
+    .set_option = set_option,
+};

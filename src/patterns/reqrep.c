@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * REQ and REP. On the wire a request is an envelope, an empty part, the body (RFC 28); the envelope is
+ * what ROUTERs on the way, or SHM_REQ_CORRELATE, put before. Besides, each request bears a number in
+ * its slot's tag, which the reply brings back: a reply to a request that was given up is never taken for
+ * the next one's.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/message_layout.h"
+#include "core/socket.h"
+#include "patterns/reqrep.h"
+
+/* ---- REQ ---- */
+
+struct req {
+    bool waiting;
+    bool lost;  /* the peer died with the request in hand */
+    bool began; /* a request with more parts to come */
+    uint32_t id;
+    struct link *link;
+    uint64_t ticket;
+    unsigned char *copy; /* SHM_REQ_RESEND: the request's parts, each after its size */
+    size_t copy_size, copy_room;
+};
+
+static bool fits_req(int peer)
+{
+    return peer == SHM_REP || peer == SHM_ROUTER;
+}
+
+static uint32_t kind_exclusive(struct shm_socket *s, int peer)
+{
+    return RING_EXCLUSIVE;
+}
+
+static int open_req(struct shm_socket *s)
+{
+    s->pattern_data = calloc(1, sizeof(struct req));
+    return s->pattern_data == NULL ? -ENOMEM : 0;
+}
+
+static void close_req(struct shm_socket *s)
+{
+    struct req *req = s->pattern_data;
+    if (req != NULL)
+        free(req->copy);
+    free(req);
+}
+
+static int keep_copy(struct req *req, const struct part *part)
+{
+    size_t need = req->copy_size + sizeof part->size + part->size;
+    if (need > req->copy_room) {
+        unsigned char *larger = realloc(req->copy, 2 * need);
+        if (larger == NULL)
+            return -ENOMEM;
+        req->copy = larger;
+        req->copy_room = 2 * need;
+    }
+    memcpy(req->copy + req->copy_size, &part->size, sizeof part->size);
+    if (part->size > 0)
+        memcpy(req->copy + req->copy_size + sizeof part->size, part->data, part->size);
+    req->copy_size = need;
+    return 0;
+}
+
+/* Choose a peer and put the envelope. */
+static int begin_request(struct shm_socket *s, struct req *req)
+{
+    struct link *link = link_choose(s);
+    if (link == NULL)
+        return -EAGAIN;
+    uint32_t tag = (req->id + 1) & REQUEST_NUMBER;
+    tag = tag == 0 ? 1 : tag;
+    out_begin(s, link->out, link, req->waiting ? tag | REQUEST_CANCELS : tag);
+    int error = s->options.req_correlate ? out_add(s, &tag, sizeof tag, NULL) : 0;
+    if (error == 0)
+        error = out_add(s, "", 0, NULL);
+    if (error < 0) {
+        out_cancel(s);
+        return error;
+    }
+    req->link = link;
+    req->id = tag;
+    req->waiting = req->lost = false;
+    req->copy_size = 0;
+    return 0;
+}
+
+static int send_request(struct shm_socket *s, const struct part *part)
+{
+    struct req *req = s->pattern_data;
+    bool began = !s->out.active;
+    if (began) {
+        if (req->waiting && !s->options.req_relaxed)
+            return -EFSM;
+        if (s->in.active)
+            in_end(s); /* what was not read of the last reply */
+        int error = begin_request(s, req);
+        if (error < 0)
+            return error;
+    }
+    struct link *link = req->link;
+    size_t kept = req->copy_size;
+    int error = s->options.req_resend ? keep_copy(req, part) : 0;
+    if (error == 0)
+        error = out_continue(s, part);
+    if (error < 0) {
+        req->copy_size = kept;
+        if (began)
+            out_cancel(s);
+        return error;
+    }
+    if (!part->more) {
+        req->waiting = true;
+        req->ticket = link->out->head - 1;
+    }
+    return 0;
+}
+
+static bool can_request(struct shm_socket *s)
+{
+    struct req *req = s->pattern_data;
+    uint32_t turn = s->send_next;
+    bool can = (!req->waiting || s->options.req_relaxed) && link_choose(s) != NULL;
+    s->send_next = turn;
+    return can;
+}
+
+/* The peer went. A connector's request that nobody had read yet waits for the next binder. */
+static void req_link_gone(struct shm_socket *s, struct link *link)
+{
+    struct req *req = s->pattern_data;
+    if (!req->waiting || req->link != link)
+        return;
+    bool queued = link->state == LINK_QUEUED && req->ticket >= link->own_ring.acked;
+    req->lost = !queued;
+}
+
+static void req_link_free(struct shm_socket *s, struct link *link)
+{
+    struct req *req = s->pattern_data;
+    if (req->link != link)
+        return;
+    req->lost = req->waiting;
+    req->link = NULL;
+}
+
+static int send_again(struct shm_socket *s, struct req *req)
+{
+    size_t size = req->copy_size, at = 0;
+    unsigned char *copy = req->copy;
+    req->copy = NULL; /* it is copied anew on its way */
+    req->copy_room = 0;
+    req->waiting = false;
+    int error = 0;
+    while (error == 0 && at < size) {
+        struct part part = {0};
+        memcpy(&part.size, copy + at, sizeof part.size);
+        part.data = copy + at + sizeof part.size;
+        at += sizeof part.size + part.size;
+        part.more = at < size;
+        error = send_request(s, &part);
+    }
+    if (error < 0) { /* nobody there yet: again at the next look */
+        if (s->out.active)
+            out_cancel(s);
+        free(req->copy);
+        req->copy = copy;
+        req->copy_size = size;
+        req->copy_room = size;
+        req->waiting = req->lost = true;
+        return error == -EAGAIN ? 0 : error;
+    }
+    free(copy);
+    return 0;
+}
+
+/* Is the message just begun the reply? Then go past its envelope. */
+static bool is_reply(struct shm_socket *s, const struct req *req)
+{
+    struct part part;
+    uint32_t number;
+    if ((s->in.taken.tag & REQUEST_NUMBER) != req->id)
+        return false;
+    if (s->options.req_correlate) {
+        if (in_next(s, &part) != 1 || part.size != sizeof number)
+            return false;
+        memcpy(&number, part.data, sizeof number);
+        if (number != req->id)
+            return false;
+    }
+    return in_next(s, &part) == 1 && part.size == 0 && part.more;
+}
+
+static int advance_req(struct shm_socket *s)
+{
+    struct req *req = s->pattern_data;
+    if (!req->waiting)
+        return -EFSM;
+    int result;
+    while ((result = in_begin_fair(s)) == 1) {
+        if (is_reply(s, req))
+            return 1;
+        in_end(s); /* of a request that was given up */
+    }
+    if (result < 0 || !req->lost)
+        return result;
+    if (s->options.req_resend)
+        return send_again(s, req);
+    req->waiting = req->lost = false;
+    return -ECONNRESET;
+}
+
+static int next_part_req(struct shm_socket *s, struct part *part)
+{
+    struct req *req = s->pattern_data;
+    int result = in_next(s, part);
+    if (result == 1 && !part->more)
+        req->waiting = req->lost = false;
+    return result;
+}
+
+static void probe(struct shm_socket *s, struct link *link)
+{
+    struct part empty = {"", 0, NULL, false, false};
+    if (s->options.probe_router && link->party.type == SHM_ROUTER && link_has_room(link))
+        out_single(s, link->out, link, &empty, 0);
+}
+
+const struct pattern pattern_req = {
+    .fits = fits_req,
+    .ring_kind = kind_exclusive,
+    .open = open_req,
+    .close = close_req,
+    .link_up = probe,
+    .link_gone = req_link_gone,
+    .link_free = req_link_free,
+    .send = send_request,
+    .can_send = can_request,
+    .advance = advance_req,
+    .next_part = next_part_req,
+};
+
+/* ---- REP ---- */
+
+struct rep {
+    bool replying;
+    struct link *link; /* NULL: the asker has gone */
+    uint32_t tag;
+    unsigned char *envelope; /* packed parts, up to and with the empty one */
+    size_t size, room;
+};
+
+static bool fits_rep(int peer)
+{
+    return peer == SHM_REQ || peer == SHM_DEALER;
+}
+
+static int open_rep(struct shm_socket *s)
+{
+    s->pattern_data = calloc(1, sizeof(struct rep));
+    return s->pattern_data == NULL ? -ENOMEM : 0;
+}
+
+static void close_rep(struct shm_socket *s)
+{
+    struct rep *rep = s->pattern_data;
+    if (rep != NULL)
+        free(rep->envelope);
+    free(rep);
+}
+
+static void rep_link_gone(struct shm_socket *s, struct link *link)
+{
+    struct rep *rep = s->pattern_data;
+    if (rep->link == link)
+        rep->link = NULL;
+}
+
+/* Keep the envelope of the message just begun. 1 done; 0 it has none: drop it. */
+static int read_envelope(struct shm_socket *s, struct rep *rep)
+{
+    struct part part;
+    do {
+        if (in_next(s, &part) != 1 || !part.more)
+            return 0;
+    } while (part.size > 0);
+    size_t size = s->in.at;
+    if (size > rep->room) {
+        unsigned char *larger = realloc(rep->envelope, size);
+        if (larger == NULL)
+            return 0;
+        rep->envelope = larger;
+        rep->room = size;
+    }
+    memcpy(rep->envelope, s->in.taken.bytes, size);
+    rep->size = size;
+    rep->link = s->in.link->state == LINK_UP ? s->in.link : NULL;
+    rep->tag = s->in.taken.tag;
+    return 1;
+}
+
+static int advance_rep(struct shm_socket *s)
+{
+    struct rep *rep = s->pattern_data;
+    if (rep->replying)
+        return -EFSM;
+    int result;
+    while ((result = in_begin_fair(s)) == 1) {
+        if (read_envelope(s, rep))
+            return 1;
+        in_end(s);
+    }
+    return result;
+}
+
+static int next_part_rep(struct shm_socket *s, struct part *part)
+{
+    struct rep *rep = s->pattern_data;
+    int result = in_next(s, part);
+    if (result == 1 && !part->more)
+        rep->replying = true;
+    return result;
+}
+
+static int send_reply(struct shm_socket *s, const struct part *part)
+{
+    struct rep *rep = s->pattern_data;
+    bool began = !s->out.active;
+    int error = 0;
+    if (!rep->replying)
+        return -EFSM;
+    if (began && (rep->link == NULL || !link_is_open(rep->link) || !link_has_room(rep->link))) {
+        rep->replying = false;
+        return out_discard(s, part); /* a REP never waits for its asker */
+    }
+    if (began) {
+        out_begin(s, rep->link->out, rep->link, rep->tag & REQUEST_NUMBER);
+        error = out_add_raw(s, rep->envelope, rep->size);
+    }
+    if (error == 0)
+        error = out_continue(s, part);
+    if (error < 0) {
+        if (began)
+            out_cancel(s);
+        return error;
+    }
+    if (!part->more)
+        rep->replying = false;
+    return 0;
+}
+
+static bool can_reply(struct shm_socket *s)
+{
+    struct rep *rep = s->pattern_data;
+    return rep->replying;
+}
+
+const struct pattern pattern_rep = {
+    .fits = fits_rep,
+    .ring_kind = kind_exclusive,
+    .open = open_rep,
+    .close = close_rep,
+    .link_gone = rep_link_gone,
+    .link_free = rep_link_gone,
+    .send = send_reply,
+    .can_send = can_reply,
+    .advance = advance_rep,
+    .next_part = next_part_rep,
+};

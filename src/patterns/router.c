@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ROUTER: every message received begins with the routing id of its peer, every message sent with the
+ * routing id of whom it is for. Ids are the peers' own (SHM_ROUTING_ID) or five bytes made here: a zero
+ * and a number. They are found by a hash table with open addressing.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/socket.h"
+#include "patterns/reqrep.h"
+
+struct router {
+    struct link **table; /* by hash of the routing id; NULL free */
+    uint32_t size, used; /* size is a power of two */
+    bool id_pending;     /* the id part of the current message has still to be given */
+};
+
+/* ---- ids ---- */
+
+static uint64_t hash(const void *id, size_t size)
+{
+    uint64_t h = UINT64_C(14695981039346656037);
+    for (size_t i = 0; i < size; i++)
+        h = (h ^ ((const unsigned char *)id)[i]) * UINT64_C(1099511628211);
+    return h ^ h >> 32;
+}
+
+static struct link **find(struct router *r, const void *id, size_t size)
+{
+    for (uint64_t at = hash(id, size);; at++) {
+        struct link **place = &r->table[at & (r->size - 1)];
+        if (*place == NULL || ((*place)->routing_id_size == size && memcmp((*place)->routing_id, id, size) == 0))
+            return place;
+    }
+}
+
+static void insert(struct router *r, struct link *link)
+{
+    *find(r, link->routing_id, link->routing_id_size) = link;
+    r->used++;
+}
+
+static int grow(struct router *r)
+{
+    if (r->table != NULL && r->used < r->size / 2)
+        return 0;
+    uint32_t old_size = r->size, size = old_size == 0 ? 16 : 2 * old_size;
+    struct link **old = r->table, **table = calloc(size, sizeof(struct link *));
+    if (table == NULL)
+        return -ENOMEM;
+    r->table = table;
+    r->size = size;
+    r->used = 0;
+    for (uint32_t i = 0; i < old_size; i++)
+        if (old[i] != NULL)
+            insert(r, old[i]);
+    free(old);
+    return 0;
+}
+
+/* Close the gap, so that a search never stops too early. */
+static void take_out(struct router *r, struct link *link)
+{
+    if (link->routing_id_size == 0 || r->table == NULL)
+        return;
+    struct link **place = find(r, link->routing_id, link->routing_id_size);
+    if (*place != link)
+        return;
+    *place = NULL;
+    r->used--;
+    uint32_t at = (uint32_t)(place - r->table);
+    for (;;) {
+        at = (at + 1) & (r->size - 1);
+        struct link *next = r->table[at];
+        if (next == NULL)
+            return;
+        r->table[at] = NULL;
+        *find(r, next->routing_id, next->routing_id_size) = next;
+    }
+}
+
+static void make_id(struct shm_socket *s, struct link *link)
+{
+    uint32_t number = ++s->next_auto_id;
+    link->routing_id[0] = 0;
+    for (int i = 0; i < 4; i++)
+        link->routing_id[1 + i] = (uint8_t)(number >> (24 - 8 * i));
+    link->routing_id_size = 5;
+}
+
+static int link_new(struct shm_socket *s, struct link *link)
+{
+    struct router *r = s->pattern_data;
+    const struct segment_header *header = link->peer->remote->header;
+    uint32_t size = header->routing_id_size;
+
+    if (size > 255)
+        return -EPROTO;
+    int error = grow(r);
+    if (error < 0)
+        return error;
+    link->routing_id_size = 0;
+    if (size == 0) {
+        make_id(s, link);
+        insert(r, link);
+        return 0;
+    }
+    unsigned char id[256];
+    memcpy(id, header->routing_id, size);
+    struct link *other = *find(r, id, size);
+    if (other != NULL && other != link) {
+        if (!s->options.router_handover)
+            return -EEXIST;
+        take_out(r, other);
+        other->routing_id_size = 0;
+        other->has_in = false;
+    }
+    memcpy(link->routing_id, id, size);
+    link->routing_id_size = size;
+    insert(r, link);
+    return 0;
+}
+
+static void link_gone(struct shm_socket *s, struct link *link)
+{
+    struct router *r = s->pattern_data;
+    if (r != NULL)
+        take_out(r, link);
+}
+
+static void probe(struct shm_socket *s, struct link *link)
+{
+    struct part empty = {"", 0, NULL, false, false};
+    if (s->options.probe_router && link->out != NULL && link_has_room(link))
+        out_single(s, link->out, link, &empty, 0);
+}
+
+/* ---- sending ---- */
+
+static int address(struct shm_socket *s, const struct part *part)
+{
+    struct router *r = s->pattern_data;
+    struct link *link = r->table != NULL ? *find(r, part->data, part->size) : NULL;
+
+    if (link == NULL || !link_is_open(link))
+        return s->options.router_mandatory ? -EHOSTUNREACH : out_discard(s, part);
+    if (!link_has_room(link))
+        return s->options.router_mandatory ? -EAGAIN : out_discard(s, part);
+    if (!part->more)
+        return out_discard(s, part); /* a message of an address only */
+    if (part->block != NULL)
+        arena_free(&s->arena, part->block);
+    out_begin(s, link->out, link, link->request_tag);
+    return 0;
+}
+
+static int send_part(struct shm_socket *s, const struct part *part)
+{
+    return s->out.active ? out_continue(s, part) : address(s, part);
+}
+
+static bool can_send(struct shm_socket *s)
+{
+    return true;
+}
+
+/* ---- receiving ---- */
+
+static int advance(struct shm_socket *s)
+{
+    struct router *r = s->pattern_data;
+    int result = in_begin_fair(s);
+    if (result != 1)
+        return result;
+    struct link *link = s->in.link;
+    uint32_t tag = s->in.taken.tag;
+    r->id_pending = true;
+    link->request_tag = tag & REQUEST_NUMBER;
+    if ((tag & REQUEST_CANCELS) && link->routing_id[0] == 0 && link->state == LINK_UP) {
+        /* Answers to what it gave up shall not reach it: it becomes somebody else. */
+        take_out(r, link);
+        make_id(s, link);
+        insert(r, link);
+    }
+    return 1;
+}
+
+static int next_part(struct shm_socket *s, struct part *part)
+{
+    struct router *r = s->pattern_data;
+    if (!r->id_pending)
+        return in_next(s, part);
+    r->id_pending = false;
+    part->data = s->in.link->routing_id;
+    part->size = s->in.link->routing_id_size;
+    part->block = NULL;
+    part->more = true;
+    part->synthetic = true;
+    return 1;
+}
+
+static bool fits(int peer)
+{
+    return peer == SHM_REQ || peer == SHM_DEALER || peer == SHM_ROUTER;
+}
+
+static uint32_t ring_kind(struct shm_socket *s, int peer)
+{
+    return RING_EXCLUSIVE;
+}
+
+static int open_router(struct shm_socket *s)
+{
+    s->pattern_data = calloc(1, sizeof(struct router));
+    return s->pattern_data == NULL ? -ENOMEM : 0;
+}
+
+static void close_router(struct shm_socket *s)
+{
+    struct router *r = s->pattern_data;
+    if (r != NULL)
+        free(r->table);
+    free(r);
+}
+
+const struct pattern pattern_router = {
+    .fits = fits,
+    .ring_kind = ring_kind,
+    .open = open_router,
+    .close = close_router,
+    .link_new = link_new,
+    .link_up = probe,
+    .link_gone = link_gone,
+    .link_free = link_gone,
+    .send = send_part,
+    .can_send = can_send,
+    .advance = advance,
+    .next_part = next_part,
+};

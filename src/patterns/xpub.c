@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * XPUB: a PUB that sees who wants what: \1topic when somebody is the first to subscribe it, \0topic
+ * when nobody does any more, also because the last one died. It keeps each subscriber's set.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/socket.h"
+#include "patterns/prefixes.h"
+
+struct note {
+    struct note *next;
+    size_t size;
+    unsigned char bytes[];
+};
+
+struct xpub {
+    struct prefixes all;
+    struct note *first, **last; /* to be read by the caller */
+    struct note *given;         /* the one that is being read */
+};
+
+static int open_xpub(struct shm_socket *s)
+{
+    struct xpub *x = calloc(1, sizeof *x);
+    if (x == NULL)
+        return -ENOMEM;
+    x->last = &x->first;
+    s->pattern_data = x;
+    return 0;
+}
+
+static void close_xpub(struct shm_socket *s)
+{
+    struct xpub *x = s->pattern_data;
+    if (x == NULL)
+        return;
+    for (struct note *n = x->first, *next; n != NULL; n = next) {
+        next = n->next;
+        free(n);
+    }
+    free(x->given);
+    prefixes_deinit(&x->all);
+    free(x);
+}
+
+static void note(struct xpub *x, unsigned char what, const void *topic, size_t size)
+{
+    struct note *n = malloc(sizeof *n + size + 1);
+    if (n == NULL)
+        return;
+    n->next = NULL;
+    n->size = size + 1;
+    n->bytes[0] = what;
+    if (size > 0)
+        memcpy(n->bytes + 1, topic, size);
+    *x->last = n;
+    x->last = &n->next;
+}
+
+static int link_new(struct shm_socket *s, struct link *link)
+{
+    link->pattern_data = calloc(1, sizeof(struct prefixes));
+    return link->pattern_data == NULL ? -ENOMEM : 0;
+}
+
+static void forget(struct shm_socket *s, struct prefixes *theirs, const struct prefix *prefix)
+{
+    struct xpub *x = s->pattern_data;
+    if (prefixes_remove(&x->all, prefix->bytes, prefix->size) == 1 || s->options.xpub_verboser)
+        note(x, 0, prefix->bytes, prefix->size);
+    (void)theirs;
+}
+
+static void link_gone(struct shm_socket *s, struct link *link)
+{
+    struct prefixes *theirs = link->pattern_data;
+    if (theirs == NULL)
+        return;
+    for (size_t i = 0; i < theirs->count; i++)
+        forget(s, theirs, &theirs->sorted[i]);
+    prefixes_deinit(theirs);
+    free(theirs);
+    link->pattern_data = NULL;
+}
+
+static void subscription(struct shm_socket *s, struct link *link, const unsigned char *bytes, size_t size)
+{
+    struct xpub *x = s->pattern_data;
+    struct prefixes *theirs = link->pattern_data;
+    if (bytes[0] == 1) {
+        bool anew = prefixes_add(theirs, bytes + 1, size - 1) == 1 && prefixes_add(&x->all, bytes + 1, size - 1) == 1;
+        if (anew || s->options.xpub_verbose || s->options.xpub_verboser)
+            note(x, 1, bytes + 1, size - 1);
+    } else {
+        struct prefix one = {(unsigned char *)(uintptr_t)(bytes + 1), size - 1, 1};
+        if (prefixes_remove(theirs, bytes + 1, size - 1) == 1)
+            forget(s, theirs, &one);
+    }
+}
+
+/* What subscribers sent becomes notes; anything but subscriptions is passed on as it is. */
+static int read_subscribers(struct shm_socket *s)
+{
+    struct part part;
+    int result;
+    while ((result = in_begin_fair(s)) == 1) {
+        struct link *link = s->in.link;
+        result = in_next(s, &part);
+        if (result == 1 && part.size > 0) {
+            unsigned char *copy = malloc(part.size);
+            if (copy != NULL) {
+                memcpy(copy, part.data, part.size);
+                if (copy[0] <= 1 && link->pattern_data != NULL)
+                    subscription(s, link, copy, part.size);
+                else if (copy[0] > 1)
+                    note(s->pattern_data, copy[0], copy + 1, part.size - 1);
+            }
+            free(copy);
+        }
+        in_end(s);
+        if (result < 0) {
+            link_break(link);
+            return result;
+        }
+    }
+    return result;
+}
+
+static int advance(struct shm_socket *s)
+{
+    struct xpub *x = s->pattern_data;
+    int result = read_subscribers(s);
+    return x->first != NULL ? 1 : result;
+}
+
+static int next_part(struct shm_socket *s, struct part *part)
+{
+    struct xpub *x = s->pattern_data;
+    free(x->given);
+    x->given = x->first;
+    x->first = x->given->next;
+    if (x->first == NULL)
+        x->last = &x->first;
+    part->data = x->given->bytes;
+    part->size = x->given->size;
+    part->block = NULL;
+    part->more = false;
+    part->synthetic = true;
+    return 1;
+}
+
+static int send_part(struct shm_socket *s, const struct part *part)
+{
+    return pattern_pub.send(s, part);
+}
+
+static bool can_send(struct shm_socket *s)
+{
+    return pattern_pub.can_send(s);
+}
+
+static bool fits(int peer)
+{
+    return peer == SHM_SUB || peer == SHM_XSUB;
+}
+
+static uint32_t ring_kind(struct shm_socket *s, int peer)
+{
+    return RING_PRIVATE;
+}
+
+const struct pattern pattern_xpub = {
+    .fits = fits,
+    .ring_kind = ring_kind,
+    .open = open_xpub,
+    .close = close_xpub,
+    .link_new = link_new,
+    .link_gone = link_gone,
+    .link_free = link_gone,
+    .send = send_part,
+    .can_send = can_send,
+    .advance = advance,
+    .next_part = next_part,
+};

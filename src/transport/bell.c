@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+#include "transport/bell.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "transport/os.h"
+
+static void set_name(struct bell *bell, int dir, const char *id_hex)
+{
+    snprintf(bell->name, sizeof bell->name, "%.32s.bell", id_hex);
+    bell->dir = dir;
+}
+
+static void fifo_name(char out[40], const char *bell_name)
+{
+    snprintf(out, 40, "%.32s.fifo", bell_name);
+}
+
+int bell_new(struct bell *bell, int dir, const char *id_hex)
+{
+    set_name(bell, dir, id_hex);
+    int fd = os_file_new(dir, sizeof *bell->page);
+    if (fd < 0)
+        return fd;
+    int error = os_file_allocate(fd, 0, sizeof *bell->page);
+    if (error == 0) {
+        bell->page = os_map(fd, 0, sizeof *bell->page, OS_WRITE);
+        error = bell->page == NULL ? -errno : 0;
+    }
+    if (error == 0) {
+        bell->page->magic = BELL_MAGIC;
+        error = os_file_link(dir, fd, bell->name);
+    }
+    close(fd);
+    if (error < 0)
+        bell_detach(bell);
+    return error;
+}
+
+int bell_attach(struct bell *bell, int dir, const char *id_hex)
+{
+    uint64_t size;
+
+    set_name(bell, dir, id_hex);
+    int fd = os_file_open(dir, bell->name, OS_WRITE);
+    if (fd < 0)
+        return fd;
+    int error = os_file_size(fd, &size);
+    if (error == 0 && size < sizeof *bell->page)
+        error = -EPROTO;
+    if (error == 0) {
+        bell->page = os_map(fd, 0, sizeof *bell->page, OS_WRITE);
+        error = bell->page == NULL ? -errno : bell->page->magic != BELL_MAGIC ? -EPROTO : 0;
+    }
+    close(fd);
+    if (error < 0)
+        bell_detach(bell);
+    return error;
+}
+
+void bell_detach(struct bell *bell)
+{
+    os_unmap(bell->page, sizeof *bell->page);
+    bell->page = NULL;
+}
+
+void bell_unlink(int dir, const char *id_hex)
+{
+    char name[40];
+    snprintf(name, sizeof name, "%.32s.bell", id_hex);
+    unlinkat(dir, name, 0);
+    fifo_name(name, id_hex);
+    unlinkat(dir, name, 0);
+}
+
+unsigned bell_wake(struct bell *bell)
+{
+    uint32_t how = exchange_seq_cst(&bell->page->parked, 0);
+
+    if (how & BELL_PARKED)
+        os_futex_wake(&bell->page->parked);
+    if (how & BELL_FD) {
+        char fifo[40];
+        int saved = errno;
+        fifo_name(fifo, bell->name);
+        /* Opened each time: no descriptor per peer is kept for what happens only after a sleep. */
+        int fd = openat(bell->dir, fifo, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+        if (fd >= 0) {
+            bell_fd_raise(fd);
+            close(fd);
+        }
+        errno = saved;
+    }
+    return how != 0;
+}
+
+int bell_sleep(struct bell *bell, uint32_t how, uint64_t timeout_ns)
+{
+    int error = os_futex_wait(&bell->page->parked, how, timeout_ns);
+    return error == -EAGAIN ? 0 : error;
+}
+
+int bell_fd_open(struct bell *bell)
+{
+    char fifo[40];
+    fifo_name(fifo, bell->name);
+    if (mkfifoat(bell->dir, fifo, 0600) != 0)
+        return -errno;
+    /* Both ways, so that it is never at end of file. */
+    int fd = openat(bell->dir, fifo, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+    return fd < 0 ? -errno : fd;
+}
+
+void bell_fd_drain(int fd)
+{
+    char bytes[256];
+    while (read(fd, bytes, sizeof bytes) == (ssize_t)sizeof bytes)
+        ;
+}
+
+void bell_fd_raise(int fd)
+{
+    /* A full pipe is as readable as can be. */
+    if (write(fd, "", 1) < 0)
+        return;
+}

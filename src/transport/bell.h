@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bell: how a socket sleeps and how its peers wake it. One page, "<id>.bell", written by the owner
+ * and by all of its peers (one of the named exceptions to "one writer per word").
+ *
+ *   parked     the owner sets 1 (asleep in the kernel) or 2 (asleep on its descriptor) or 3 (either)
+ *              before it sleeps; a ringer exchanges it for 0 and, if it was not 0, wakes.
+ *   attention  anyone sets 1: "the set of your peers changed, look"; the owner takes it.
+ *   sleepers   a reader of the owner's shared ring sets 1 before it sleeps: "look whom to wake".
+ *
+ * No wakeup is lost (a Dekker pair, both sides sequentially consistent):
+ *
+ *   owner (bell_park)                         ringer (after its change)
+ *   P1: parked := how                         S1: publishes (exchange of a slot's sequence, ...)
+ *   P2: fence; looks for work                 S2: loads parked (bell_ring)
+ *   P3: futex_wait(parked, how)                 S3: if set: exchange(parked, 0); wake
+ *
+ * Either P2 sees S1's work, or S2 sees P1's word. In the latter case the word is 0 before the wake,
+ * so a wait that comes later returns at once (P3 compares in the kernel). The word is its own futex,
+ * so nothing counts up and nothing wraps.
+ *
+ * Died ...                      state                               repair
+ * owner between P1 and P3       parked is 1, nobody sleeps          the next ringer wakes nobody: one call
+ * ringer between S1 and S3      work is there, the owner sleeps     the owner's slice ends (BELL_SLICE_NS)
+ * ringer inside S3              parked is 0, the owner sleeps       likewise
+ * A liar can keep the word at 0: the owner then wakes once per slice.
+ */
+#ifndef SHMQ_TRANSPORT_BELL_H
+#define SHMQ_TRANSPORT_BELL_H
+
+#include "base/atomic.h"
+
+/* The longest sleep without a look at the peers: bounds what a death at the wrong instruction costs. */
+#define BELL_SLICE_NS UINT64_C(100000000)
+
+#define BELL_PARKED 1u
+#define BELL_FD     2u
+#define BELL_MAGIC  UINT64_C(0x316c656271686d73)
+
+struct bell_page {
+    uint64_t magic;
+    uint8_t pad0[56];
+    shared_u32 parked;
+    uint8_t pad1[124];
+    shared_u32 attention;
+    shared_u32 sleepers;
+    uint8_t pad2[3896];
+};
+
+_Static_assert(offsetof(struct bell_page, parked) == 64, "layout");
+_Static_assert(offsetof(struct bell_page, attention) == 192, "layout");
+_Static_assert(sizeof(struct bell_page) == 4096, "layout");
+
+struct bell {
+    struct bell_page *page;
+    char name[40]; /* "<id>.bell"; its descriptor's FIFO is "<id>.fifo" */
+    int dir;
+};
+
+int bell_new(struct bell *bell, int dir, const char *id_hex);
+int bell_attach(struct bell *bell, int dir, const char *id_hex);
+void bell_detach(struct bell *bell);
+void bell_unlink(int dir, const char *id_hex);
+
+/* Slow half of bell_ring(): returns how many system calls woke somebody (0 or 1). */
+unsigned bell_wake(struct bell *bell);
+
+/* S2: after a seq_cst publication. */
+static inline unsigned bell_ring(struct bell *bell)
+{
+    if (likely(load_seq_cst(&bell->page->parked) == 0))
+        return 0;
+    return bell_wake(bell);
+}
+
+/* P1, P2. Call bell_unpark() whatever happens next. */
+static inline void bell_park(struct bell *bell, uint32_t how)
+{
+    store_seq_cst(&bell->page->parked, how);
+    fence_seq_cst();
+}
+
+static inline void bell_unpark(struct bell *bell)
+{
+    store_relaxed(&bell->page->parked, 0);
+}
+
+/* P3. 0: woken, spuriously perhaps; -ETIMEDOUT, -EINTR. */
+int bell_sleep(struct bell *bell, uint32_t how, uint64_t timeout_ns);
+
+/* The descriptor: the reading end of a FIFO that ringers write a byte to. */
+int bell_fd_open(struct bell *bell);
+void bell_fd_drain(int fd);
+void bell_fd_raise(int fd);
+
+#endif

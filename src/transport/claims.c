@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+#include "transport/claims.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "transport/os.h"
+
+static void set_name(struct claims *claims, int dir, const char *id_hex)
+{
+    memset(claims, 0, sizeof *claims);
+    snprintf(claims->name, sizeof claims->name, "%.32s.claims", id_hex);
+    claims->dir = dir;
+}
+
+static size_t file_size(uint64_t slots)
+{
+    return CLAIMS_HEADER + (size_t)slots * sizeof(shared_u64);
+}
+
+static int map(struct claims *claims, int fd, uint64_t slots)
+{
+    claims->header = os_map(fd, 0, file_size(slots), OS_WRITE);
+    if (claims->header == NULL)
+        return -errno;
+    claims->words = (shared_u64 *)(void *)((char *)claims->header + CLAIMS_HEADER);
+    claims->slots = slots;
+    return 0;
+}
+
+int claims_new(struct claims *claims, int dir, const char *id_hex, uint64_t slots)
+{
+    set_name(claims, dir, id_hex);
+    int fd = os_file_new(dir, file_size(slots));
+    if (fd < 0)
+        return fd;
+    int error = os_file_allocate(fd, 0, file_size(slots));
+    if (error == 0)
+        error = map(claims, fd, slots);
+    if (error == 0) {
+        claims->header->magic = CLAIMS_MAGIC;
+        claims->header->slots = slots;
+        error = os_file_link(dir, fd, claims->name);
+    }
+    close(fd);
+    if (error < 0)
+        claims_detach(claims);
+    return error;
+}
+
+static bool is_named(struct claims *claims, uint32_t owner)
+{
+    for (uint64_t i = 0; i < claims->slots; i++) {
+        uint64_t word = load_relaxed(&claims->words[i]);
+        if (claim_state(word) == CLAIM_CLAIMED && claim_owner(word) == owner)
+            return true;
+    }
+    return false;
+}
+
+/* Become an owner: a locked byte that no word names, so that a dead one's claims stay the dead's. */
+static int choose_owner(struct claims *claims, int fd)
+{
+    for (uint32_t owner = 1; owner <= CLAIMS_OWNERS; owner++) {
+        int error = os_lock(fd, CLAIMS_BYTE_OWNER + owner, 1, OS_WRITE);
+        if (error == -EAGAIN)
+            continue;
+        if (error < 0)
+            return error;
+        if (!is_named(claims, owner)) {
+            claims->owner = owner;
+            return 0;
+        }
+        os_unlock(fd, CLAIMS_BYTE_OWNER + owner, 1);
+    }
+    return -EUSERS;
+}
+
+int claims_attach(struct claims *claims, int dir, const char *id_hex, uint64_t slots)
+{
+    uint64_t size;
+
+    set_name(claims, dir, id_hex);
+    int fd = os_file_open(dir, claims->name, OS_WRITE);
+    if (fd < 0)
+        return fd;
+    int error = os_file_size(fd, &size);
+    if (error == 0 && size < file_size(slots))
+        error = -EPROTO;
+    if (error == 0)
+        error = map(claims, fd, slots);
+    if (error == 0 && (claims->header->magic != CLAIMS_MAGIC || claims->header->slots != slots))
+        error = -EPROTO;
+    if (error == 0)
+        error = choose_owner(claims, fd);
+    close(fd); /* the mapping keeps the lock */
+    if (error < 0)
+        claims_detach(claims);
+    return error;
+}
+
+void claims_detach(struct claims *claims)
+{
+    if (claims->header != NULL)
+        os_unmap(claims->header, file_size(claims->slots));
+    claims->header = NULL;
+    claims->words = NULL;
+}
+
+void claims_unlink(int dir, const char *id_hex)
+{
+    char name[48];
+    snprintf(name, sizeof name, "%.32s.claims", id_hex);
+    unlinkat(dir, name, 0);
+}
+
+uint64_t claims_adopt(struct claims *claims)
+{
+    uint32_t known_alive = 0; /* neighbours often have the same owner: ask the kernel once */
+    uint64_t adopted = UINT64_MAX;
+    int fd = -1;
+
+    for (uint64_t i = 0; i < claims->slots && adopted == UINT64_MAX; i++) {
+        uint64_t word = load_acquire(&claims->words[i]);
+        uint32_t owner = claim_owner(word);
+        if (claim_state(word) != CLAIM_CLAIMED || owner == claims->owner || owner == known_alive)
+            continue;
+        if (fd < 0 && (fd = os_file_open(claims->dir, claims->name, OS_READ)) < 0)
+            return UINT64_MAX;
+        if (os_is_locked(fd, CLAIMS_BYTE_OWNER + owner, 1) != 0) {
+            known_alive = owner;
+            continue;
+        }
+        if (claims_take(claims, i, word, claim_ticket(word)))
+            adopted = claim_ticket(word);
+    }
+    if (fd >= 0)
+        close(fd);
+    return adopted;
+}

@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: MIT */
+#include "transport/endpoint.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "shmq.h"
+#include "transport/os.h"
+#include "transport/segment.h"
+
+#define FILE_SIZE    (ENDPOINT_HEADER_SIZE + (size_t)ENDPOINT_SLOTS * sizeof(struct endpoint_slot))
+#define MEETING_TRIES 10000 /* each means that another process removed or made the file meanwhile */
+
+/* ---- names ---- */
+
+int endpoint_name(char name[ENDPOINT_NAME_MAX + 1], const char *address)
+{
+    const char *scheme = strstr(address, "://");
+    if (scheme != NULL) {
+        if (strncmp(address, "shm://", 6) != 0)
+            return -EPROTONOSUPPORT;
+        address += 6;
+    }
+    size_t size = strlen(address);
+    if (size == 0)
+        return -EINVAL;
+    if (size > ENDPOINT_NAME_MAX)
+        return -ENAMETOOLONG;
+    memcpy(name, address, size + 1);
+    return 0;
+}
+
+/* The name as a file name: '/', '%' and a leading '.' become %XX; what would be too long ends in a
+ * hash, and the header, which has the whole name, tells two such apart. */
+static void file_name(char file[256], const char *name)
+{
+    size_t n = 0;
+    uint64_t hash = UINT64_C(14695981039346656037);
+    for (const char *c = name; *c != '\0'; c++)
+        hash = (hash ^ (unsigned char)*c) * UINT64_C(1099511628211);
+    for (const char *c = name; *c != '\0' && n < 220; c++) {
+        bool escape = *c == '/' || *c == '%' || (unsigned char)*c < 32 || (c == name && *c == '.');
+        n += (size_t)snprintf(file + n, 256 - n, escape ? "%%%02X" : "%c", (unsigned char)*c);
+    }
+    if (n >= 220)
+        n = 200 + (size_t)snprintf(file + 200, 56, "~%016llx", (unsigned long long)hash);
+    snprintf(file + n, 256 - n, ".ep");
+}
+
+/* ---- the file ---- */
+
+static int make_file(struct endpoint *endpoint)
+{
+    int dir = directory_fd(endpoint->directory);
+    int fd = os_file_new(dir, FILE_SIZE);
+    if (fd < 0)
+        return fd;
+    int error = os_file_allocate(fd, 0, ENDPOINT_HEADER_SIZE);
+    struct endpoint_header *header = NULL;
+    if (error == 0) {
+        header = os_map(fd, 0, ENDPOINT_HEADER_SIZE, OS_WRITE);
+        error = header == NULL ? -errno : 0;
+    }
+    if (error == 0) {
+        header->magic = ENDPOINT_MAGIC;
+        header->abi = SHMQ_ABI;
+        header->name_size = (uint32_t)strlen(endpoint->name);
+        memcpy(header->name, endpoint->name, strlen(endpoint->name) + 1);
+        error = os_file_link(dir, fd, endpoint->file);
+        os_unmap(header, ENDPOINT_HEADER_SIZE);
+    }
+    close(fd);
+    return error == -EEXIST ? 0 : error;
+}
+
+/* Open it, or make it and open it. */
+static int open_file(struct endpoint *endpoint)
+{
+    int dir = directory_fd(endpoint->directory);
+    int fd = os_file_open(dir, endpoint->file, OS_WRITE);
+    if (fd != -ENOENT)
+        return fd;
+    int error = make_file(endpoint);
+    return error < 0 ? error : os_file_open(dir, endpoint->file, OS_WRITE);
+}
+
+static int map_file(struct endpoint *endpoint, int fd)
+{
+    uint64_t size;
+    int error = os_file_size(fd, &size);
+    if (error == 0 && size < FILE_SIZE)
+        error = -ENOCOMPATPROTO;
+    if (error < 0)
+        return error;
+    endpoint->header = os_map(fd, 0, FILE_SIZE, OS_WRITE);
+    if (endpoint->header == NULL)
+        return -errno;
+    endpoint->slots = (struct endpoint_slot *)(void *)((char *)endpoint->header + ENDPOINT_HEADER_SIZE);
+    if (endpoint->header->magic != ENDPOINT_MAGIC || endpoint->header->abi != SHMQ_ABI)
+        return -ENOCOMPATPROTO;
+    return 0;
+}
+
+static void unmap_file(struct endpoint *endpoint)
+{
+    os_unmap(endpoint->header, FILE_SIZE);
+    endpoint->header = NULL;
+    endpoint->slots = NULL;
+}
+
+/* With all bytes locked through FD: nobody is here, nobody can come. */
+static void remove_locked(struct endpoint *endpoint, int fd)
+{
+    int dir = directory_fd(endpoint->directory);
+    struct endpoint here = *endpoint;
+    struct party party;
+
+    if (!os_file_same(dir, endpoint->file, fd))
+        return;
+    if (map_file(&here, fd) == 0) {
+        store_seq_cst(&here.header->poison, 1);
+        if (endpoint_binder(&here, &party))
+            segment_reap(dir, party.id_hex);
+        for (uint32_t i = 0; i < endpoint_high(&here); i++) {
+            struct answer answer;
+            if (endpoint_connector(&here, i, &party))
+                segment_reap(dir, party.id_hex);
+            if (endpoint_answer_read(&here, i, &answer)) {
+                segment_id_hex(party.id_hex, answer.binder_id);
+                segment_reap(dir, party.id_hex);
+            }
+        }
+    }
+    unmap_file(&here);
+    unlinkat(dir, endpoint->file, 0);
+}
+
+static int try_remove(struct endpoint *endpoint, int fd)
+{
+    if (os_lock(fd, 0, ENDPOINT_BYTES, OS_WRITE) != 0)
+        return 0;
+    remove_locked(endpoint, fd);
+    os_unlock(fd, 0, ENDPOINT_BYTES);
+    return 1;
+}
+
+/* ---- taking a place ---- */
+
+/* Lock a place through FD. -EAGAIN: meet again, the file is going away. */
+typedef int place_fn(struct endpoint *endpoint, int fd);
+
+static int binder_place(struct endpoint *endpoint, int fd)
+{
+    if (os_lock(fd, ENDPOINT_BYTE_BINDER, 1, OS_WRITE) == 0) {
+        endpoint->slot = ENDPOINT_BINDER;
+        return 0;
+    }
+    return os_is_locked(fd, ENDPOINT_BYTE_REMOVE, 1) == 1 ? -EAGAIN : -EADDRINUSE;
+}
+
+static void raise_high(struct endpoint *endpoint, uint32_t to)
+{
+    uint32_t high = load_relaxed(&endpoint->header->high);
+    while (high < to && !atomic_compare_exchange_weak_explicit(&endpoint->header->high, &high, to,
+                                                               memory_order_seq_cst, memory_order_relaxed))
+        ;
+}
+
+static int connector_place(struct endpoint *endpoint, int fd)
+{
+    uint32_t high = endpoint_high(endpoint);
+
+    for (uint32_t i = 0; i < ENDPOINT_SLOTS; i++) {
+        /* A valid record is its owner's, or a dead one's that the binder has still to read. */
+        if (i < high && (load_acquire(&endpoint->slots[i].party.gen) & 1))
+            continue;
+        if (os_lock(fd, ENDPOINT_BYTE_SLOT + i, 1, OS_WRITE) != 0) {
+            if (os_is_locked(fd, ENDPOINT_BYTE_REMOVE, 1) == 1)
+                return -EAGAIN;
+            continue;
+        }
+        int error = os_file_allocate(fd, ENDPOINT_HEADER_SIZE + i * sizeof(struct endpoint_slot),
+                                     sizeof(struct endpoint_slot));
+        if (error == 0 && (load_acquire(&endpoint->slots[i].party.gen) & 1)) {
+            os_unlock(fd, ENDPOINT_BYTE_SLOT + i, 1); /* announced and died in between */
+            continue;
+        }
+        if (error == 0)
+            raise_high(endpoint, i + 1);
+        endpoint->slot = i;
+        return error;
+    }
+    return -EUSERS;
+}
+
+/* One attempt: 0 in, -EAGAIN again, else an error. */
+static int meet_once(struct endpoint *endpoint, place_fn *place)
+{
+    int dir = directory_fd(endpoint->directory);
+    int fd = open_file(endpoint);
+    if (fd < 0)
+        return fd == -ENOENT ? -EAGAIN : fd;
+    int error = map_file(endpoint, fd); /* the mapping keeps the lock after close */
+    if (error == 0 && strcmp(endpoint->header->name, endpoint->name) != 0)
+        error = -EADDRNOTAVAIL; /* two long names with one hash */
+    if (error == 0)
+        error = place(endpoint, fd);
+    if (error == 0 &&
+        (load_seq_cst(&endpoint->header->poison) != 0 || !os_file_same(dir, endpoint->file, fd)))
+        error = -EAGAIN;
+    if (error == 0) {
+        endpoint->fd = os_file_open(dir, endpoint->file, OS_WRITE);
+        error = endpoint->fd < 0 ? endpoint->fd : 0;
+    }
+    bool poisoned = endpoint->header != NULL && load_relaxed(&endpoint->header->poison) != 0;
+    close(fd);
+    if (error == 0)
+        return 0;
+    unmap_file(endpoint);
+    if (poisoned && (fd = os_file_open(dir, endpoint->file, OS_WRITE)) >= 0) {
+        try_remove(endpoint, fd); /* its remover died half-way */
+        close(fd);
+    }
+    return error;
+}
+
+static int meet(struct endpoint *endpoint, struct directory *directory, const char *name, place_fn *place)
+{
+    memset(endpoint, 0, sizeof *endpoint);
+    endpoint->fd = -1;
+    endpoint->directory = directory_ref(directory);
+    snprintf(endpoint->name, sizeof endpoint->name, "%s", name);
+    file_name(endpoint->file, name);
+    int error = -EAGAIN;
+    for (int i = 0; i < MEETING_TRIES && error == -EAGAIN; i++) {
+        error = meet_once(endpoint, place);
+        if (error == -EAGAIN)
+            sched_yield();
+    }
+    if (error < 0) {
+        directory_close(endpoint->directory);
+        endpoint->directory = NULL;
+    }
+    return error == -EAGAIN ? -EBUSY : error;
+}
+
+int endpoint_bind(struct endpoint *endpoint, struct directory *directory, const char *name)
+{
+    return meet(endpoint, directory, name, binder_place);
+}
+
+int endpoint_connect(struct endpoint *endpoint, struct directory *directory, const char *name)
+{
+    return meet(endpoint, directory, name, connector_place);
+}
+
+/* ---- records ---- */
+
+static struct endpoint_party *my_party(struct endpoint *endpoint)
+{
+    return endpoint->slot == ENDPOINT_BINDER ? &endpoint->header->binder : &endpoint->slots[endpoint->slot].party;
+}
+
+/* Make the generation even (invalid); the fields may be written after that. */
+static uint64_t retract(shared_u64 *gen)
+{
+    uint64_t value = load_relaxed(gen);
+    if (value & 1)
+        store_relaxed(gen, ++value);
+    fence_release();
+    return value;
+}
+
+void endpoint_announce(struct endpoint *endpoint, const uint8_t *id, uint32_t type, uint64_t link_offset)
+{
+    struct endpoint_party *party = my_party(endpoint);
+    uint64_t words[2], gen = retract(&party->gen);
+    memcpy(words, id, sizeof words);
+    store_relaxed(&party->id[0], words[0]);
+    store_relaxed(&party->id[1], words[1]);
+    store_relaxed(&party->type, type);
+    store_relaxed(&party->pid, (uint64_t)getpid());
+    store_relaxed(&party->link_offset, link_offset);
+    store_seq_cst(&party->gen, gen + 1);
+}
+
+void endpoint_leave(struct endpoint *endpoint, bool retracted)
+{
+    if (retracted)
+        retract(&my_party(endpoint)->gen);
+    unmap_file(endpoint);
+    try_remove(endpoint, endpoint->fd);
+    close(endpoint->fd);
+    endpoint->fd = -1;
+    directory_close(endpoint->directory);
+    endpoint->directory = NULL;
+}
+
+static int read_party(const struct endpoint_party *shared, struct party *out)
+{
+    struct endpoint_party *party = (struct endpoint_party *)(uintptr_t)shared;
+    uint64_t words[2];
+    for (int attempt = 0; attempt < 16; attempt++) {
+        out->gen = load_seq_cst(&party->gen);
+        if (!(out->gen & 1))
+            return 0;
+        words[0] = load_relaxed(&party->id[0]);
+        words[1] = load_relaxed(&party->id[1]);
+        out->type = (uint32_t)load_relaxed(&party->type);
+        out->pid = (uint32_t)load_relaxed(&party->pid);
+        out->link_offset = load_relaxed(&party->link_offset);
+        fence_acquire();
+        if (load_relaxed(&party->gen) == out->gen) {
+            memcpy(out->id, words, sizeof words);
+            segment_id_hex(out->id_hex, out->id);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int endpoint_binder(const struct endpoint *endpoint, struct party *out)
+{
+    return read_party(&endpoint->header->binder, out);
+}
+
+int endpoint_connector(const struct endpoint *endpoint, uint32_t slot, struct party *out)
+{
+    return read_party(&endpoint->slots[slot].party, out);
+}
+
+uint32_t endpoint_high(const struct endpoint *endpoint)
+{
+    uint32_t high = load_seq_cst((shared_u32 *)(uintptr_t)&endpoint->header->high);
+    return high <= ENDPOINT_SLOTS ? high : ENDPOINT_SLOTS;
+}
+
+void endpoint_answer_write(struct endpoint *endpoint, uint32_t slot, const struct answer *answer)
+{
+    struct endpoint_answer *shared = &endpoint->slots[slot].answer;
+    uint64_t gen = retract(&shared->gen);
+    store_relaxed(&shared->peer_gen, answer->peer_gen);
+    store_relaxed(&shared->binder_gen, answer->binder_gen);
+    uint64_t id[2];
+    memcpy(id, answer->binder_id, sizeof id);
+    store_relaxed(&shared->binder_id[0], id[0]);
+    store_relaxed(&shared->binder_id[1], id[1]);
+    store_relaxed(&shared->verdict, answer->verdict);
+    store_relaxed(&shared->link_offset, answer->link_offset);
+    store_relaxed(&shared->resume, answer->resume);
+    store_seq_cst(&shared->gen, gen + 1);
+}
+
+int endpoint_answer_read(const struct endpoint *endpoint, uint32_t slot, struct answer *out)
+{
+    struct endpoint_answer *shared = (struct endpoint_answer *)(uintptr_t)&endpoint->slots[slot].answer;
+    for (int attempt = 0; attempt < 16; attempt++) {
+        uint64_t gen = load_seq_cst(&shared->gen);
+        if (!(gen & 1))
+            return 0;
+        out->peer_gen = load_relaxed(&shared->peer_gen);
+        out->binder_gen = load_relaxed(&shared->binder_gen);
+        out->verdict = load_relaxed(&shared->verdict);
+        out->link_offset = load_relaxed(&shared->link_offset);
+        out->resume = load_relaxed(&shared->resume);
+        uint64_t id[2] = {load_relaxed(&shared->binder_id[0]), load_relaxed(&shared->binder_id[1])};
+        memcpy(out->binder_id, id, sizeof id);
+        out->gen = gen;
+        fence_acquire();
+        if (load_relaxed(&shared->gen) == gen)
+            return 1;
+    }
+    return 0;
+}
+
+uint64_t endpoint_gen(const struct endpoint *endpoint)
+{
+    return load_relaxed(&my_party((struct endpoint *)(uintptr_t)endpoint)->gen);
+}
+
+int endpoint_binder_lives(const struct endpoint *endpoint)
+{
+    return os_is_locked(endpoint->fd, ENDPOINT_BYTE_BINDER, 1) != 0;
+}
+
+int endpoint_connector_lives(const struct endpoint *endpoint, uint32_t slot)
+{
+    return os_is_locked(endpoint->fd, ENDPOINT_BYTE_SLOT + slot, 1) != 0;
+}
+
+void endpoint_clear(struct endpoint *endpoint, uint32_t slot)
+{
+    if (os_lock(endpoint->fd, ENDPOINT_BYTE_SLOT + slot, 1, OS_WRITE) != 0)
+        return;
+    retract(&endpoint->slots[slot].party.gen);
+    os_unlock(endpoint->fd, ENDPOINT_BYTE_SLOT + slot, 1);
+}
+
+/* ---- for tools ---- */
+
+int endpoint_inspect(struct endpoint *endpoint, struct directory *directory, const char *file)
+{
+    memset(endpoint, 0, sizeof *endpoint);
+    endpoint->directory = directory_ref(directory);
+    snprintf(endpoint->file, sizeof endpoint->file, "%s", file);
+    endpoint->fd = os_file_open(directory_fd(directory), file, OS_WRITE);
+    int error = endpoint->fd < 0 ? endpoint->fd : map_file(endpoint, endpoint->fd);
+    if (error == 0) {
+        uint32_t size = endpoint->header->name_size;
+        if (size > ENDPOINT_NAME_MAX)
+            error = -ENOCOMPATPROTO;
+        else
+            memcpy(endpoint->name, endpoint->header->name, size);
+    }
+    if (error < 0)
+        endpoint_inspect_end(endpoint);
+    return error;
+}
+
+void endpoint_inspect_end(struct endpoint *endpoint)
+{
+    unmap_file(endpoint);
+    if (endpoint->fd >= 0)
+        close(endpoint->fd);
+    endpoint->fd = -1;
+    directory_close(endpoint->directory);
+    endpoint->directory = NULL;
+}
+
+int endpoint_reap(struct directory *directory, const char *file)
+{
+    struct endpoint endpoint = {.directory = directory};
+    snprintf(endpoint.file, sizeof endpoint.file, "%s", file);
+    int fd = os_file_open(directory_fd(directory), file, OS_WRITE);
+    if (fd < 0)
+        return 0;
+    int removed = try_remove(&endpoint, fd);
+    close(fd);
+    return removed;
+}

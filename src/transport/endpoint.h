@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/* Endpoints: where sockets meet (endpoint_layout.h has the format and the crash table). */
+#ifndef SHMQ_TRANSPORT_ENDPOINT_H
+#define SHMQ_TRANSPORT_ENDPOINT_H
+
+#include "transport/directory.h"
+#include "transport/endpoint_layout.h"
+#include "transport/segment_layout.h"
+
+#define ENDPOINT_BINDER UINT32_MAX
+
+struct endpoint {
+    struct directory *directory;
+    struct endpoint_header *header; /* this mapping holds the life lock */
+    struct endpoint_slot *slots;
+    int fd; /* for asking about others' locks; holds none */
+    uint32_t slot; /* mine, or ENDPOINT_BINDER */
+    char name[ENDPOINT_NAME_MAX + 1];
+    char file[256];
+};
+
+/* A party's record, copied out. */
+struct party {
+    uint64_t gen;
+    uint8_t id[SEGMENT_ID_SIZE];
+    char id_hex[2 * SEGMENT_ID_SIZE + 1];
+    uint32_t type;
+    uint32_t pid;
+    uint64_t link_offset;
+};
+
+struct answer {
+    uint64_t gen; /* of this record itself */
+    uint64_t peer_gen, binder_gen, verdict, link_offset, resume;
+    uint8_t binder_id[SEGMENT_ID_SIZE];
+};
+
+/* Strip "shm://" and check. -EINVAL, -ENAMETOOLONG, -EPROTONOSUPPORT. */
+int endpoint_name(char name[ENDPOINT_NAME_MAX + 1], const char *address);
+
+/* Take the binder's place (-EADDRINUSE) or a free connector's slot (-EUSERS), making the file if
+ * there is none. Nothing is announced yet. */
+int endpoint_bind(struct endpoint *endpoint, struct directory *directory, const char *name);
+int endpoint_connect(struct endpoint *endpoint, struct directory *directory, const char *name);
+
+/* Announce who one is. */
+void endpoint_announce(struct endpoint *endpoint, const uint8_t *id, uint32_t type, uint64_t link_offset);
+
+/* Let go of the lock, and remove the file if nobody is left. Not RETRACTED: as one that died there,
+ * so that the binder still reads what was sent. */
+void endpoint_leave(struct endpoint *endpoint, bool retracted);
+
+/* 1 and *out is valid; 0 there is nobody (or it is just being written). */
+int endpoint_binder(const struct endpoint *endpoint, struct party *out);
+int endpoint_connector(const struct endpoint *endpoint, uint32_t slot, struct party *out);
+uint32_t endpoint_high(const struct endpoint *endpoint);
+
+/* The binder's answer to a slot. */
+void endpoint_answer_write(struct endpoint *endpoint, uint32_t slot, const struct answer *answer);
+int endpoint_answer_read(const struct endpoint *endpoint, uint32_t slot, struct answer *out);
+
+/* Do they live? 1 or 0. */
+int endpoint_binder_lives(const struct endpoint *endpoint);
+uint64_t endpoint_gen(const struct endpoint *endpoint); /* of one's own record */
+int endpoint_connector_lives(const struct endpoint *endpoint, uint32_t slot);
+
+/* Free the slot of a dead connector. */
+void endpoint_clear(struct endpoint *endpoint, uint32_t slot);
+
+/* For tools: map an existing endpoint's file without taking any place in it. */
+int endpoint_inspect(struct endpoint *endpoint, struct directory *directory, const char *file);
+void endpoint_inspect_end(struct endpoint *endpoint);
+
+/* Remove the file, and what its dead left, if nobody lives there: 1 removed. */
+int endpoint_reap(struct directory *directory, const char *file);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What lies in an endpoint's file, "<name>.ep": who is bound, who is connected, where their link
+ * records are. All of its sockets map it writable (one of the named exceptions to "one writer per
+ * word"); every word still has one writer, the holder of a life lock:
+ *
+ *   0     header           maker, once; `high`: any, grows only; `poison`: the remover
+ *   512   binder           the holder of byte 0
+ *   4096  slot[i] line 0   the connector that holds byte 1+i
+ *         slot[i] line 1   the binder: its answer to that connector
+ *
+ * Every record begins with a generation: odd while it is valid, even while it is not or is being
+ * written. A reader loads it, the fields, and it again (a seqlock); the writer's death is seen by its
+ * lock, never by the record.
+ *
+ * The last one to leave, or to find everybody dead, takes a lock on all bytes at once, sets poison
+ * and removes the name. A newcomer locks its byte first and looks at poison and name after that.
+ *
+ * Died ...                         state                             repair
+ * maker before linkat              no name                           none: an O_TMPFILE file goes with it
+ * connector before its gen is odd  a free slot                       none
+ * connector after that             an odd gen without a lock         the binder drains its ring, frees the slot
+ * binder before its gen is odd     nobody bound                      the next binder
+ * binder after that                an odd gen without a lock         connectors see the lock; the next binder
+ * remover before poison            nothing happened                  the next one removes
+ * remover between poison, unlink   a poisoned name                   the next opener removes it
+ */
+#ifndef SHMQ_TRANSPORT_ENDPOINT_LAYOUT_H
+#define SHMQ_TRANSPORT_ENDPOINT_LAYOUT_H
+
+#include "base/atomic.h"
+
+#define ENDPOINT_MAGIC       UINT64_C(0x31706571686d7368)
+#define ENDPOINT_NAME_MAX    200
+#define ENDPOINT_SLOTS       65535u
+#define ENDPOINT_HEADER_SIZE 4096
+#define ENDPOINT_BYTE_BINDER 0
+#define ENDPOINT_BYTE_SLOT   1       /* + slot */
+#define ENDPOINT_BYTES       (1 << 17) /* what the remover locks */
+#define ENDPOINT_BYTE_REMOVE (ENDPOINT_BYTES - 1)
+
+/* Who a socket is: its segment's id, its type, and its link record in that segment. */
+struct endpoint_party {
+    shared_u64 gen;
+    shared_u64 id[2];
+    shared_u64 type; /* SHM_PAIR ... */
+    shared_u64 pid;  /* for people */
+    shared_u64 link_offset; /* connectors: of their link record */
+};
+
+enum { ANSWER_NONE = 0, ANSWER_LINKED = 1, ANSWER_REJECTED = 2 };
+
+struct endpoint_answer {
+    shared_u64 gen;
+    shared_u64 peer_gen;   /* of the connector that is answered */
+    shared_u64 binder_gen; /* of the binder that answers */
+    shared_u64 binder_id[2];
+    shared_u64 verdict;
+    shared_u64 link_offset; /* of the binder's link record */
+    shared_u64 resume; /* the binder left in order, having read the connector's ring up to here */
+};
+
+struct endpoint_header {
+    uint64_t magic;
+    uint32_t abi;
+    uint32_t name_size;
+    char name[208];
+    uint8_t pad0[288];
+    struct endpoint_party binder; /* 512 */
+    uint8_t pad1[464];
+    shared_u32 poison; /* 1024 */
+    shared_u32 high;   /* slots at and above this were never used and have no memory */
+    uint8_t pad2[3064];
+};
+
+struct endpoint_slot {
+    struct endpoint_party party;
+    uint8_t pad0[80];
+    struct endpoint_answer answer;
+    uint8_t pad1[64];
+};
+
+_Static_assert(offsetof(struct endpoint_header, binder) == 512, "layout");
+_Static_assert(offsetof(struct endpoint_header, poison) == 1024, "layout");
+_Static_assert(sizeof(struct endpoint_header) == ENDPOINT_HEADER_SIZE, "layout");
+_Static_assert(offsetof(struct endpoint_slot, answer) == 128, "layout");
+_Static_assert(sizeof(struct endpoint_slot) == 256, "layout");
+
+#endif

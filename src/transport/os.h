@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The seam to the operating system: files in the runtime directory, locks, mappings, futexes.
+ * Another system is added by another os_*.c. Everything returns 0 or more, or a negative errno.
+ *
+ * A life lock is a write lock of an open file description (OFD) on one byte of a file, kept by a
+ * mapping instead of a descriptor: the kernel drops it when the last mapping goes, at munmap() or at
+ * the death of the process, whichever way it dies; a forked child does not get the mapping
+ * (MADV_DONTFORK); other PID namespaces see it; a stopped process keeps it.
+ */
+#ifndef SHMQ_TRANSPORT_OS_H
+#define SHMQ_TRANSPORT_OS_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/atomic.h"
+
+enum { OS_READ = 0, OS_WRITE = 1 };
+
+/* Anonymous file of the directory, SIZE bytes long, mode 0600; visible once linked. */
+int os_file_new(int dir, size_t size);
+int os_file_link(int dir, int fd, const char *name); /* -EEXIST when the name is taken */
+
+/* Open an existing file and refuse what is not a plain file of ours (-EPERM): a symlink, a FIFO, a
+ * hard link, another owner, a mode open to others. */
+int os_file_open(int dir, const char *name, int access);
+int os_file_size(int fd, uint64_t *size);
+int os_file_same(int dir, const char *name, int fd); /* 1 the name means this file, 0 not */
+
+/* Make the file at least END bytes long, sparse. */
+int os_file_extend(int fd, uint64_t end);
+
+/* Really allocate memory for a range, or give it back. -ENOSPC instead of a later SIGBUS. */
+int os_file_allocate(int fd, uint64_t offset, uint64_t size);
+int os_file_release(int fd, uint64_t offset, uint64_t size);
+
+/* Lock bytes without waiting: -EAGAIN when somebody else holds one of them. */
+int os_lock(int fd, uint64_t byte, uint64_t count, int access);
+int os_unlock(int fd, uint64_t byte, uint64_t count);
+int os_is_locked(int fd, uint64_t byte, uint64_t count); /* by another description: 1 or 0 */
+
+/* Shared mapping that a forked child does not inherit. NULL: errno says why. */
+void *os_map(int fd, uint64_t offset, size_t size, int access);
+void os_unmap(void *address, size_t size);
+int os_lock_memory(void *address, size_t size);
+
+/* Futexes on shared words. TIMEOUT_NS is relative; UINT64_MAX waits for ever. */
+int os_futex_wait(shared_u32 *word, uint32_t expected, uint64_t timeout_ns);
+int os_futex_wait_many(shared_u32 **words, uint32_t expected, int count, uint64_t timeout_ns);
+void os_futex_wake(shared_u32 *word);
+
+int os_random(void *buffer, size_t size);
+
+#endif

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+#include "transport/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- files ---- */
+
+int os_file_extend(int fd, uint64_t end)
+{
+    struct stat st;
+    struct rlimit limit;
+
+    if (fstat(fd, &st) != 0)
+        return -errno;
+    if ((uint64_t)st.st_size >= end)
+        return 0;
+    /* Past RLIMIT_FSIZE the kernel would send SIGXFSZ. */
+    if (end > INT64_MAX ||
+        (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && end > limit.rlim_cur))
+        return -ENOSPC;
+    return ftruncate(fd, (off_t)end) == 0 ? 0 : -errno;
+}
+
+int os_file_new(int dir, size_t size)
+{
+    int fd = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    fchmod(fd, 0600); /* whatever the umask is */
+    int error = os_file_extend(fd, size);
+    if (error < 0) {
+        close(fd);
+        return error;
+    }
+    return fd;
+}
+
+int os_file_link(int dir, int fd, const char *name)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return linkat(AT_FDCWD, path, dir, name, AT_SYMLINK_FOLLOW) == 0 ? 0 : -errno;
+}
+
+int os_file_open(int dir, const char *name, int access)
+{
+    struct stat st;
+    int flags = (access == OS_WRITE ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+    int fd = openat(dir, name, flags);
+
+    if (fd < 0)
+        return errno == ELOOP ? -EPERM : -errno;
+    if (fstat(fd, &st) != 0) {
+        int error = errno;
+        close(fd);
+        return -error;
+    }
+    /* nlink 0: it was removed since; that is for the caller to notice. */
+    if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 07777) != 0600 || st.st_nlink > 1) {
+        close(fd);
+        return -EPERM;
+    }
+    return fd;
+}
+
+int os_file_size(int fd, uint64_t *size)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return -errno;
+    *size = (uint64_t)st.st_size;
+    return 0;
+}
+
+int os_file_same(int dir, const char *name, int fd)
+{
+    struct stat a, b;
+    if (fstat(fd, &a) != 0 || fstatat(dir, name, &b, AT_SYMLINK_NOFOLLOW) != 0)
+        return 0;
+    return a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+}
+
+int os_file_allocate(int fd, uint64_t offset, uint64_t size)
+{
+    while (fallocate(fd, 0, (off_t)offset, (off_t)size) != 0)
+        if (errno != EINTR)
+            return errno == EFBIG ? -ENOSPC : -errno;
+    return 0;
+}
+
+int os_file_release(int fd, uint64_t offset, uint64_t size)
+{
+    while (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)size) != 0)
+        if (errno != EINTR)
+            return -errno;
+    return 0;
+}
+
+/* ---- locks ---- */
+
+static int lock_command(int fd, int command, short type, uint64_t byte, uint64_t count, struct flock *lock)
+{
+    memset(lock, 0, sizeof *lock);
+    lock->l_type = type;
+    lock->l_whence = SEEK_SET;
+    lock->l_start = (off_t)byte;
+    lock->l_len = (off_t)count;
+    while (fcntl(fd, command, lock) != 0) {
+        if (errno == EACCES)
+            return -EAGAIN;
+        if (errno != EINTR)
+            return -errno;
+    }
+    return 0;
+}
+
+int os_lock(int fd, uint64_t byte, uint64_t count, int access)
+{
+    struct flock lock;
+    return lock_command(fd, F_OFD_SETLK, access == OS_WRITE ? F_WRLCK : F_RDLCK, byte, count, &lock);
+}
+
+int os_unlock(int fd, uint64_t byte, uint64_t count)
+{
+    struct flock lock;
+    return lock_command(fd, F_OFD_SETLK, F_UNLCK, byte, count, &lock);
+}
+
+int os_is_locked(int fd, uint64_t byte, uint64_t count)
+{
+    struct flock lock;
+    int error = lock_command(fd, F_OFD_GETLK, F_WRLCK, byte, count, &lock);
+    return error < 0 ? error : lock.l_type != F_UNLCK;
+}
+
+/* ---- mappings ---- */
+
+void *os_map(int fd, uint64_t offset, size_t size, int access)
+{
+    int protection = access == OS_WRITE ? PROT_READ | PROT_WRITE : PROT_READ;
+    void *address = mmap(NULL, size, protection, MAP_SHARED | MAP_NORESERVE, fd, (off_t)offset);
+    if (address == MAP_FAILED)
+        return NULL;
+    madvise(address, size, MADV_DONTFORK);
+    madvise(address, size, MADV_DONTDUMP);
+    return address;
+}
+
+void os_unmap(void *address, size_t size)
+{
+    if (address != NULL)
+        munmap(address, size);
+}
+
+int os_lock_memory(void *address, size_t size)
+{
+    return mlock(address, size) == 0 ? 0 : -errno;
+}
+
+/* ---- futexes ---- */
+
+static int futex_result(long result)
+{
+    return result >= 0 ? 0 : -errno;
+}
+
+int os_futex_wait(shared_u32 *word, uint32_t expected, uint64_t timeout_ns)
+{
+    struct timespec timeout = {(time_t)(timeout_ns / 1000000000u), (long)(timeout_ns % 1000000000u)};
+    return futex_result(syscall(SYS_futex, word, FUTEX_WAIT, expected,
+                                timeout_ns == UINT64_MAX ? NULL : &timeout, NULL, 0));
+}
+
+void os_futex_wake(shared_u32 *word)
+{
+    int saved = errno;
+    syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    errno = saved;
+}
+
+#ifndef SYS_futex_waitv
+#define SYS_futex_waitv 449
+#endif
+#ifndef FUTEX_32
+#define FUTEX_32 2
+#endif
+#define WAITV_MAX 128
+
+/* struct futex_waitv of linux/futex.h (5.16), whose header may be older than the kernel. */
+struct waitv {
+    uint64_t val;
+    uint64_t uaddr;
+    uint32_t flags;
+    uint32_t reserved;
+};
+
+int os_futex_wait_many(shared_u32 **words, uint32_t expected, int count, uint64_t timeout_ns)
+{
+    struct waitv waiters[WAITV_MAX];
+    struct timespec until;
+
+    if (count == 1)
+        return os_futex_wait(words[0], expected, timeout_ns);
+    if (count > WAITV_MAX)
+        return -ENOSYS;
+    for (int i = 0; i < count; i++)
+        waiters[i] = (struct waitv){expected, (uint64_t)(uintptr_t)words[i], FUTEX_32, 0};
+    if (timeout_ns != UINT64_MAX) {
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        uint64_t at = (uint64_t)until.tv_nsec + timeout_ns;
+        until.tv_sec += (time_t)(at / 1000000000u);
+        until.tv_nsec = (long)(at % 1000000000u);
+    }
+    return futex_result(syscall(SYS_futex_waitv, waiters, count, 0,
+                                timeout_ns == UINT64_MAX ? NULL : &until, CLOCK_MONOTONIC));
+}
+
+int os_random(void *buffer, size_t size)
+{
+    return getrandom(buffer, size, 0) == (ssize_t)size ? 0 : -EIO;
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <string.h>
+
+#include "transport/ring.h"
+
+/* A remote word is read-only memory; the accessors want no const. */
+#define word_of(p) ((shared_u64 *)(uintptr_t)(p))
+
+int ring_in_open(struct ring_in *ring, struct remote *remote, uint64_t offset)
+{
+    const struct ring_header *header = remote_at(remote, offset, sizeof *header);
+    if (header == NULL || offset % 64 != 0)
+        return -EPROTO;
+    uint64_t slots = header->slots;
+    uint32_t kind = header->kind;
+    if (header->magic != RING_MAGIC || slots < 8 || slots > RING_SLOTS_MAX || (slots & (slots - 1)) != 0 ||
+        kind < RING_PRIVATE || kind > RING_SHARED ||
+        remote_at(remote, offset, RING_HEADER + slots * sizeof(struct ring_slot)) != header)
+        return -EPROTO;
+    memset(ring, 0, sizeof *ring);
+    ring->remote = remote;
+    ring->header = header;
+    ring->slots = (const struct ring_slot *)(const void *)((const char *)header + RING_HEADER);
+    ring->mask = slots - 1;
+    ring->kind = kind;
+    ring->end = UINT64_MAX;
+    ring->newest_only = header->newest_only != 0;
+    return 0;
+}
+
+/* Where the bytes of a message are, from its slot's words: checked, for the sender may lie. */
+static int locate(struct ring_in *ring, struct ring_taken *taken, uint64_t meta, const uint64_t *payload)
+{
+    taken->packed = (meta & META_PACKED) != 0;
+    taken->tag = meta_tag(meta);
+    taken->is_block = (meta & META_BLOCK) != 0;
+    taken->pin = -1;
+    taken->redelivered = false;
+    if (!taken->is_block) {
+        taken->size = meta_length(meta);
+        taken->bytes = (const unsigned char *)payload;
+        return taken->size <= SLOT_PAYLOAD ? 1 : -EPROTO;
+    }
+    taken->size = payload[1];
+    taken->offset = payload[0];
+    taken->bytes = payload[0] % 64 == 0 ? remote_at(ring->remote, payload[0], taken->size) : NULL;
+    return taken->bytes != NULL ? 1 : -EPROTO;
+}
+
+/* ---- exclusive and shared tails: the slot does not change under us ---- */
+
+static int locate_stable(struct ring_in *ring, const struct ring_slot *slot, struct ring_taken *taken)
+{
+    uint64_t meta = load_relaxed(word_of(&slot->meta));
+    if (!(meta & META_BLOCK))
+        return locate(ring, taken, meta, (const uint64_t *)(const void *)slot->payload);
+    uint64_t reference[2] = {load_relaxed(word_of(&slot->payload[0])), load_relaxed(word_of(&slot->payload[1]))};
+    return locate(ring, taken, meta, reference);
+}
+
+static int take_exclusive(struct ring_in *ring, struct ring_taken *taken)
+{
+    const struct ring_slot *slot = &ring->slots[ring->tail & ring->mask];
+    if (load_acquire(word_of(&slot->seq)) != seq_ready(ring->tail)) /* R2 */
+        return 0;
+    taken->ticket = ring->tail;
+    return locate_stable(ring, slot, taken);
+}
+
+static int take_shared(struct ring_in *ring, struct ring_taken *taken)
+{
+    struct claims *claims = ring->claims;
+    uint64_t hint = load_relaxed(&claims->header->hint);
+
+    if (hint > ring->tail && hint <= load_relaxed(word_of(&ring->header->head)))
+        ring->tail = hint;
+    for (uint64_t step = 0; step <= 2 * ring->mask; step++, ring->tail++) {
+        uint64_t t = ring->tail, index = t & ring->mask;
+        const struct ring_slot *slot = &ring->slots[index];
+        uint64_t seq = load_acquire(word_of(&slot->seq)); /* R2 */
+        if (seq < seq_absent(t))
+            return 0;
+        if (seq != seq_ready(t))
+            continue; /* skipped, or long gone */
+        uint64_t seen = load_relaxed(&claims->words[index]);
+        if (claim_is_taken(seen, t) || !claims_take(claims, index, seen, t))
+            continue;
+        ring->tail = t + 1;
+        if (load_relaxed(&claims->header->hint) < t + 1)
+            store_relaxed(&claims->header->hint, t + 1);
+        taken->ticket = t;
+        return locate_stable(ring, slot, taken);
+    }
+    return 0;
+}
+
+int ring_in_adopt(struct ring_in *ring, struct ring_taken *taken)
+{
+    uint64_t t = claims_adopt(ring->claims);
+    if (t == UINT64_MAX)
+        return 0;
+    taken->ticket = t;
+    int result = locate_stable(ring, &ring->slots[t & ring->mask], taken);
+    taken->redelivered = true;
+    return result;
+}
+
+/* ---- private tails ---- */
+
+/* The writer is a lap ahead, or gave ticket t up: go on where there certainly is something. */
+static int lapped(struct ring_in *ring)
+{
+    uint64_t head = load_acquire(word_of(&ring->header->head));
+    uint64_t oldest = load_acquire(word_of(&ring->header->oldest));
+    uint64_t slots = ring->mask + 1, to = ring->tail + 1;
+
+    if (head > slots - slots / 4 && head - (slots - slots / 4) > to)
+        to = head - (slots - slots / 4); /* a quarter of the ring ahead of the writer */
+    if (oldest > to && oldest <= head)
+        to = oldest;
+    if (to > ring->end)
+        to = ring->end;
+    ring->lost += to - ring->tail;
+    ring->tail = to;
+    return 0;
+}
+
+/* ring->tail's slot is odd: just being written, or given up? */
+static bool was_dropped(struct ring_in *ring)
+{
+    return load_acquire(word_of(&ring->header->oldest)) > ring->tail;
+}
+
+static int take_private_once(struct ring_in *ring, struct ring_taken *taken, struct pins *pins, uint32_t pin_tag)
+{
+    const struct ring_slot *slot = &ring->slots[ring->tail & ring->mask];
+    uint64_t ready = seq_ready(ring->tail), seq = load_acquire(word_of(&slot->seq)); /* R2 */
+
+    if (seq != ready) {
+        if (seq > ready || (seq == ready - 1 && was_dropped(ring)))
+            return lapped(ring), 2;
+        return 0;
+    }
+    uint64_t meta = load_relaxed(word_of(&slot->meta));
+    uint64_t length = meta_length(meta) <= SLOT_PAYLOAD ? meta_length(meta) : SLOT_PAYLOAD;
+    copy_words_out(taken->copy, (const shared_u64 *)slot->payload, (length + 7) / 8);
+    fence_acquire();
+    if (load_relaxed(word_of(&slot->seq)) != ready) /* R6 */
+        return lapped(ring), 2;
+    taken->ticket = ring->tail;
+    int result = locate(ring, taken, meta, taken->copy);
+    if (result < 0 || !taken->is_block)
+        return result;
+    taken->pin = pin_set(pins, pin_word(pin_tag, taken->copy[0]), SEGMENT_PINS); /* R7 */
+    if (taken->pin < 0)
+        return -ENOBUFS;
+    if (load_acquire(word_of(&slot->seq)) != ready) {
+        pin_clear(pins, taken->pin);
+        return lapped(ring), 2;
+    }
+    return 1;
+}
+
+static int take_private(struct ring_in *ring, struct ring_taken *taken, struct pins *pins, uint32_t pin_tag)
+{
+    if (ring->newest_only) {
+        uint64_t head = load_acquire(word_of(&ring->header->head));
+        if (head > ring->end)
+            head = ring->end;
+        if (head > ring->tail + 1)
+            ring->tail = head - 1;
+    }
+    /* Each retry means that the writer came round once more; give up rather than chase it. */
+    for (int attempt = 0; attempt < 16 && ring->tail < ring->end; attempt++) {
+        int result = take_private_once(ring, taken, pins, pin_tag);
+        if (result != 2)
+            return result;
+    }
+    return 0;
+}
+
+/* ---- all ---- */
+
+int ring_in_take(struct ring_in *ring, struct ring_taken *taken, struct pins *pins, uint32_t pin_tag)
+{
+    if (ring->kind == RING_SHARED)
+        return take_shared(ring, taken);
+    if (unlikely(ring->tail >= ring->end))
+        return 0;
+    return ring->kind == RING_EXCLUSIVE ? take_exclusive(ring, taken) : take_private(ring, taken, pins, pin_tag);
+}
+
+bool ring_in_has(struct ring_in *ring)
+{
+    if (ring->tail >= ring->end && ring->kind != RING_SHARED)
+        return false;
+    uint64_t seq = load_acquire(word_of(&ring->slots[ring->tail & ring->mask].seq));
+    if (ring->kind == RING_EXCLUSIVE)
+        return seq == seq_ready(ring->tail);
+    if (ring->kind == RING_PRIVATE)
+        return seq >= seq_ready(ring->tail) || (seq == seq_absent(ring->tail) && was_dropped(ring));
+    for (uint64_t step = 0; step <= ring->mask; step++, ring->tail++) {
+        uint64_t index = ring->tail & ring->mask;
+        seq = load_acquire(word_of(&ring->slots[index].seq));
+        if (seq < seq_absent(ring->tail))
+            return false;
+        if (seq == seq_ready(ring->tail) && !claim_is_taken(load_relaxed(&ring->claims->words[index]), ring->tail))
+            return true;
+    }
+    return false;
+}
+
+void ring_in_skip_to_head(struct ring_in *ring)
+{
+    uint64_t head = load_acquire(word_of(&ring->header->head));
+    if (head > ring->tail && head <= ring->end)
+        ring->tail = head;
+}

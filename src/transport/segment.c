@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+#include "transport/segment.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "transport/bell.h"
+#include "transport/claims.h"
+#include "transport/os.h"
+
+void segment_id_hex(char hex[2 * SEGMENT_ID_SIZE + 1], const uint8_t id[SEGMENT_ID_SIZE])
+{
+    for (int i = 0; i < SEGMENT_ID_SIZE; i++)
+        snprintf(hex + 2 * i, 3, "%02x", id[i]);
+}
+
+static void file_name(char name[40], const char *id_hex)
+{
+    snprintf(name, 40, "%.32s.seg", id_hex);
+}
+
+/* ---- one's own ---- */
+
+static void write_header(struct segment_header *header, const uint8_t *id, uint32_t type)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    header->magic = SEGMENT_MAGIC;
+    header->abi = SHMQ_ABI;
+    header->type = type;
+    memcpy(header->id, id, SEGMENT_ID_SIZE);
+    header->created_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    header->pid = (uint32_t)getpid();
+}
+
+/* Lock, fill, map and only then give it its name: nobody ever sees it half made, or unlocked. */
+static int make_file(struct segment *segment, const uint8_t *id, uint32_t type, const char *name)
+{
+    int dir = directory_fd(segment->directory);
+    int fd = os_file_new(dir, SEGMENT_EXTENT_MIN);
+    if (fd < 0)
+        return fd;
+    int error = os_lock(fd, SEGMENT_BYTE_OWNER, 1, OS_WRITE);
+    if (error == 0)
+        error = os_file_allocate(fd, 0, SEGMENT_HEADER_SIZE);
+    if (error == 0) {
+        segment->base[0] = os_map(fd, 0, SEGMENT_EXTENT_MIN, OS_WRITE);
+        error = segment->base[0] == NULL ? -errno : 0;
+    }
+    if (error == 0) {
+        segment->header = (struct segment_header *)(void *)segment->base[0];
+        write_header(segment->header, id, type);
+        error = os_file_link(dir, fd, name);
+    }
+    close(fd);
+    return error;
+}
+
+int segment_new(struct segment *segment, struct directory *directory, uint32_t type)
+{
+    uint8_t id[SEGMENT_ID_SIZE];
+    char name[40];
+
+    memset(segment, 0, sizeof *segment);
+    segment->fd = -1;
+    int error = os_random(id, sizeof id);
+    if (error < 0)
+        return error;
+    segment_id_hex(segment->id_hex, id);
+    file_name(name, segment->id_hex);
+    segment->directory = directory_ref(directory);
+    error = make_file(segment, id, type, name);
+    if (error == 0) {
+        segment->fd = os_file_open(directory_fd(directory), name, OS_WRITE);
+        error = segment->fd < 0 ? segment->fd : 0;
+    }
+    if (error < 0)
+        segment_close(segment, true);
+    return error;
+}
+
+void segment_close(struct segment *segment, bool remove)
+{
+    for (unsigned e = 0; e < SEGMENT_EXTENTS; e++)
+        os_unmap(segment->base[e], segment_extent_size(e));
+    memset(segment->base, 0, sizeof segment->base);
+    segment->header = NULL;
+    if (segment->fd >= 0)
+        close(segment->fd);
+    segment->fd = -1;
+    if (remove)
+        segment_reap(directory_fd(segment->directory), segment->id_hex);
+    directory_close(segment->directory);
+    segment->directory = NULL;
+}
+
+void *segment_at(struct segment *segment, uint64_t offset)
+{
+    unsigned e = segment_extent(offset);
+    if (e >= SEGMENT_EXTENTS) {
+        errno = ENOSPC;
+        return NULL;
+    }
+    uint64_t start = segment_extent_start(e), size = segment_extent_size(e);
+    if (segment->base[e] == NULL) {
+        int error = os_file_extend(segment->fd, start + size);
+        if (error < 0) {
+            errno = -error;
+            return NULL;
+        }
+        segment->base[e] = os_map(segment->fd, start, size, OS_WRITE);
+        if (segment->base[e] == NULL)
+            return NULL;
+    }
+    return segment->base[e] + (offset - start);
+}
+
+int segment_fill(struct segment *segment, uint64_t offset, uint64_t size)
+{
+    int error = os_file_allocate(segment->fd, offset, size);
+    if (error == 0 && segment->lock_memory) {
+        void *address = segment_at(segment, offset);
+        error = address == NULL ? -errno : os_lock_memory(address, size);
+    }
+    return error;
+}
+
+int segment_reap(int dir, const char *id_hex)
+{
+    char name[40];
+    file_name(name, id_hex);
+    int fd = os_file_open(dir, name, OS_WRITE);
+    if (fd < 0)
+        return 0;
+    int free_of_users = os_lock(fd, SEGMENT_BYTE_OWNER, 2, OS_WRITE) == 0;
+    if (free_of_users) {
+        /* The segment last: a reaper killed half-way leaves what the next one finds. */
+        bell_unlink(dir, id_hex);
+        claims_unlink(dir, id_hex);
+        unlinkat(dir, name, 0);
+    }
+    close(fd);
+    return free_of_users;
+}
+
+int segment_is_alive(int dir, const char *id_hex)
+{
+    char name[40];
+    file_name(name, id_hex);
+    int fd = os_file_open(dir, name, OS_READ);
+    if (fd < 0)
+        return 0;
+    int locked = os_is_locked(fd, SEGMENT_BYTE_OWNER, 1);
+    close(fd);
+    return locked > 0;
+}
+
+/* ---- a peer's ---- */
+
+static int check_header(const struct segment_header *header, const char *id_hex)
+{
+    char hex[2 * SEGMENT_ID_SIZE + 1];
+    if (header->magic != SEGMENT_MAGIC || header->abi != SHMQ_ABI)
+        return -EPROTO;
+    segment_id_hex(hex, header->id);
+    return strcmp(hex, id_hex) == 0 ? 0 : -EPROTO;
+}
+
+static int map_first(struct remote *remote, int fd)
+{
+    struct stat st;
+    int error = os_lock(fd, SEGMENT_BYTE_READER, 1, OS_READ);
+    if (error < 0)
+        return -ENOENT; /* somebody is just removing it */
+    if (fstat(fd, &st) != 0)
+        return -errno;
+    if ((uint64_t)st.st_size < SEGMENT_EXTENT_MIN)
+        return -EPROTO;
+    remote->inode = (uint64_t)st.st_ino;
+    void *base = os_map(fd, 0, SEGMENT_EXTENT_MIN, OS_READ);
+    if (base == NULL)
+        return -errno;
+    store_relaxed(&remote->base[0], base);
+    remote->header = base;
+    return check_header(remote->header, remote->id_hex);
+}
+
+int remote_open(struct remote **out, struct directory *directory, const char *id_hex)
+{
+    char name[40];
+    struct remote *remote = calloc(1, sizeof *remote);
+    if (remote == NULL)
+        return -ENOMEM;
+    store_relaxed(&remote->refs, 1);
+    remote->directory = directory_ref(directory);
+    snprintf(remote->id_hex, sizeof remote->id_hex, "%.32s", id_hex);
+    file_name(name, id_hex);
+    int fd = os_file_open(directory_fd(directory), name, OS_READ);
+    int error = fd;
+    if (fd >= 0) {
+        error = map_first(remote, fd);
+        close(fd);
+    }
+    if (error < 0) {
+        remote_unref(remote);
+        return error;
+    }
+    *out = remote;
+    return 0;
+}
+
+struct remote *remote_ref(struct remote *remote)
+{
+    atomic_fetch_add_explicit(&remote->refs, 1, memory_order_relaxed);
+    return remote;
+}
+
+void remote_unref(struct remote *remote)
+{
+    if (remote == NULL || atomic_fetch_sub_explicit(&remote->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    for (unsigned e = 0; e < SEGMENT_EXTENTS; e++) {
+        const unsigned char *base = load_relaxed(&remote->base[e]);
+        os_unmap((void *)(uintptr_t)base, segment_extent_size(e));
+    }
+    segment_reap(directory_fd(remote->directory), remote->id_hex);
+    directory_close(remote->directory);
+    free(remote);
+}
+
+/* The slow half of remote_at(): maps a further extent, after checking that the file has it. */
+const void *remote_map(struct remote *remote, uint64_t offset, uint64_t size)
+{
+    char name[40];
+    uint64_t file_size = 0;
+    struct stat st;
+    unsigned e = segment_extent(offset);
+
+    if (e >= SEGMENT_EXTENTS || size > segment_extent_size(e) - (offset - segment_extent_start(e)) ||
+        load_acquire(&remote->base[e]) != NULL)
+        return NULL;
+    file_name(name, remote->id_hex);
+    int fd = os_file_open(directory_fd(remote->directory), name, OS_READ);
+    if (fd < 0)
+        return NULL;
+    uint64_t end = segment_extent_start(e) + segment_extent_size(e);
+    void *base = NULL;
+    if (os_file_size(fd, &file_size) == 0 && file_size >= end && fstat(fd, &st) == 0 &&
+        (uint64_t)st.st_ino == remote->inode)
+        base = os_map(fd, segment_extent_start(e), segment_extent_size(e), OS_READ);
+    close(fd);
+    if (base == NULL)
+        return NULL;
+    store_release(&remote->base[e], base);
+    return (const unsigned char *)base + (offset - segment_extent_start(e));
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Segments: the named shared memory of one socket (segment_layout.h has the format).
+ *
+ * `struct segment` is one's own, mapped writable, growing; `struct remote` is a peer's, mapped
+ * read-only, extent by extent as offsets into it turn up. Offsets from a peer are checked here, once:
+ * remote_at() gives a pointer to a range that is certainly mapped, or NULL.
+ */
+#ifndef SHMQ_TRANSPORT_SEGMENT_H
+#define SHMQ_TRANSPORT_SEGMENT_H
+
+#include "transport/directory.h"
+#include "transport/segment_layout.h"
+
+struct segment {
+    struct directory *directory;
+    int fd; /* for growing; holds no lock: a forked child may inherit it */
+    char id_hex[2 * SEGMENT_ID_SIZE + 1];
+    struct segment_header *header;
+    unsigned char *base[SEGMENT_EXTENTS];
+    bool lock_memory;
+};
+
+int segment_new(struct segment *segment, struct directory *directory, uint32_t type);
+
+/* Unmap, which drops the life lock; and REMOVE the files unless a peer still reads them. */
+void segment_close(struct segment *segment, bool remove);
+
+/* The address of OFFSET, whose extent is mapped if it was not. NULL: errno. */
+void *segment_at(struct segment *segment, uint64_t offset);
+
+/* Allocate memory for a range of whole pages. */
+int segment_fill(struct segment *segment, uint64_t offset, uint64_t size);
+
+/* Remove the files of the socket ID_HEX if it is dead or closed and nobody reads it any more.
+ * Returns 1 if it removed them, 0 if they are in use or gone. */
+int segment_reap(int dir, const char *id_hex);
+
+/* Does the socket live? 1, or 0: dead, closed, or no such file. */
+int segment_is_alive(int dir, const char *id_hex);
+
+struct remote {
+    _Atomic int refs;
+    struct directory *directory;
+    char id_hex[2 * SEGMENT_ID_SIZE + 1];
+    const struct segment_header *header;
+    uint64_t inode;
+    _Atomic(const unsigned char *) base[SEGMENT_EXTENTS];
+};
+
+/* Map the segment ID_HEX; -EPROTO: not a segment of this version, or not that one's. */
+int remote_open(struct remote **remote, struct directory *directory, const char *id_hex);
+struct remote *remote_ref(struct remote *remote);
+void remote_unref(struct remote *remote); /* the last one removes the files of a dead peer */
+
+const void *remote_map(struct remote *remote, uint64_t offset, uint64_t size);
+
+static inline const void *remote_at(struct remote *remote, uint64_t offset, uint64_t size)
+{
+    unsigned extent = segment_extent(offset);
+    if (likely(extent < SEGMENT_EXTENTS)) {
+        const unsigned char *base = load_acquire(&remote->base[extent]);
+        uint64_t inside = offset - segment_extent_start(extent);
+        uint64_t room = segment_extent_size(extent) - inside;
+        if (likely(base != NULL && size <= room))
+            return base + inside;
+    }
+    return remote_map(remote, offset, size);
+}
+
+void segment_id_hex(char hex[2 * SEGMENT_ID_SIZE + 1], const uint8_t id[SEGMENT_ID_SIZE]);
+
+#endif
