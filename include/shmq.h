@@ -156,7 +156,7 @@ typedef struct shm_socket shm_socket_t;
 
 /* A message: by value, opaque; no allocation. Initialize before use, close after. */
 typedef struct {
-    _Alignas(8) unsigned char opaque[192];
+    uint64_t opaque[24];
 } shm_msg_t;
 
 typedef struct {

@@ -205,8 +205,7 @@ void socket_sync(struct shm_socket *s)
     sync_all(s);
     if (s->link_count != before)
         sync_all(s); /* a place that became free may be another's turn (PAIR) */
-    if (s->type == SHM_PULL)
-        s->adopt_due = true;
+    socket_adopt(s);
 }
 
 /* Has the peer died, as far as the kernel knows? */
@@ -236,8 +235,7 @@ void socket_check_peers(struct shm_socket *s)
             link->died = true;
         died = true;
     }
-    if (s->type == SHM_PULL)
-        s->adopt_due = true;
+    socket_adopt(s);
     if (died) {
         /* Other pullers take over what the dead one had in hand. */
         for (uint32_t i = 0; s->type == SHM_PUSH && i < s->link_count; i++)

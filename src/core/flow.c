@@ -33,13 +33,21 @@ void link_look_at_tail(struct link *link)
     read_tail(link, &link->own_ring);
 }
 
+/* A send that waits goes on when a quarter of a large ring is free: one message at a time, sender and
+ * reader would only hinder each other. */
+static inline bool is_open(const struct shm_socket *s, const struct ring_out *ring)
+{
+    uint64_t slack = unlikely(s->send_blocked) && ring->limit >= 64 ? ring->limit / 4 : 0;
+    return ring->head - ring->acked + slack < ring->limit;
+}
+
 bool link_has_room(struct link *link)
 {
     struct ring_out *ring = &link->own_ring;
-    if (ring->kind == RING_PRIVATE || ring->head - ring->acked < ring->limit)
+    if (ring->kind == RING_PRIVATE || is_open(link->socket, ring))
         return true;
     read_tail(link, ring);
-    return link->out != NULL && ring->head - ring->acked < ring->limit;
+    return link->out != NULL && is_open(link->socket, ring);
 }
 
 /* How far has the slowest of all subscribers read? */
@@ -65,12 +73,15 @@ bool ring_has_room(struct shm_socket *s, struct ring_out *ring, struct link *lin
 {
     if (link != NULL)
         return link_has_room(link);
-    if (ring->kind == RING_SHARED)
-        return ring_out_claimable(ring) == 1;
-    if (!s->options.lossless || ring->head - ring->acked < ring->limit)
+    if (ring->kind == RING_SHARED) {
+        if (s->send_blocked && !is_open(s, ring))
+            ring_out_look(ring);
+        return (!s->send_blocked || is_open(s, ring)) && ring_out_claimable(ring) == 1;
+    }
+    if (!s->options.lossless || is_open(s, ring))
         return true;
     read_tails(s, ring);
-    return ring->head - ring->acked < ring->limit;
+    return is_open(s, ring);
 }
 
 /* ---- memory ---- */

@@ -21,7 +21,7 @@ static void count_lost(struct shm_socket *s, struct link *link)
 static int take(struct shm_socket *s, struct link *link)
 {
     struct ring_taken *taken = &s->in.taken;
-    if (unlikely(s->adopt_due) && link->in.kind == RING_SHARED) {
+    if (unlikely(link->adopt_due)) {
         int adopted = ring_in_adopt(&link->in, taken);
         while (adopted == 1 && !s->options.redeliver) {
             claims_done(&link->in.claims->words[taken->ticket & link->in.mask], taken->ticket, link->in.claims->owner);
@@ -32,6 +32,7 @@ static int take(struct shm_socket *s, struct link *link)
             stat_add(s, STAT_REDELIVERED, 1);
         if (adopted != 0)
             return adopted;
+        link->adopt_due = false;
     }
     return ring_in_take(&link->in, taken, &s->pins, link->pin_tag);
 }
@@ -84,18 +85,13 @@ int in_begin_fair(struct shm_socket *s)
             return result;
         }
     }
-    s->adopt_due = false;
     return 0;
 }
 
-bool in_available(struct shm_socket *s)
+void socket_adopt(struct shm_socket *s)
 {
-    if (s->in.active || s->adopt_due)
-        return true;
     for (uint32_t i = 0; i < s->link_count; i++)
-        if (s->links[i]->has_in && ring_in_has(&s->links[i]->in))
-            return true;
-    return false;
+        s->links[i]->adopt_due = s->links[i]->has_in && s->links[i]->in.kind == RING_SHARED;
 }
 
 /* ---- its parts ---- */

@@ -15,7 +15,12 @@ static int wait_to_send(struct shm_socket *s, uint64_t deadline_ns)
         int error = socket_wait(s, 0, soon < deadline_ns ? soon : deadline_ns);
         return error == -EAGAIN && clock_now_ns() < deadline_ns ? 0 : error;
     }
-    return socket_wait(s, SHM_POLLOUT, deadline_ns);
+    uint64_t slice_ns = clock_now_ns() + BELL_SLICE_NS;
+    s->send_blocked = true;
+    int error = socket_wait(s, SHM_POLLOUT, slice_ns < deadline_ns ? slice_ns : deadline_ns);
+    s->send_blocked = false;
+    /* At the end of a slice a little room will do as well. */
+    return error == -EAGAIN && (s->pattern->can_send(s) || clock_now_ns() < deadline_ns) ? 0 : error;
 }
 
 static int send_waiting(struct shm_socket *s, const struct part *part, int flags, int error)
@@ -111,6 +116,8 @@ int io_receive(struct shm_socket *s, struct part *part, int flags)
         return -1;
     }
     socket_look(s);
+    if (unlikely(s->type == SHM_PULL && ++s->receives % RECEIVES_PER_LOOK == 0))
+        socket_busy(s);
     int result = receive(s, part);
     if (unlikely(result == 0)) {
         bool wait = !(flags & SHM_DONTWAIT) && s->options.receive_timeout != 0;

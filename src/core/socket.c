@@ -138,10 +138,7 @@ static bool has_untaken(struct shm_socket *s)
             untaken = true;
     }
     if (s->has_shared_out && s->shared_out.kind == RING_SHARED && !anybody) {
-        uint64_t limit = s->shared_out.limit;
-        s->shared_out.limit = 0; /* makes it look how far the claims are */
-        ring_out_claimable(&s->shared_out);
-        s->shared_out.limit = limit;
+        ring_out_look(&s->shared_out);
         untaken = s->shared_out.head > s->shared_out.acked;
     }
     return untaken;

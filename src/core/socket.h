@@ -54,6 +54,7 @@ struct link {
     uint32_t announce_every;
     uint64_t answered;     /* connector: generation of the binder that was last linked to */
     uint64_t rejected;     /* connector: the rejection that was last reported */
+    bool adopt_due;        /* its ring is shared: look for claims of the dead */
     bool drained;          /* GONE: its emptiness was acted upon */
     bool sticky;           /* LEAVING: kept until the socket closes */
     uint64_t base_limit;   /* of own_ring, before the peer's SHM_RCVHWM */
@@ -152,11 +153,11 @@ struct shm_socket {
     struct outgoing out;
     bool last_more, last_redelivered;
     bool send_refused; /* the last send did not find room */
-    bool adopt_due; /* look for claims of the dead */
+    bool send_blocked; /* a send waits: for room enough to be worth waking up for */
     int pending_error; /* found while looking, for the next receive */
     int fd, fd_inotify, fd_fifo;
     bool files_awaited; /* closed, but a peer has still to map what it was sent */
-    uint32_t empty_polls;
+    uint32_t empty_polls, receives;
     uint64_t checked_at; /* ticks: when the peers' lives were last looked at */
     uint64_t spin_ticks; /* self-calibrated */
 
@@ -253,7 +254,7 @@ int in_next(struct shm_socket *s, struct part *part); /* 1; 0 no more; -EPROTO *
 void in_end(struct shm_socket *s);
 /* in_begin() on the next link in turn that has a message. */
 int in_begin_fair(struct shm_socket *s);
-bool in_available(struct shm_socket *s);
+void socket_adopt(struct shm_socket *s); /* look for claims of the dead at the next receives */
 /* The next link in turn that takes a message, or NULL. */
 struct link *link_choose(struct shm_socket *s);
 bool link_is_open(const struct link *link); /* takes part in sending */
@@ -265,6 +266,9 @@ void hold_release(struct hold *hold);
 /* ---- wait.c ---- */
 int socket_wait(struct shm_socket *s, short events, uint64_t deadline_ns);
 void socket_empty_poll(struct shm_socket *s);
+void socket_busy(struct shm_socket *s);
+/* PULL: every so many messages, should it never wait. */
+#define RECEIVES_PER_LOOK 256
 short socket_events(struct shm_socket *s, short wanted);
 int socket_fd(struct shm_socket *s);
 void socket_fd_close(struct shm_socket *s);

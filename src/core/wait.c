@@ -21,6 +21,9 @@
 #define SPIN_START_US   20
 #define SPIN_MIN_US     1
 #define SPIN_MAX_US     100
+#ifndef BURST_NS
+#define BURST_NS 200
+#endif
 #define POLLS_PER_LOOK  64   /* polls between looks at the clock */
 #define POLLS_NO_PAUSE  4096 /* polls at full speed before pausing between them */
 #define CHECK_MS        100  /* how often a spinner or poller asks after its peers */
@@ -50,6 +53,12 @@ static void check_now_and_then(struct shm_socket *s, uint64_t now_ticks)
 {
     if (now_ticks - s->checked_at > clock_ticks_per_us() * 1000 * CHECK_MS)
         socket_check_peers(s);
+}
+
+/* The same for those who never wait, because there always is a message. */
+void socket_busy(struct shm_socket *s)
+{
+    check_now_and_then(s, cpu_ticks());
 }
 
 /* A non-blocking call found nothing: the only place where a busy poller notices a death. */
@@ -98,6 +107,18 @@ static void calibrate(struct shm_socket *s, uint64_t slept_ticks)
         s->spin_ticks /= 2;
 }
 
+/*
+ * Having caught up with a peer, give it time for a few messages, or slots, before looking again: to
+ * look at once would take the very line from it that it is about to write, each time. A reply could
+ * not come sooner than this anyway.
+ */
+static void leave_alone(void)
+{
+    uint64_t until = cpu_ticks() + clock_ticks_per_us() * BURST_NS / 1000;
+    while (cpu_ticks() < until)
+        ;
+}
+
 /* 1 ready, 0 the budget is spent, -EAGAIN the deadline has passed. */
 static int spin(struct shm_socket *s, short events, uint64_t budget, uint64_t deadline_ns)
 {
@@ -105,6 +126,8 @@ static int spin(struct shm_socket *s, short events, uint64_t budget, uint64_t de
     for (uint64_t polls = 0;; polls++) {
         if (should_return(s, events))
             return 1;
+        if (polls == 0 || (events & SHM_POLLOUT))
+            leave_alone();
         if (polls % POLLS_PER_LOOK == POLLS_PER_LOOK - 1) {
             uint64_t now = cpu_ticks();
             if (now - start > budget)
@@ -165,7 +188,9 @@ int socket_wait(struct shm_socket *s, short events, uint64_t deadline_ns)
         if (result == -EINTR)
             goto out;
         if (result == 0) {
-            calibrate(s, cpu_ticks() - before);
+            uint64_t now = cpu_ticks();
+            calibrate(s, now - before);
+            check_now_and_then(s, now); /* a steady stream must not hide a death */
         } else {
             socket_check_peers(s);
         }

@@ -204,7 +204,8 @@ static int meet_once(struct endpoint *endpoint, place_fn *place)
     if (fd < 0)
         return fd == -ENOENT ? -EAGAIN : fd;
     int error = map_file(endpoint, fd); /* the mapping keeps the lock after close */
-    if (error == 0 && strcmp(endpoint->header->name, endpoint->name) != 0)
+    size_t size = strlen(endpoint->name);
+    if (error == 0 && (endpoint->header->name_size != size || memcmp(endpoint->header->name, endpoint->name, size) != 0))
         error = -EADDRNOTAVAIL; /* two long names with one hash */
     if (error == 0)
         error = place(endpoint, fd);

@@ -86,6 +86,9 @@ static inline int ring_out_ready(struct ring_out *ring)
     return ring_out_fill(ring);
 }
 
+/* See how far the claims of a shared ring have come. */
+void ring_out_look(struct ring_out *ring);
+
 /* Make room in a shared ring by skipping slots in use: 1 there is room, 0 full. */
 int ring_out_claimable(struct ring_out *ring);
 
@@ -113,6 +116,7 @@ struct ring_in {
     uint64_t end; /* stop here; UINT64_MAX while the sender goes on */
     uint64_t lost; /* missed since the last look of the caller */
     bool newest_only;
+    uint32_t streak; /* messages taken since the ring was last found empty */
     uint32_t kind;
 };
 

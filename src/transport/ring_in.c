@@ -4,6 +4,11 @@
 
 #include "transport/ring.h"
 
+#ifndef AHEAD_SLOTS
+#define AHEAD_SLOTS 8
+#endif
+#define STREAK_LONG 8
+
 /* A remote word is read-only memory; the accessors want no const. */
 #define word_of(p) ((shared_u64 *)(uintptr_t)(p))
 
@@ -59,11 +64,27 @@ static int locate_stable(struct ring_in *ring, const struct ring_slot *slot, str
     return locate(ring, taken, meta, reference);
 }
 
+/*
+ * With a backlog, fetch the slots to come while this one is read. Not without: lines that the sender is
+ * about to write would be torn out of its hands.
+ */
+static inline void look_ahead(struct ring_in *ring)
+{
+    if (++ring->streak <= STREAK_LONG)
+        return;
+    const char *later = (const char *)&ring->slots[(ring->tail + AHEAD_SLOTS) & ring->mask];
+    __builtin_prefetch(later);
+    __builtin_prefetch(later + CACHE_LINE);
+}
+
 static int take_exclusive(struct ring_in *ring, struct ring_taken *taken)
 {
     const struct ring_slot *slot = &ring->slots[ring->tail & ring->mask];
-    if (load_acquire(word_of(&slot->seq)) != seq_ready(ring->tail)) /* R2 */
+    if (load_acquire(word_of(&slot->seq)) != seq_ready(ring->tail)) { /* R2 */
+        ring->streak = 0;
         return 0;
+    }
+    look_ahead(ring);
     taken->ticket = ring->tail;
     return locate_stable(ring, slot, taken);
 }
@@ -79,13 +100,16 @@ static int take_shared(struct ring_in *ring, struct ring_taken *taken)
         uint64_t t = ring->tail, index = t & ring->mask;
         const struct ring_slot *slot = &ring->slots[index];
         uint64_t seq = load_acquire(word_of(&slot->seq)); /* R2 */
-        if (seq < seq_absent(t))
+        if (seq < seq_absent(t)) {
+            ring->streak = 0;
             return 0;
+        }
         if (seq != seq_ready(t))
             continue; /* skipped, or long gone */
         uint64_t seen = load_relaxed(&claims->words[index]);
         if (claim_is_taken(seen, t) || !claims_take(claims, index, seen, t))
             continue;
+        look_ahead(ring);
         ring->tail = t + 1;
         if (load_relaxed(&claims->header->hint) < t + 1)
             store_relaxed(&claims->header->hint, t + 1);
@@ -140,8 +164,10 @@ static int take_private_once(struct ring_in *ring, struct ring_taken *taken, str
     if (seq != ready) {
         if (seq > ready || (seq == ready - 1 && was_dropped(ring)))
             return lapped(ring), 2;
+        ring->streak = 0;
         return 0;
     }
+    look_ahead(ring);
     uint64_t meta = load_relaxed(word_of(&slot->meta));
     uint64_t length = meta_length(meta) <= SLOT_PAYLOAD ? meta_length(meta) : SLOT_PAYLOAD;
     copy_words_out(taken->copy, (const shared_u64 *)slot->payload, (length + 7) / 8);

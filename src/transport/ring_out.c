@@ -7,6 +7,9 @@
 #include "transport/ring.h"
 
 #define FIRST_FILL 4096
+#ifndef PREFETCH_SLOTS
+#define PREFETCH_SLOTS 8
+#endif
 
 static uint64_t slots_in(uint64_t bytes)
 {
@@ -148,7 +151,7 @@ int ring_out_drop_oldest(struct ring_out *ring)
 }
 
 /* The hint may be old, its writer dead: look at the words themselves. */
-static void help_hint(struct ring_out *ring)
+void ring_out_look(struct ring_out *ring)
 {
     struct claims *claims = ring->claims;
     uint64_t hint = load_relaxed(&claims->header->hint);
@@ -167,7 +170,7 @@ int ring_out_claimable(struct ring_out *ring)
 {
     for (uint64_t step = 0; step <= ring->mask; step++) {
         if (ring->head - ring->acked >= ring->limit) {
-            help_hint(ring);
+            ring_out_look(ring);
             if (ring->head - ring->acked >= ring->limit)
                 return 0;
         }
@@ -236,4 +239,8 @@ void ring_out_publish(struct ring_out *ring, const struct ring_message *message)
     (void)exchange_seq_cst(&slot->seq, seq_ready(ring->head)); /* R1 */
     ring->head++;
     store_relaxed(&ring->header->head, ring->head);
+    struct ring_slot *later = &ring->slots[(ring->head + PREFETCH_SLOTS) & ring->mask];
+    cpu_prefetch_write(later);
+    cpu_prefetch_write((char *)later + CACHE_LINE);
+    cpu_prefetch_write((char *)&ring->slots[ring->head & ring->mask] + CACHE_LINE);
 }

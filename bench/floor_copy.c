@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+#include "floor.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pair.h"
+
+/* Followed by DEPTH buffers, each aligned to a page like an arena's large chunks. */
+struct exchange {
+    _Alignas(128) _Atomic uint64_t filled;
+    _Alignas(128) _Atomic uint64_t emptied;
+};
+
+struct buffers {
+    unsigned char *own;   /* side 0 copies from it, side 1 into it */
+    unsigned char *other; /* FLOOR_COPY_ALONE: into this */
+    uint64_t done;
+};
+
+static size_t page_up(size_t size)
+{
+    return (size + 4095) & ~(size_t)4095;
+}
+
+static size_t shared_size(const struct lane *lane)
+{
+    return 4096 + (size_t)lane->depth * page_up(lane->size);
+}
+
+static int prepare(struct bench *bench, struct lane *lane)
+{
+    lane->shared = pair_map(shared_size(lane));
+    return lane->shared ? 0 : bench_failed(bench, "mmap: %s", strerror(errno));
+}
+
+static void release(struct bench *bench, struct lane *lane)
+{
+    pair_unmap(lane->shared, shared_size(lane));
+    lane->shared = NULL;
+}
+
+static unsigned char *filled_buffer(size_t size)
+{
+    unsigned char *buffer = aligned_alloc(4096, page_up(size));
+
+    if (!buffer)
+        pair_fail("out of memory");
+    memset(buffer, 1, page_up(size));
+    return buffer;
+}
+
+static void open_buffers(struct lane *lane, int side)
+{
+    struct buffers *buffers = calloc(1, sizeof *buffers);
+
+    if (!buffers)
+        pair_fail("out of memory");
+    buffers->own = filled_buffer(lane->size);
+    if (lane->kind == FLOOR_COPY_ALONE)
+        buffers->other = filled_buffer(lane->size);
+    lane->state = buffers;
+}
+
+static void close_buffers(struct lane *lane, int side)
+{
+    struct buffers *buffers = lane->state;
+
+    free(buffers->own);
+    free(buffers->other);
+    free(buffers);
+}
+
+static void run_alone(struct lane *lane, int side, size_t rounds, uint32_t *ticks)
+{
+    struct buffers *buffers = lane->state;
+
+    for (size_t i = 0; i < rounds && side == 0; i++) {
+        memcpy(buffers->other, buffers->own, lane->size);
+        __asm__ volatile("" ::: "memory"); /* every copy counts */
+    }
+}
+
+static void run_hand_over(struct lane *lane, int side, size_t rounds, uint32_t *ticks)
+{
+    struct buffers *buffers = lane->state;
+    struct exchange *exchange = lane->shared;
+    unsigned char *first = (unsigned char *)lane->shared + 4096;
+    uint64_t depth = (uint64_t)lane->depth;
+
+    for (size_t i = 0; i < rounds; i++) {
+        unsigned char *buffer = first + (buffers->done % depth) * page_up(lane->size);
+
+        if (side == 0) {
+            while (buffers->done - atomic_load_explicit(&exchange->emptied, memory_order_acquire) >=
+                   depth)
+                ;
+            memcpy(buffer, buffers->own, lane->size);
+            atomic_store_explicit(&exchange->filled, ++buffers->done, memory_order_release);
+        } else {
+            while (atomic_load_explicit(&exchange->filled, memory_order_acquire) <= buffers->done)
+                ;
+            memcpy(buffers->own, buffer, lane->size);
+            atomic_store_explicit(&exchange->emptied, ++buffers->done, memory_order_release);
+        }
+    }
+}
+
+struct lane floor_copy_lane(enum floor_copy kind, size_t size, int depth, size_t rounds)
+{
+    bool alone = kind == FLOOR_COPY_ALONE;
+
+    return (struct lane){
+        .name = alone ? "memcpy" : "hand-over memcpy",
+        .way = LANE_STREAM,
+        .kind = (int)kind,
+        .size = size,
+        .depth = depth,
+        .rounds = rounds,
+        .warm_up = rounds / 4 + 1,
+        .prepare = prepare,
+        .release = release,
+        .open = open_buffers,
+        .close = close_buffers,
+        .run = alone ? run_alone : run_hand_over,
+    };
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* Percentiles of samples, exact: all of them are kept and sorted. */
+#ifndef SHMQ_BENCH_HIST_H
+#define SHMQ_BENCH_HIST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct hist {
+    double p50, p99, p999, max;
+};
+
+/* Sorts TICKS in place; the figures are nanoseconds, divided by HOPS. */
+struct hist hist_of(uint32_t *ticks, size_t count, int hops);
+
+/* The middle one of VALUES, which it sorts; 0 of none. */
+double hist_median(double *values, size_t count);
+
+#endif

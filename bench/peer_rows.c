@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The rows of the peers: the same three measurements for each that is installed. Blocking calls on
+ * both sides, shmq's with its default way to wait.
+ */
+#include <stdio.h>
+
+#include "floor.h"
+#include "peer.h"
+#include "shmq_lane.h"
+#include "table.h"
+
+#define BOUNCE_ROUNDS 250
+#define STREAM_ROUNDS 20000
+#define LARGE         ((size_t)1 << 20)
+#define LARGE_ROUNDS  40
+#define SHMQ_MULTIPLE 10 /* so much more for shmq to do in a turn of its own */
+
+struct lane peer_lane(peer_lane_t *peer, enum lane_way way, size_t size, size_t rounds)
+{
+    struct lane lane = {
+        .way = way,
+        .size = size,
+        .rounds = rounds,
+        .warm_up = rounds / 4,
+        .hops = 2,
+    };
+
+    peer(&lane);
+    return lane;
+}
+
+static int bounce(struct bench *bench, peer_lane_t *peer, const char *name, const char *key)
+{
+    struct lane lanes[] = {
+        peer_lane(peer, LANE_BOUNCE, 64, BOUNCE_ROUNDS),
+        shmq_bounce_lane(SHMQ_PAIR, 64, SPIN_DEFAULT, BOUNCE_ROUNDS),
+    };
+    int turns = bench_blocks(bench, 800, 120);
+    int result = duel_run(bench, lanes, 2, turns);
+    char text[64], whole_key[64];
+
+    snprintf(text, sizeof text, "%s: 64 B one way", name);
+    snprintf(whole_key, sizeof whole_key, "peer_%s_latency_64B", key);
+    lanes[0].name = name;
+    if (result == 0)
+        table_latency(whole_key, text, &lanes[1], &lanes[0], turns, 0, 0);
+    duel_free(lanes, 2);
+    return result;
+}
+
+static int stream(struct bench *bench, peer_lane_t *peer, const char *name, const char *key,
+                  size_t size, size_t rounds, enum unit unit)
+{
+    struct lane lanes[] = {
+        peer_lane(peer, LANE_STREAM, size, rounds),
+        shmq_stream_lane(SHMQ_PUSHPULL, size, size > 4096 ? 4 : 0, rounds * SHMQ_MULTIPLE),
+    };
+    int turns = bench_blocks(bench, 25, 5), result;
+    double per_ns = (unit == UNIT_BANDWIDTH ? (double)size : 1) * 1e9;
+    char text[64], whole_key[64];
+
+    snprintf(text, sizeof text, "%s: %s", name,
+             unit == UNIT_BANDWIDTH ? "1 MiB messages" : "64 B messages");
+    snprintf(whole_key, sizeof whole_key, "peer_%s_%s", key,
+             unit == UNIT_BANDWIDTH ? "bandwidth_1MiB" : "throughput_64B");
+    lanes[1].spin_ns = SPIN_DEFAULT;
+    result = duel_run(bench, lanes, 2, turns);
+    if (result == 0)
+        table_figure(&(struct figure){
+            .key = whole_key,
+            .what = text,
+            .stat = "median",
+            .unit = unit,
+            .ours = per_ns / duel_median(&lanes[1], turns),
+            .against = name,
+            .base = per_ns / duel_median(&lanes[0], turns),
+            .ratio = duel_ratio_p50(&lanes[0], &lanes[1], turns),
+        });
+    duel_free(lanes, 2);
+    return result;
+}
+
+static int peer_row(struct bench *bench, peer_lane_t *peer, const char *name, const char *key,
+                    bool takes_large)
+{
+    if (!peer) {
+        table_words(name, "not installed");
+        return 0;
+    }
+    if (bounce(bench, peer, name, key) != 0)
+        return -1;
+    if (stream(bench, peer, name, key, 64, STREAM_ROUNDS, UNIT_RATE) != 0)
+        return -1;
+    if (!takes_large)
+        return 0;
+    return stream(bench, peer, name, key, LARGE, LARGE_ROUNDS, UNIT_BANDWIDTH);
+}
+
+int peer_zmq_ipc_row(struct bench *bench)
+{
+    return peer_row(bench, peer_zmq_ipc, "libzmq ipc", "zmq_ipc", true);
+}
+
+int peer_zmq_tcp_row(struct bench *bench)
+{
+    return peer_row(bench, peer_zmq_tcp, "libzmq tcp", "zmq_tcp", true);
+}
+
+int peer_nng_row(struct bench *bench)
+{
+    return peer_row(bench, peer_nng_ipc, "nng ipc", "nng_ipc", true);
+}
+
+int peer_seqpacket_row(struct bench *bench)
+{
+    return peer_row(bench, peer_seqpacket, "Unix seqpacket", "seqpacket", true);
+}
+
+/* A queue's messages are 8 KiB at most unless an administrator allows more. */
+int peer_mq_row(struct bench *bench)
+{
+    return peer_row(bench, peer_mq, "POSIX mq", "mq", false);
+}
+
+int peer_iceoryx_row(struct bench *bench)
+{
+    return peer_row(bench, peer_iceoryx, "iceoryx", "iceoryx", true);
+}

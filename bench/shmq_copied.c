@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bandwidth of shm_send() and shm_recv(), which copy once in and once out: both copies count, as
+ * bytes that memcpy() would have moved.
+ *
+ * Beside it stand two floors. memcpy() alone copies again and again between the same two buffers
+ * of one core, small ones within its first cache, where no message between two cores can ever lie.
+ * The hand-over copies in on one core and out on the other, as a message has to.
+ */
+#include <stdio.h>
+
+#include "floor.h"
+#include "place.h"
+#include "shmq_lane.h"
+#include "table.h"
+
+/* About so many bytes per turn, so that a turn takes milliseconds at any size. */
+#define TURN_BYTES ((size_t)16 << 20)
+
+/*
+ * Messages under way, for shmq by its high-water mark and for the hand-over by its buffers: what
+ * stays in a core's own caches, but no less than two on each side. More of them would not be
+ * faster, only colder. The last line of a row has the default mark, as a user has it at first.
+ */
+static int depth_of(size_t size)
+{
+    size_t depth = ((size_t)256 << 10) / size;
+
+    return depth < 4 ? 4 : (int)depth;
+}
+
+static void print(const char *key, const char *what, const char *stat, const struct lane *ours,
+                  const struct lane *floor, int copies_of_floor, double goal, int turns)
+{
+    double bytes = (double)ours->size * 1e9, factor = 2.0 / copies_of_floor;
+
+    table_figure(&(struct figure){
+        .key = key,
+        .what = what,
+        .stat = stat,
+        .unit = UNIT_BANDWIDTH,
+        .ours = 2 * bytes / duel_median(ours, turns),
+        .against = floor->name,
+        .base = copies_of_floor * bytes / duel_median(floor, turns),
+        .ratio = factor * duel_ratio_p50(floor, ours, turns),
+        .goal = goal > 0 ? GOAL_RATIO_AT_LEAST : GOAL_NONE,
+        .bound = goal,
+    });
+}
+
+static int copied(struct bench *bench, size_t size, const char *name)
+{
+    size_t rounds = size < TURN_BYTES / 4 ? TURN_BYTES / size : 4;
+    struct lane lanes[] = {
+        floor_copy_lane(FLOOR_COPY_ALONE, size, 1, rounds),
+        shmq_stream_lane(SHMQ_PAIR, size, depth_of(size), rounds),
+        floor_copy_lane(FLOOR_COPY_HAND_OVER, size, depth_of(size), rounds),
+        shmq_stream_lane(SHMQ_PAIR, size, 0, rounds),
+    };
+    int turns = bench_blocks(bench, 60, size < TURN_BYTES ? 15 : 5), result;
+    char key[64], what[64];
+
+    snprintf(what, sizeof what, "%s copied in and out", name);
+    if (!place_has_room(bench, 3 * (size_t)depth_of(size) * size, what))
+        return 0;
+    result = duel_run(bench, lanes, 4, turns);
+    if (result == 0) {
+        snprintf(key, sizeof key, "copied_%s", name);
+        print(key, what, "median", &lanes[1], &lanes[0], 1, 0.8, turns);
+        snprintf(key, sizeof key, "copied_%s_handover", name);
+        print(key, NULL, "median", &lanes[1], &lanes[2], 2, 0, turns);
+        snprintf(key, sizeof key, "copied_%s_default", name);
+        print(key, "  default high-water mark", "median", &lanes[3], &lanes[0], 1, 0, turns);
+    }
+    duel_free(lanes, 4);
+    return result;
+}
+
+int copied_4k_row(struct bench *bench)
+{
+    return copied(bench, (size_t)4 << 10, "4KiB");
+}
+
+int copied_64k_row(struct bench *bench)
+{
+    return copied(bench, (size_t)64 << 10, "64KiB");
+}
+
+int copied_1m_row(struct bench *bench)
+{
+    return copied(bench, (size_t)1 << 20, "1MiB");
+}
+
+int copied_16m_row(struct bench *bench)
+{
+    return copied(bench, (size_t)16 << 20, "16MiB");
+}
+
+int copied_64m_row(struct bench *bench)
+{
+    return copied(bench, (size_t)64 << 20, "64MiB");
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the driver tells about pointers and devices, peers, and fork.
+ */
+#include "conformance.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CASES(list) {list, sizeof(list) / sizeof((list)[0])}
+#define LAZY DRV_CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS
+#define SIZE (4 * MIB)
+
+struct attributes {
+	int type, ordinal, legacy, mapped;
+	drv_ptr_t start;
+	size_t size;
+	uint64_t handle_types;
+};
+
+static void ask(struct role *r, drv_ptr_t ptr, struct attributes *a)
+{
+	drv_pointer_attribute_t names[] = {
+		DRV_CU_POINTER_ATTRIBUTE_MEMORY_TYPE, DRV_CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL,
+		DRV_CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE,
+		DRV_CU_POINTER_ATTRIBUTE_MAPPED, DRV_CU_POINTER_ATTRIBUTE_RANGE_START_ADDR,
+		DRV_CU_POINTER_ATTRIBUTE_RANGE_SIZE, DRV_CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES,
+	};
+	void *values[] = {&a->type, &a->ordinal, &a->legacy, &a->mapped, &a->start, &a->size,
+			  &a->handle_types};
+
+	memset(a, 0, sizeof(*a));
+	CU(r, cuPointerGetAttributes, sizeof(names) / sizeof(names[0]), names, values, ptr);
+}
+
+static void of_allocation(struct role *r)
+{
+	struct attributes a;
+	drv_ptr_t ptr, base;
+	size_t size;
+
+	role_attach(r);
+	CU(r, cuMemAlloc, &ptr, SIZE);
+	ask(r, ptr + MIB, &a);
+	CU(r, cuMemGetAddressRange, &base, &size, ptr + MIB);
+	CHECK(r, a.type == DRV_CU_MEMORYTYPE_DEVICE);
+	CHECK(r, a.ordinal == r->device);
+	CHECK(r, a.start == base && a.size == size);
+	CHECK(r, base == ptr && size >= SIZE);
+	role_fact(r, "legacy capable %d, mapped %d, handle types %llx", a.legacy, a.mapped,
+		  (unsigned long long)a.handle_types);
+	CU(r, cuMemFree, ptr);
+}
+
+static void of_vmm(struct role *r)
+{
+	struct attributes a;
+	struct vmm_block b;
+
+	role_attach(r);
+	vmm_create(r, &b, SIZE);
+	ask(r, b.ptr + MIB, &a);
+	CHECK(r, a.type == DRV_CU_MEMORYTYPE_DEVICE);
+	CHECK(r, a.legacy == 0);
+	CHECK(r, (a.handle_types & DRV_CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) != 0);
+	CHECK(r, a.start <= b.ptr + MIB && b.ptr + MIB < a.start + a.size);
+	role_fact(r, "ordinal %d, mapped %d, range of %zu bytes", a.ordinal, a.mapped, a.size);
+	vmm_free(r, &b);
+}
+
+static void of_host(struct role *r)
+{
+	struct attributes a;
+	unsigned char *area;
+	drv_ptr_t ptr;
+	int fd;
+
+	role_attach(r);
+	fd = shared_fd(r, MIB);
+	area = shared_map(r, fd, MIB);
+	close(fd);
+	ptr = host_register(r, area, MIB);
+	ask(r, ptr + 4096, &a);
+	CHECK(r, a.type == DRV_CU_MEMORYTYPE_HOST);
+	CHECK(r, a.legacy == 0);
+	CU(r, cuMemHostUnregister, area);
+	munmap(area, MIB);
+}
+
+static void of_unknown(struct role *r)
+{
+	struct attributes a;
+	int here = 0;
+
+	role_attach(r);
+	ask(r, (uintptr_t)&here, &a);
+	CHECK(r, a.legacy == 0 && a.handle_types == 0);
+	role_fact(r, "type %d, ordinal %d", a.type, a.ordinal);
+}
+
+/* ---- devices ---- */
+
+struct device_names {
+	int count;
+	drv_uuid_t uuid[16];
+};
+
+static void name_devices(struct role *r, struct device_names *n)
+{
+	drv_device_t device;
+
+	memset(n, 0, sizeof(*n));
+	n->count = r->cu->device_count < 16 ? r->cu->device_count : 16;
+	for (int i = 0; i < n->count; i++) {
+		CU(r, cuDeviceGet, &device, i);
+		CU(r, cuDeviceGetUuid, &n->uuid[i], device);
+	}
+}
+
+static bool same_uuid(const drv_uuid_t *a, const drv_uuid_t *b)
+{
+	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+static void send_names(struct role *r)
+{
+	struct device_names n;
+
+	role_attach(r);
+	name_devices(r, &n);
+	role_send(r, 0, &n, sizeof(n));
+	role_hear(r, 0);
+}
+
+static void compare_names(struct role *r)
+{
+	struct device_names mine, theirs;
+	int found = 0;
+
+	role_attach(r);
+	name_devices(r, &mine);
+	role_recv(r, 1, &theirs, sizeof(theirs));
+	for (int i = 0; i < mine.count; i++)
+		for (int j = 0; j < i; j++)
+			CHECK(r, !same_uuid(&mine.uuid[i], &mine.uuid[j]));
+	for (int i = 0; i < mine.count; i++)
+		for (int j = 0; j < theirs.count; j++)
+			found += same_uuid(&mine.uuid[i], &theirs.uuid[j]);
+	CHECK(r, mine.count == theirs.count && found == mine.count);
+	role_say(r, 1);
+}
+
+/* ---- peers ---- */
+
+static void need_peer(struct role *r)
+{
+	int can = 0;
+
+	CU(r, cuDeviceCanAccessPeer, &can, r->device, 0);
+	if (!can)
+		role_skip(r, "the devices cannot reach each other");
+}
+
+static void export_on_first(struct role *r)
+{
+	drv_ipc_mem_t handle;
+	drv_ptr_t ptr;
+
+	role_attach(r);
+	CU(r, cuMemAlloc, &ptr, SIZE);
+	fill(r, ptr, 0xa5, SIZE);
+	CU(r, cuIpcGetMemHandle, &handle, ptr);
+	role_send(r, 0, &handle, sizeof(handle));
+	role_hear(r, 0);
+	CU(r, cuMemFree, ptr);
+}
+
+static void import_on_second(struct role *r)
+{
+	drv_ipc_mem_t handle;
+	drv_ptr_t ptr;
+
+	role_attach_device(r, 1);
+	need_peer(r);
+	role_recv(r, 1, &handle, sizeof(handle));
+	CU(r, cuIpcOpenMemHandle, &ptr, handle, LAZY);
+	check_bytes(r, ptr, 0xa5, SIZE);
+	CU(r, cuIpcCloseMemHandle, ptr);
+	role_say(r, 1);
+}
+
+static void import_without_peer(struct role *r)
+{
+	drv_ipc_mem_t handle;
+	drv_result_t result;
+	drv_ptr_t ptr;
+	int can = 1;
+
+	role_attach_device(r, 1);
+	CU(r, cuDeviceCanAccessPeer, &can, r->device, 0);
+	if (can)
+		role_skip(r, "the devices can reach each other");
+	role_recv(r, 1, &handle, sizeof(handle));
+	result = CU_FAILS(r, cuIpcOpenMemHandle, &ptr, handle, LAZY);
+	role_fact(r, "%d %s", result, result_name(result));
+	check_context(r);
+	role_say(r, 1);
+}
+
+/* ---- fork ---- */
+
+static void forked(struct role *r)
+{
+	int status = 0;
+	pid_t child;
+
+	role_attach(r);
+	child = fork();
+	CHECK(r, child >= 0);
+	if (child == 0) {
+		const struct gpu_driver *cu;
+		drv_result_t result = r->cu->cuInit(0);
+
+		_exit(gpu_driver_get(&cu) == 0 ? 1 : result == DRV_CUDA_SUCCESS ? 2 : 0);
+	}
+	CHECK(r, waitpid(child, &status, 0) == child);
+	CHECK(r, WIFEXITED(status));
+	CHECK(r, WEXITSTATUS(status) != 1);
+	role_fact(r, "cuInit in a child %s", WEXITSTATUS(status) == 2 ? "succeeds" : "fails");
+	check_context(r);
+}
+
+static const struct test_case cases[] = {
+	{"pointer: attributes of an allocation", {of_allocation}, false, 0, 0},
+	{"pointer: attributes of VMM memory", {of_vmm}, false, 0, 0},
+	{"pointer: attributes of registered host memory", {of_host}, false, 0, 0},
+	{"pointer: attributes of an unknown address", {of_unknown}, false, 0, 0},
+	{"device: every process sees the same UUIDs", {compare_names, send_names}, false, 0, 0},
+	{"device: a handle opens on a peer", {import_on_second, export_on_first}, false, 0, 0},
+	{"device: a handle does not open where no peer is",
+	 {import_without_peer, export_on_first}, false, 0, 0},
+	{"device: a started driver does not survive fork", {forked}, false, 0, 0},
+};
+const struct test_group pointer_cases = CASES(cases);

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/* Children of a test, and what they share with it. See harness.h. */
+#include "harness.h"
+#include "leaks.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#define CHILDREN_MAX 256
+
+/* The parent's ends of its lines: a further child closes them, so that the death of a child is
+ * seen at the other end of its line. */
+static int lines[CHILDREN_MAX];
+static unsigned line_count;
+
+static void forget_line(int fd)
+{
+    for (unsigned i = 0; i < line_count; i++)
+        if (lines[i] == fd)
+            lines[i] = lines[--line_count];
+    close(fd);
+}
+
+_Noreturn static void run_child(int fd, pid_t parent, void (*function)(struct child *, void *),
+                                void *argument)
+{
+    struct child up = {parent, fd};
+    struct leaks before;
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(1);
+    for (unsigned i = 0; i < line_count; i++)
+        close(lines[i]);
+    line_count = 0;
+    leaks_note(&before);
+    function(&up, argument);
+    leaks_check(&before);
+    _exit(0);
+}
+
+struct child child_start(void (*function)(struct child *up, void *argument), void *argument)
+{
+    struct child child;
+    pid_t parent = getpid();
+    int ends[2];
+
+    CHECK(line_count < CHILDREN_MAX);
+    CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
+    fflush(NULL);
+    child.pid = (pid_t)CHECK_OK(fork());
+    if (child.pid == 0) {
+        close(ends[0]);
+        run_child(ends[1], parent, function, argument);
+    }
+    close(ends[1]);
+    child.fd = ends[0];
+    lines[line_count++] = child.fd;
+    return child;
+}
+
+void child_say(const struct child *line, uint64_t value)
+{
+    ssize_t n;
+
+    do
+        n = send(line->fd, &value, sizeof value, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    if (n != (ssize_t)sizeof value)
+        FAIL("process %d does not listen any more", (int)line->pid);
+}
+
+uint64_t child_hear(const struct child *line)
+{
+    uint64_t value;
+    ssize_t n;
+
+    do
+        n = recv(line->fd, &value, sizeof value, MSG_WAITALL);
+    while (n < 0 && errno == EINTR);
+    if (n != (ssize_t)sizeof value)
+        FAIL("process %d ended while it should have said something", (int)line->pid);
+    return value;
+}
+
+bool child_has_spoken(const struct child *line)
+{
+    struct pollfd item = {line->fd, POLLIN, 0};
+
+    return poll(&item, 1, 0) == 1;
+}
+
+static int end_of(struct child *child)
+{
+    int status;
+    pid_t pid;
+
+    CHECK(child->pid > 1);
+    do
+        pid = waitpid(child->pid, &status, 0);
+    while (pid < 0 && errno == EINTR);
+    CHECK_INT(pid, child->pid);
+    forget_line(child->fd);
+    child->pid = -1;
+    child->fd = -1;
+    return status;
+}
+
+void child_wait(struct child *child)
+{
+    pid_t pid = child->pid;
+    int status = end_of(child);
+
+    if (WIFSIGNALED(status))
+        FAIL("child %d was ended by signal %d", (int)pid, WTERMSIG(status));
+    if (WEXITSTATUS(status) != 0)
+        FAIL("child %d ended with status %d", (int)pid, WEXITSTATUS(status));
+}
+
+void kill_guarded(pid_t pid, int signal)
+{
+    if (pid <= 1)
+        FAIL("will not send signal %d to pid %d", signal, (int)pid);
+    CHECK_OK(kill(pid, signal));
+}
+
+void child_kill_unreaped(const struct child *child)
+{
+    siginfo_t info = {0};
+
+    kill_guarded(child->pid, SIGKILL);
+    while (waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOWAIT) < 0)
+        CHECK_INT(errno, EINTR);
+}
+
+void child_reap(struct child *child)
+{
+    pid_t pid = child->pid;
+    int status = end_of(child);
+
+    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+        FAIL("child %d ended by itself (status 0x%x) before it was killed", (int)pid, status);
+}
+
+void child_kill(struct child *child)
+{
+    kill_guarded(child->pid, SIGKILL);
+    child_reap(child);
+}
+
+void child_stop(const struct child *child)
+{
+    siginfo_t info = {0};
+
+    kill_guarded(child->pid, SIGSTOP);
+    while (waitid(P_PID, (id_t)child->pid, &info, WSTOPPED) < 0)
+        CHECK_INT(errno, EINTR);
+}
+
+void child_continue(const struct child *child)
+{
+    kill_guarded(child->pid, SIGCONT);
+}
+
+void await_asleep(pid_t tid)
+{
+    char path[64], text[512];
+
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)tid);
+    for (;;) {
+        int fd = (int)CHECK_OK(open(path, O_RDONLY | O_CLOEXEC));
+        ssize_t n = CHECK_OK(read(fd, text, sizeof text - 1));
+        char *end;
+
+        close(fd);
+        text[n] = '\0';
+        end = strrchr(text, ')');
+        if (end && end[2] == 'S')
+            return;
+        if (end && (end[2] == 'Z' || end[2] == 'X'))
+            FAIL("process %d ended where it should have slept", (int)tid);
+        sched_yield();
+    }
+}
+
+void *shared_memory(size_t size)
+{
+    void *memory =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    CHECK(memory != MAP_FAILED);
+    return memory;
+}
+
+void shared_memory_free(void *memory, size_t size)
+{
+    CHECK_OK(munmap(memory, size));
+}
+
+struct barrier {
+    pthread_barrier_t barrier;
+};
+
+struct barrier *barrier_new(unsigned count)
+{
+    struct barrier *barrier = shared_memory(sizeof *barrier);
+    pthread_barrierattr_t attributes;
+
+    pthread_barrierattr_init(&attributes);
+    pthread_barrierattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    CHECK_INT(pthread_barrier_init(&barrier->barrier, &attributes, count), 0);
+    pthread_barrierattr_destroy(&attributes);
+    return barrier;
+}
+
+void barrier_wait(struct barrier *barrier)
+{
+    int result = pthread_barrier_wait(&barrier->barrier);
+
+    CHECK(result == 0 || result == PTHREAD_BARRIER_SERIAL_THREAD);
+}
+
+void barrier_free(struct barrier *barrier)
+{
+    shared_memory_free(barrier, sizeof *barrier);
+}

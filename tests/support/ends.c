@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: MIT */
+/* Ends of every pattern. See ends.h. */
+#include "ends.h"
+
+#include <sched.h>
+
+shm_socket_t *socket_new(int type)
+{
+    shm_socket_t *socket = CHECK_PTR(shm_socket(type));
+
+    set_int(socket, SHM_LINGER, 0);
+    return socket;
+}
+
+void set_int(shm_socket_t *socket, int option, int value)
+{
+    CHECK_OK(shm_setsockopt(socket, option, &value, sizeof value));
+}
+
+int get_int(shm_socket_t *socket, int option)
+{
+    int value = -4711;
+    size_t size = sizeof value;
+
+    CHECK_OK(shm_getsockopt(socket, option, &value, &size));
+    CHECK_INT(size, sizeof value);
+    return value;
+}
+
+shm_stats_t get_stats(shm_socket_t *socket)
+{
+    shm_stats_t stats;
+    size_t size = sizeof stats;
+
+    CHECK_OK(shm_getsockopt(socket, SHM_STATS, &stats, &size));
+    CHECK_INT(size, sizeof stats);
+    return stats;
+}
+
+static bool has_event(shm_socket_t *socket, int wanted)
+{
+    shm_event_t event;
+
+    while (shm_event_recv(socket, &event, SHM_DONTWAIT) == 0)
+        if (event.event == wanted)
+            return true;
+    CHECK_INT(errno, EAGAIN);
+    return false;
+}
+
+void await_events(shm_socket_t *a, int a_event, shm_socket_t *b, int b_event)
+{
+    bool a_has = false, b_has = false;
+
+    while (!a_has || !b_has) {
+        a_has = a_has || has_event(a, a_event);
+        b_has = b_has || has_event(b, b_event);
+        sched_yield();
+    }
+}
+
+shm_event_t await_event(shm_socket_t *socket, int wanted)
+{
+    shm_event_t event;
+    int timeout = get_int(socket, SHM_RCVTIMEO);
+
+    set_int(socket, SHM_RCVTIMEO, -1);
+    do
+        CHECK_OK(shm_event_recv(socket, &event, 0));
+    while (event.event != wanted);
+    set_int(socket, SHM_RCVTIMEO, timeout);
+    return event;
+}
+
+void join(shm_socket_t *a, shm_socket_t *b)
+{
+    await_events(a, SHM_EVENT_CONNECTED, b, SHM_EVENT_CONNECTED);
+}
+
+static void set_id(struct end *end, const char *mine, const char *theirs)
+{
+    CHECK_OK(shm_setsockopt(end->socket, SHM_ROUTING_ID, mine, strlen(mine)));
+    memcpy(end->id, theirs, strlen(theirs));
+    end->id_size = strlen(theirs);
+}
+
+void end_open(struct end *end, const struct link *link, bool left)
+{
+    *end = (struct end){.is_left = left};
+    end->type = left ? link->pair->left : link->pair->right;
+    end->peer_type = left ? link->pair->right : link->pair->left;
+    end->socket = socket_new(end->type);
+    if (end->type == SHM_SUB || end->type == SHM_XSUB)
+        CHECK_OK(shm_setsockopt(end->socket, SHM_SUBSCRIBE, "", 0));
+    if (end->type == SHM_ROUTER)
+        set_int(end->socket, SHM_ROUTER_MANDATORY, 1);
+    if (end->type == SHM_ROUTER && end->peer_type == SHM_ROUTER)
+        set_id(end, left ? "L" : "R", left ? "R" : "L");
+}
+
+void end_attach(struct end *end, const struct link *link, const char *name)
+{
+    if (end->is_left == link->right_binds)
+        CHECK_OK(shm_connect(end->socket, name));
+    else
+        CHECK_OK(shm_bind(end->socket, name));
+}
+
+void end_start(struct end *end, const struct link *link, bool left, const char *name)
+{
+    end_open(end, link, left);
+    end_attach(end, link, name);
+}
+
+/* An XPUB is met when its subscriber's wish has arrived; a former one's end of it comes before. */
+static bool take_subscription(struct end *end, int flags)
+{
+    unsigned char wish[8] = {0};
+    ssize_t n;
+
+    if (end->type != SHM_XPUB)
+        return true;
+    do
+        n = shm_recv(end->socket, wish, sizeof wish, flags);
+    while (n == 1 && wish[0] == 0);
+    if (n < 0)
+        CHECK_INT(errno, EAGAIN);
+    else
+        CHECK_MEM(wish, n, "\1", 1);
+    return n == 1;
+}
+
+void end_await(struct end *end)
+{
+    await_event(end->socket, SHM_EVENT_CONNECTED);
+    CHECK(take_subscription(end, 0));
+}
+
+void link_meet(struct end *left, struct end *right)
+{
+    join(left->socket, right->socket);
+    while (!take_subscription(left, SHM_DONTWAIT))
+        has_event(right->socket, SHM_EVENT_CONNECTED);
+}
+
+void link_start(struct end *left, struct end *right, const struct link *link)
+{
+    link_start_hwm(left, right, link, 0);
+}
+
+void link_start_hwm(struct end *left, struct end *right, const struct link *link, int hwm)
+{
+    end_open(left, link, true);
+    end_open(right, link, false);
+    if (hwm) {
+        set_int(left->socket, SHM_SNDHWM, hwm);
+        set_int(left->socket, SHM_RCVHWM, hwm);
+        set_int(right->socket, SHM_SNDHWM, hwm);
+        set_int(right->socket, SHM_RCVHWM, hwm);
+    }
+    end_attach(link->right_binds ? right : left, link, "it");
+    end_attach(link->right_binds ? left : right, link, "it");
+    link_meet(left, right);
+}
+
+void end_close(struct end *end)
+{
+    CHECK_OK(shm_close(end->socket));
+    end->socket = NULL;
+}
+
+/* ---- Envelopes ---------------------------------------------------------------------------------- */
+
+static bool has_delimiter(const struct end *end)
+{
+    return (end->type == SHM_ROUTER && end->peer_type == SHM_REQ) ||
+           (end->type == SHM_DEALER && end->peer_type == SHM_REP);
+}
+
+int end_send_envelope(struct end *end, int flags)
+{
+    if (end->envelope_sent)
+        return 0;
+    if (end->type == SHM_ROUTER &&
+        shm_send(end->socket, end->id, end->id_size, flags | SHM_SNDMORE) < 0)
+        return -1;
+    if (has_delimiter(end) && shm_send(end->socket, "", 0, flags | SHM_SNDMORE) < 0)
+        return -1;
+    end->envelope_sent = true;
+    return 0;
+}
+
+int end_recv_envelope(struct end *end, int flags)
+{
+    ssize_t n;
+
+    if (end->type == SHM_ROUTER) {
+        n = shm_recv(end->socket, end->id, sizeof end->id, flags);
+        if (n < 0)
+            return -1;
+        CHECK(n >= 1 && n <= 255);
+        end->id_size = (size_t)n;
+        CHECK_INT(get_int(end->socket, SHM_RCVMORE), 1);
+    }
+    if (has_delimiter(end)) {
+        char nothing;
+
+        n = shm_recv(end->socket, &nothing, 1, flags);
+        if (n < 0)
+            return -1;
+        CHECK_INT(n, 0);
+        CHECK_INT(get_int(end->socket, SHM_RCVMORE), 1);
+    }
+    return 0;
+}
+
+ssize_t end_send(struct end *end, const void *data, size_t size, int flags)
+{
+    ssize_t n;
+
+    if (end_send_envelope(end, flags & ~SHM_SNDMORE) < 0)
+        return -1;
+    n = shm_send(end->socket, data, size, flags);
+    if (n >= 0)
+        end->envelope_sent = (flags & SHM_SNDMORE) != 0;
+    return n;
+}
+
+ssize_t end_msg_send(struct end *end, shm_msg_t *msg, int flags)
+{
+    ssize_t n;
+
+    if (end_send_envelope(end, flags & ~SHM_SNDMORE) < 0)
+        return -1;
+    n = shm_msg_send(msg, end->socket, flags);
+    if (n >= 0)
+        end->envelope_sent = (flags & SHM_SNDMORE) != 0;
+    return n;
+}
+
+ssize_t end_recv(struct end *end, void *buffer, size_t size, int flags)
+{
+    if (end_recv_envelope(end, flags) < 0)
+        return -1;
+    return shm_recv(end->socket, buffer, size, flags);
+}
+
+ssize_t end_msg_recv(struct end *end, shm_msg_t *msg, int flags)
+{
+    if (end_recv_envelope(end, flags) < 0)
+        return -1;
+    return shm_msg_recv(msg, end->socket, flags);
+}
+
+static bool has_turns(const struct end *end)
+{
+    return end->type == SHM_REQ || end->peer_type == SHM_REQ || end->type == SHM_REP ||
+           end->peer_type == SHM_REP;
+}
+
+void end_give_turn(struct end *right)
+{
+    if (has_turns(right))
+        CHECK_INT(end_send(right, "turn", 4, 0), 4);
+}
+
+void end_take_turn(struct end *left)
+{
+    char turn[8];
+
+    if (!has_turns(left))
+        return;
+    CHECK_INT(end_recv(left, turn, sizeof turn, 0), 4);
+    CHECK_MEM(turn, 4, "turn", 4);
+}
+
+void link_turn(struct end *left, struct end *right)
+{
+    end_give_turn(right);
+    end_take_turn(left);
+}
+
+ssize_t end_send_anew(struct end *end, const void *data, size_t size)
+{
+    ssize_t n = end_send(end, data, size, 0);
+
+    if (n < 0 && errno == EPIPE && end->type == SHM_PAIR)
+        n = end_send(end, data, size, 0);
+    return n;
+}
+
+ssize_t end_recv_anew(struct end *end, void *buffer, size_t size)
+{
+    ssize_t n = end_recv(end, buffer, size, 0);
+
+    if (n < 0 && errno == EPIPE && end->type == SHM_PAIR)
+        n = end_recv(end, buffer, size, 0);
+    return n;
+}
+
+void link_transfer(struct end *left, struct end *right, const char *text)
+{
+    char got[64];
+    size_t size = strlen(text);
+
+    CHECK_INT(end_send_anew(left, text, size), size);
+    CHECK_INT(end_recv_anew(right, got, sizeof got), size);
+    CHECK_MEM(got, size, text, size);
+    link_turn(left, right);
+}
+
+void pattern_fill(void *data, size_t size, unsigned seed)
+{
+    unsigned char *bytes = data;
+
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = (unsigned char)(seed * 37 + i + (i >> 8) * 13);
+}
+
+void pattern_check(const void *data, size_t size, unsigned seed)
+{
+    const unsigned char *bytes = data;
+
+    for (size_t i = 0; i < size; i++)
+        if (bytes[i] != (unsigned char)(seed * 37 + i + (i >> 8) * 13))
+            FAIL("byte %zu of %zu is 0x%02x and not what message %u has there", i, size, bytes[i],
+                 seed);
+}

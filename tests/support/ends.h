@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The patterns as a table, for the suite that holds for all of them: which types go together, and
+ * an "end" that hides their envelopes, so that one test sends a message from left to right (and
+ * back, where the pattern has a way back) through any of them.
+ *
+ * In every pair the left end sends first. Ends have LINGER 0, a SUB or XSUB subscribes to all, the
+ * ROUTERs of ROUTER/ROUTER are called "L" and "R", and every ROUTER is mandatory.
+ */
+#ifndef SHMQ_TEST_ENDS_H
+#define SHMQ_TEST_ENDS_H
+
+#include "harness.h"
+
+struct pair {
+    int left, right;
+    const char *name;
+    bool two_way; /* right can send to left, at the latest after it has received */
+    bool turns;   /* left must get an answer before it sends again */
+    bool waits;   /* a full queue makes the sender wait (or EAGAIN) */
+};
+
+/* A pair, and which of its ends binds. */
+struct link {
+    const struct pair *pair;
+    bool right_binds;
+};
+
+struct end {
+    shm_socket_t *socket;
+    int type, peer_type;
+    bool is_left, envelope_sent;
+    unsigned char id[256]; /* ROUTER: whom to send to: the peer that was last heard */
+    size_t id_size;
+};
+
+/* A test that is run for every link. */
+struct link_test {
+    const char *name;
+    void (*body)(const struct link *link);
+    bool (*fits)(const struct pair *pair); /* NULL: all */
+    unsigned deadline_s;
+};
+
+#define LINK_TEST(function)           {#function, function, NULL, 0}
+#define LINK_TEST_IF(function, fits_) {#function, function, fits_, 0}
+
+int link_test_main(const char *group, const struct link_test *tests, size_t count, int argc,
+                   char **argv);
+
+bool pair_is_two_way(const struct pair *pair);
+bool pair_waits(const struct pair *pair);
+bool pair_has_no_turns(const struct pair *pair);
+
+/* A socket with LINGER 0. */
+shm_socket_t *socket_new(int type);
+void set_int(shm_socket_t *socket, int option, int value);
+int get_int(shm_socket_t *socket, int option);
+shm_stats_t get_stats(shm_socket_t *socket);
+/* Wait until both have seen EVENT (others are dropped), without either blocking the other. */
+void await_events(shm_socket_t *a, int a_event, shm_socket_t *b, int b_event);
+/* Wait until SOCKET has seen EVENT; others are dropped. */
+shm_event_t await_event(shm_socket_t *socket, int event);
+/* Wait until each is the other's peer. */
+void join(shm_socket_t *a, shm_socket_t *b);
+
+/* Open an end of LINK, neither bound nor connected; left or right. */
+void end_open(struct end *end, const struct link *link, bool left);
+/* Bind or connect, as LINK has it for this end. */
+void end_attach(struct end *end, const struct link *link, const char *name);
+/* Both of these. */
+void end_start(struct end *end, const struct link *link, bool left, const char *name);
+/* Wait until the peer is there; for one end per process. */
+void end_await(struct end *end);
+/* Open both ends in this process, bind and connect them to "it", wait until they have met. */
+void link_start(struct end *left, struct end *right, const struct link *link);
+/* ... with high-water marks. */
+void link_start_hwm(struct end *left, struct end *right, const struct link *link, int hwm);
+void link_meet(struct end *left, struct end *right);
+void end_close(struct end *end);
+
+/* As shm_send() and shm_recv(), with the envelope of the pattern around. When the send of the body
+ * failed, the next call sends the body only. */
+ssize_t end_send(struct end *end, const void *data, size_t size, int flags);
+ssize_t end_recv(struct end *end, void *buffer, size_t size, int flags);
+ssize_t end_msg_send(struct end *end, shm_msg_t *msg, int flags);
+ssize_t end_msg_recv(struct end *end, shm_msg_t *msg, int flags);
+/* Only the envelope: what comes before the body. -1 with errno as shm_send(), shm_recv(). */
+int end_send_envelope(struct end *end, int flags);
+int end_recv_envelope(struct end *end, int flags);
+/* In patterns with turns: what right must do after it received, and left after right did. */
+void end_give_turn(struct end *right);
+void end_take_turn(struct end *left);
+/* Both, in this process; nothing where there are no turns. */
+void link_turn(struct end *left, struct end *right);
+
+/* As end_send(), end_recv() (waiting), but a PAIR may be told once that its former peer has gone. */
+ssize_t end_send_anew(struct end *end, const void *data, size_t size);
+ssize_t end_recv_anew(struct end *end, void *buffer, size_t size);
+/* TEXT from left to right with these, then the turn. */
+void link_transfer(struct end *left, struct end *right, const char *text);
+
+/* Fill with bytes that depend on SEED and position; say whether they still are there. */
+void pattern_fill(void *data, size_t size, unsigned seed);
+void pattern_check(const void *data, size_t size, unsigned seed);
+
+#endif

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+/* Every pattern: binding, connecting, leaving, closing. */
+#include "support/ends.h"
+
+static struct end *binder_of(const struct link *link, struct end *left, struct end *right)
+{
+    return link->right_binds ? right : left;
+}
+
+static struct end *connector_of(const struct link *link, struct end *left, struct end *right)
+{
+    return link->right_binds ? left : right;
+}
+
+/* ---- Names in use ---- */
+
+static void try_to_bind(struct child *up, void *argument)
+{
+    const struct link *link = argument;
+    shm_socket_t *socket = socket_new(link->right_binds ? link->pair->right : link->pair->left);
+
+    CHECK_ERR(shm_bind(socket, "it"), EADDRINUSE);
+    child_say(up, 1);
+    child_hear(up);
+    CHECK_OK(shm_bind(socket, "it"));
+    CHECK_OK(shm_close(socket));
+}
+
+static void a_name_is_bound_once_until_its_owner_closes(const struct link *link)
+{
+    struct link copy = *link;
+    struct child child;
+    struct end left, right;
+    struct end *binder = binder_of(link, &left, &right);
+    shm_socket_t *second = socket_new(binder->type = link->right_binds ? link->pair->right
+                                                                       : link->pair->left);
+
+    link_start(&left, &right, link);
+    child = child_start(try_to_bind, &copy);
+    CHECK_ERR(shm_bind(second, "it"), EADDRINUSE);
+    CHECK_ERR(shm_bind(binder->socket, "it"), EADDRINUSE);
+    CHECK_INT(child_hear(&child), 1);
+    link_transfer(&left, &right, "undisturbed");
+    CHECK_OK(shm_bind(second, "another"));
+    CHECK_OK(shm_close(second));
+    end_close(&left);
+    end_close(&right);
+    child_say(&child, 1);
+    child_wait(&child);
+}
+
+/* ---- In any order ---- */
+
+static void connecting_before_binding_works(const struct link *link)
+{
+    struct end left, right;
+
+    end_open(&left, link, true);
+    end_open(&right, link, false);
+    end_attach(connector_of(link, &left, &right), link, "it");
+    end_attach(binder_of(link, &left, &right), link, "it");
+    link_meet(&left, &right);
+    link_transfer(&left, &right, "hello");
+    end_close(&left);
+    end_close(&right);
+}
+
+static void connecting_twice_is_the_same_as_once(const struct link *link)
+{
+    struct end left, right;
+    char byte;
+
+    link_start(&left, &right, link);
+    CHECK_OK(shm_connect(connector_of(link, &left, &right)->socket, "it"));
+    CHECK_OK(shm_connect(connector_of(link, &left, &right)->socket, "shm://it"));
+    link_transfer(&left, &right, "once");
+    if (!link->pair->turns)
+        CHECK_ERR(end_recv(&right, &byte, 1, SHM_DONTWAIT), EAGAIN);
+    CHECK_INT(get_stats(left.socket).peers, 1);
+    CHECK_INT(get_stats(right.socket).peers, 1);
+    CHECK_OK(shm_disconnect(connector_of(link, &left, &right)->socket, "it"));
+    CHECK_ERR(shm_disconnect(connector_of(link, &left, &right)->socket, "it"), ENOENT);
+    end_close(&left);
+    end_close(&right);
+}
+
+static bool sends_before_bind(const struct pair *pair)
+{
+    return pair->left != SHM_PUB && pair->left != SHM_XPUB && pair->left != SHM_ROUTER;
+}
+
+/* The queue exists with the connection, bound or not. */
+static void messages_for_a_name_that_is_not_bound_yet_are_kept(const struct link *link)
+{
+    struct end left, right;
+    unsigned count = link->pair->turns ? 1 : 3, got = 0;
+
+    if (!link->right_binds)
+        return; /* the other link of this pair has it */
+    end_start(&left, link, true, "it");
+    for (unsigned i = 0; i < count; i++)
+        CHECK_INT(end_send(&left, &i, sizeof i, SHM_DONTWAIT), sizeof i);
+    end_start(&right, link, false, "it");
+    for (unsigned i = 0; i < count; i++) {
+        CHECK_INT(end_recv(&right, &got, sizeof got, 0), sizeof got);
+        CHECK_INT(got, i);
+    }
+    link_turn(&left, &right);
+    end_close(&left);
+    end_close(&right);
+}
+
+static void immediate_sockets_send_only_to_peers_that_are_there(const struct link *link)
+{
+    struct end left, right;
+
+    if (!link->right_binds)
+        return;
+    end_open(&left, link, true);
+    set_int(left.socket, SHM_IMMEDIATE, 1);
+    end_attach(&left, link, "it");
+    CHECK_ERR(end_send(&left, "x", 1, SHM_DONTWAIT), EAGAIN);
+    CHECK_INT(get_int(left.socket, SHM_EVENTS) & SHM_POLLOUT, 0);
+    end_start(&right, link, false, "it");
+    link_meet(&left, &right);
+    link_transfer(&left, &right, "now");
+    end_close(&left);
+    end_close(&right);
+}
+
+/* ---- Leaving ---- */
+
+static void unbinding_frees_the_name_and_a_new_binder_is_found(const struct link *link)
+{
+    struct end left, right, fresh;
+    struct end *binder = binder_of(link, &left, &right);
+    struct end *connector = connector_of(link, &left, &right);
+
+    link_start(&left, &right, link);
+    link_transfer(&left, &right, "first");
+    CHECK_OK(shm_unbind(binder->socket, "it"));
+    await_event(connector->socket, SHM_EVENT_LEFT);
+    CHECK_INT(get_stats(connector->socket).peers, 0);
+    CHECK_INT(get_stats(binder->socket).peers, 0);
+    end_close(binder);
+    end_open(&fresh, link, !link->right_binds);
+    end_attach(&fresh, link, "it");
+    *binder = fresh;
+    link_meet(&left, &right);
+    link_transfer(&left, &right, "second");
+    end_close(&left);
+    end_close(&right);
+}
+
+static void an_unbound_socket_binds_again(const struct link *link)
+{
+    struct end left, right;
+    struct end *binder = binder_of(link, &left, &right);
+    struct end *connector = connector_of(link, &left, &right);
+
+    link_start(&left, &right, link);
+    for (int i = 0; i < 3; i++) {
+        link_transfer(&left, &right, "again");
+        CHECK_OK(shm_unbind(binder->socket, "it"));
+        await_event(connector->socket, SHM_EVENT_LEFT);
+        CHECK_OK(shm_bind(binder->socket, "it"));
+        link_meet(&left, &right);
+    }
+    end_close(&left);
+    end_close(&right);
+}
+
+static void a_disconnected_socket_hears_nothing_and_connects_again(const struct link *link)
+{
+    struct end left, right;
+    struct end *connector = connector_of(link, &left, &right);
+    struct end *binder = binder_of(link, &left, &right);
+    char byte;
+
+    link_start(&left, &right, link);
+    link_transfer(&left, &right, "first");
+    CHECK_OK(shm_disconnect(connector->socket, "it"));
+    await_event(binder->socket, SHM_EVENT_LEFT);
+    if (left.type == SHM_PUB || left.type == SHM_XPUB)
+        CHECK_INT(end_send(&left, "gone", 4, SHM_DONTWAIT), 4);
+    else if (left.type == SHM_ROUTER)
+        CHECK_ERR(end_send(&left, "gone", 4, SHM_DONTWAIT), EHOSTUNREACH);
+    else /* a PAIR is told that its peer has gone, but not that it has gone itself */
+        CHECK_ERR(end_send(&left, "gone", 4, SHM_DONTWAIT),
+                  left.type == SHM_PAIR && !link->right_binds ? EPIPE : EAGAIN);
+    CHECK_ERR(end_recv(&right, &byte, 1, SHM_DONTWAIT),
+              right.type == SHM_PAIR && link->right_binds ? EPIPE : EAGAIN);
+    CHECK_OK(shm_connect(connector->socket, "it"));
+    link_meet(&left, &right);
+    link_transfer(&left, &right, "second");
+    end_close(&left);
+    end_close(&right);
+}
+
+/* ---- Closing ---- */
+
+static void what_was_sent_before_a_close_is_read_after_it(const struct link *link)
+{
+    struct end left, right;
+    unsigned count = link->pair->turns ? 1 : 100, got = 0;
+    char byte;
+
+    link_start(&left, &right, link);
+    for (unsigned i = 0; i < count; i++)
+        CHECK_INT(end_send(&left, &i, sizeof i, 0), sizeof i);
+    end_close(&left);
+    for (unsigned i = 0; i < count; i++) {
+        CHECK_INT(end_recv(&right, &got, sizeof got, 0), sizeof got);
+        CHECK_INT(got, i);
+    }
+    if (right.type == SHM_REP)
+        end_give_turn(&right); /* to nobody */
+    CHECK_ERR(end_recv(&right, &byte, 1, SHM_DONTWAIT), right.type == SHM_PAIR ? EPIPE : EAGAIN);
+    end_close(&right);
+}
+
+/* With the default LINGER, too: somebody was there to take them. */
+static void closing_with_unread_messages_does_not_wait(const struct link *link)
+{
+    for (int left_first = 0; left_first < 2; left_first++) {
+        struct end left, right;
+        unsigned count = link->pair->turns ? 1 : 100;
+
+        link_start(&left, &right, link);
+        if (left_first)
+            set_int(left.socket, SHM_LINGER, -1);
+        for (unsigned i = 0; i < count; i++)
+            CHECK_INT(end_send(&left, &i, sizeof i, 0), sizeof i);
+        end_close(left_first ? &left : &right);
+        end_close(left_first ? &right : &left);
+        CHECK_INT(count_files(test_dir()), 0);
+    }
+}
+
+static void closing_in_the_middle_of_a_message_sends_none_of_it(const struct link *link)
+{
+    struct end left, right;
+    char byte;
+
+    link_start(&left, &right, link);
+    if (!link->pair->turns)
+        link_transfer(&left, &right, "whole");
+    CHECK_INT(end_send(&left, "part", 4, SHM_SNDMORE), 4);
+    end_close(&left);
+    CHECK(end_recv(&right, &byte, 1, SHM_DONTWAIT) == -1);
+    CHECK_INT(errno, right.type == SHM_PAIR ? EPIPE : EAGAIN);
+    end_close(&right);
+}
+
+/* ---- Several names ---- */
+
+static void one_socket_binds_and_connects_to_several_names(const struct link *link)
+{
+    struct end left, right;
+    struct end *binder = binder_of(link, &left, &right);
+    struct end *connector = connector_of(link, &left, &right);
+
+    if (link->pair->left == SHM_PAIR)
+        return; /* has one peer only */
+    end_open(&left, link, true);
+    end_open(&right, link, false);
+    CHECK_OK(shm_bind(binder->socket, "a"));
+    CHECK_OK(shm_bind(binder->socket, "b"));
+    CHECK_OK(shm_connect(connector->socket, "b"));
+    link_meet(&left, &right);
+    link_transfer(&left, &right, "over b");
+    CHECK_OK(shm_disconnect(connector->socket, "b"));
+    await_event(binder->socket, SHM_EVENT_LEFT);
+    CHECK_OK(shm_connect(connector->socket, "a"));
+    link_meet(&left, &right);
+    link_transfer(&left, &right, "over a");
+    CHECK_OK(shm_unbind(binder->socket, "b"));
+    link_transfer(&left, &right, "still");
+    end_close(&left);
+    end_close(&right);
+}
+
+static void a_socket_may_be_made_and_closed_without_use(const struct link *link)
+{
+    shm_socket_t *socket = CHECK_PTR(shm_socket(link->pair->left));
+
+    CHECK_OK(shm_close(socket));
+    socket = CHECK_PTR(shm_socket(link->pair->right));
+    CHECK_OK(shm_bind(socket, "it"));
+    CHECK_OK(shm_close(socket)); /* LINGER is for ever, but nothing was sent */
+    socket = CHECK_PTR(shm_socket(link->pair->left));
+    CHECK_OK(shm_connect(socket, "nobody"));
+    CHECK_OK(shm_close(socket));
+}
+
+static void a_hundred_rounds_of_life_leave_nothing(const struct link *link)
+{
+    uint64_t memory = 0;
+
+    for (int i = 0; i < 100; i++) {
+        struct end left, right;
+
+        link_start(&left, &right, link);
+        link_transfer(&left, &right, "round");
+        if (i == 0)
+            memory = get_stats(left.socket).memory;
+        CHECK_INT(get_stats(left.socket).memory, memory);
+        end_close(i % 2 ? &left : &right);
+        end_close(i % 2 ? &right : &left);
+        CHECK_INT(count_files(test_dir()), 0);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const struct link_test tests[] = {
+        LINK_TEST(a_name_is_bound_once_until_its_owner_closes),
+        LINK_TEST(connecting_before_binding_works),
+        LINK_TEST(connecting_twice_is_the_same_as_once),
+        LINK_TEST_IF(messages_for_a_name_that_is_not_bound_yet_are_kept, sends_before_bind),
+        LINK_TEST_IF(immediate_sockets_send_only_to_peers_that_are_there, sends_before_bind),
+        LINK_TEST(unbinding_frees_the_name_and_a_new_binder_is_found),
+        LINK_TEST(an_unbound_socket_binds_again),
+        LINK_TEST(a_disconnected_socket_hears_nothing_and_connects_again),
+        LINK_TEST(what_was_sent_before_a_close_is_read_after_it),
+        LINK_TEST(closing_with_unread_messages_does_not_wait),
+        LINK_TEST(closing_in_the_middle_of_a_message_sends_none_of_it),
+        LINK_TEST(one_socket_binds_and_connects_to_several_names),
+        LINK_TEST(a_socket_may_be_made_and_closed_without_use),
+        LINK_TEST(a_hundred_rounds_of_life_leave_nothing),
+    };
+
+    return link_test_main("common_life", tests, COUNT_OF(tests), argc, argv);
+}

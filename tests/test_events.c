@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/* What shm_event_recv() tells: order, limits, polling. (Who died or left: test_common_fork.c.) */
+#include "support/ends.h"
+
+static void drop_events(shm_socket_t *socket)
+{
+    shm_event_t event;
+
+    while (shm_event_recv(socket, &event, SHM_DONTWAIT) == 0)
+        ;
+    CHECK_INT(errno, EAGAIN);
+}
+
+static void bad_arguments_are_refused(void)
+{
+    shm_socket_t *socket = socket_new(SHM_DEALER);
+    shm_event_t event;
+
+    CHECK_ERR(shm_event_recv(socket, NULL, SHM_DONTWAIT), EINVAL);
+    CHECK_ERR(shm_event_recv(NULL, &event, SHM_DONTWAIT), EINVAL);
+    CHECK_ERR(shm_event_recv(socket, &event, 0x4000), EINVAL);
+    CHECK_ERR(shm_event_recv(socket, &event, SHM_DONTWAIT), EAGAIN);
+    CHECK_OK(shm_close(socket));
+}
+
+static void a_socket_tells_its_life_in_order(void)
+{
+    static const int wanted[] = {SHM_EVENT_BOUND, SHM_EVENT_CONNECTED, SHM_EVENT_LEFT,
+                                 SHM_EVENT_BOUND};
+    shm_socket_t *a = socket_new(SHM_DEALER), *b = socket_new(SHM_DEALER);
+    shm_event_t event;
+
+    CHECK_OK(shm_bind(a, "one"));
+    CHECK_OK(shm_connect(b, "one"));
+    CHECK_INT(shm_send(b, "x", 1, 0), 1);
+    CHECK_INT(shm_recv(a, &event, 1, 0), 1); /* has seen its peer by now */
+    await_event(b, SHM_EVENT_CONNECTED);
+    CHECK_OK(shm_disconnect(b, "one"));
+    CHECK_ERR(shm_send(a, "x", 1, SHM_DONTWAIT), EAGAIN); /* and its end */
+    CHECK_OK(shm_bind(a, "two"));
+    for (size_t i = 0; i < COUNT_OF(wanted); i++) {
+        CHECK_OK(shm_event_recv(a, &event, SHM_DONTWAIT));
+        CHECK_INT(event.event, wanted[i]);
+        CHECK(strstr(event.endpoint, i < 3 ? "one" : "two") != NULL);
+        CHECK(memchr(event.endpoint, 0, sizeof event.endpoint) != NULL);
+        if (event.event == SHM_EVENT_CONNECTED || event.event == SHM_EVENT_LEFT) {
+            CHECK_INT(event.peer_type, SHM_DEALER);
+            CHECK_INT(event.peer_pid, getpid());
+        }
+    }
+    CHECK_ERR(shm_event_recv(a, &event, SHM_DONTWAIT), EAGAIN);
+    CHECK_OK(shm_close(a));
+    CHECK_OK(shm_close(b));
+}
+
+static void long_names_fit_into_events(void)
+{
+    shm_socket_t *a = socket_new(SHM_DEALER);
+    shm_event_t event;
+    char name[201];
+
+    memset(name, 'n', 200);
+    name[200] = '\0';
+    CHECK_OK(shm_bind(a, name));
+    event = await_event(a, SHM_EVENT_BOUND);
+    CHECK(strstr(event.endpoint, name) != NULL);
+    CHECK_OK(shm_close(a));
+}
+
+static void events_make_pollpri_readable(void)
+{
+    shm_socket_t *a = socket_new(SHM_DEALER), *b = socket_new(SHM_DEALER);
+    shm_pollitem_t item = {a, -1, SHM_POLLPRI, 0};
+
+    CHECK_INT(shm_poll(&item, 1, 20), 0);
+    CHECK_OK(shm_bind(a, "it"));
+    CHECK_INT(shm_poll(&item, 1, -1), 1);
+    CHECK_INT(item.revents, SHM_POLLPRI);
+    drop_events(a);
+    CHECK_INT(shm_poll(&item, 1, 0), 0);
+    CHECK_OK(shm_connect(b, "it"));
+    CHECK_INT(shm_poll(&item, 1, -1), 1);
+    CHECK_INT(item.revents, SHM_POLLPRI);
+    await_event(a, SHM_EVENT_CONNECTED);
+    CHECK_OK(shm_close(b));
+    CHECK_INT(shm_poll(&item, 1, -1), 1);
+    await_event(a, SHM_EVENT_LEFT);
+    CHECK_OK(shm_close(a));
+}
+
+static void connect_when_told(struct child *up, void *argument)
+{
+    shm_socket_t *socket = socket_new(SHM_DEALER);
+
+    (void)argument;
+    await_asleep(up->pid);
+    CHECK_OK(shm_connect(socket, "it"));
+    child_hear(up);
+    CHECK_OK(shm_close(socket));
+}
+
+static void sleeping_waits_for_events_are_woken(void)
+{
+    for (int by_poll = 0; by_poll < 2; by_poll++) {
+        shm_socket_t *socket = socket_new(SHM_DEALER);
+        shm_pollitem_t item = {socket, -1, SHM_POLLPRI, 0};
+        struct child child;
+        shm_event_t event;
+
+        CHECK_OK(shm_bind(socket, "it"));
+        drop_events(socket);
+        child = child_start(connect_when_told, NULL);
+        if (by_poll)
+            CHECK_INT(shm_poll(&item, 1, -1), 1);
+        CHECK_OK(shm_event_recv(socket, &event, 0));
+        CHECK_INT(event.event, SHM_EVENT_CONNECTED);
+        CHECK_INT(event.peer_pid, child.pid);
+        child_say(&child, 1);
+        child_wait(&child);
+        CHECK_OK(shm_close(socket));
+    }
+}
+
+/* The newest 64 are kept, and the number of those that were not is told. */
+static void events_that_nobody_reads_are_counted(void)
+{
+    shm_socket_t *a = socket_new(SHM_DEALER);
+    uint64_t missed = 0, seen = 0;
+    shm_event_t event;
+    char name[16];
+
+    for (int i = 0; i < 200; i++) {
+        snprintf(name, sizeof name, "name%d", i);
+        CHECK_OK(shm_bind(a, name));
+    }
+    while (shm_event_recv(a, &event, SHM_DONTWAIT) == 0) {
+        if (event.event == SHM_EVENT_MISSED) {
+            CHECK_INT(seen, 0); /* before the others: they were older */
+            missed += event.value;
+        } else {
+            CHECK_INT(event.event, SHM_EVENT_BOUND);
+            seen++;
+            snprintf(name, sizeof name, "name%u", (unsigned)(missed + seen - 1));
+            CHECK(strstr(event.endpoint, name) != NULL);
+        }
+    }
+    CHECK_INT(errno, EAGAIN);
+    CHECK_INT(missed + seen, 200);
+    CHECK(seen >= 63 && seen <= 64);
+    CHECK_OK(shm_close(a));
+}
+
+static void every_type_has_events(void)
+{
+    for (int type = SHM_PAIR; type <= SHM_XSUB; type++) {
+        shm_socket_t *socket = socket_new(type);
+        shm_event_t event;
+
+        CHECK_OK(shm_bind(socket, "it"));
+        CHECK_OK(shm_event_recv(socket, &event, 0));
+        CHECK_INT(event.event, SHM_EVENT_BOUND);
+        CHECK_OK(shm_close(socket));
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test tests[] = {
+        TEST(bad_arguments_are_refused),
+        TEST(a_socket_tells_its_life_in_order),
+        TEST(long_names_fit_into_events),
+        TEST(events_make_pollpri_readable),
+        TEST(sleeping_waits_for_events_are_woken),
+        TEST(events_that_nobody_reads_are_counted),
+        TEST(every_type_has_events),
+    };
+
+    return test_main("events", tests, COUNT_OF(tests), argc, argv);
+}

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: MIT */
+/* A thousand peers on one endpoint, in a few processes; a thousand endpoints in one. */
+#include "support/ends.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+enum { CROWDS = 4, CROWD = 250, MANY = CROWDS * CROWD };
+
+#define MIB ((uint64_t)1 << 20)
+
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    CHECK_OK(getrlimit(RLIMIT_NOFILE, &limit));
+    limit.rlim_cur = limit.rlim_max;
+    CHECK_OK(setrlimit(RLIMIT_NOFILE, &limit));
+    if (limit.rlim_cur < 8 * MANY)
+        skip_test("too few descriptors are permitted for a thousand peers");
+}
+
+/* What the files of the runtime directory take, in bytes. */
+static uint64_t shared_bytes(void)
+{
+    DIR *directory = opendir(test_dir());
+    struct dirent *entry;
+    uint64_t bytes = 0;
+
+    CHECK(directory != NULL);
+    while ((entry = readdir(directory))) {
+        struct stat status;
+
+        if (fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            S_ISREG(status.st_mode))
+            bytes += (uint64_t)status.st_blocks * 512;
+    }
+    closedir(directory);
+    return bytes;
+}
+
+static void await_peers(shm_socket_t *socket, uint64_t count)
+{
+    shm_event_t event;
+
+    while (get_stats(socket).peers != count) {
+        while (shm_event_recv(socket, &event, SHM_DONTWAIT) == 0)
+            ;
+        sched_yield();
+    }
+}
+
+/* Run MAIN with a socket of TYPE bound to "it", and CROWDS children that run CROWD_FN. */
+static void run_crowds(int type, void (*crowd_fn)(struct child *up, void *argument),
+                       void (*main_fn)(shm_socket_t *socket))
+{
+    struct child children[CROWDS];
+    shm_socket_t *socket;
+
+    raise_descriptor_limit();
+    for (unsigned i = 0; i < CROWDS; i++)
+        children[i] = child_start(crowd_fn, &i);
+    socket = socket_new(type);
+    CHECK_OK(shm_bind(socket, "it"));
+    await_peers(socket, MANY);
+    CHECK(shared_bytes() <= MANY * MIB / 2); /* half a MiB for each pair of sockets at most */
+    for (unsigned i = 0; i < CROWDS; i++)
+        child_say(&children[i], 1);
+    main_fn(socket);
+    for (unsigned i = 0; i < CROWDS; i++) {
+        CHECK_INT(child_hear(&children[i]), 2);
+        child_say(&children[i], 3);
+        child_wait(&children[i]);
+    }
+    await_peers(socket, 0);
+    CHECK_OK(shm_close(socket));
+}
+
+static void crowd_open(shm_socket_t **crowd, int type)
+{
+    for (unsigned i = 0; i < CROWD; i++) {
+        crowd[i] = socket_new(type);
+        if (type == SHM_SUB)
+            CHECK_OK(shm_setsockopt(crowd[i], SHM_SUBSCRIBE, "", 0));
+        CHECK_OK(shm_connect(crowd[i], "it"));
+    }
+    for (unsigned i = 0; i < CROWD; i++)
+        await_event(crowd[i], SHM_EVENT_CONNECTED);
+}
+
+static void crowd_close(struct child *up, shm_socket_t **crowd)
+{
+    child_say(up, 2);
+    CHECK_INT(child_hear(up), 3);
+    for (unsigned i = 0; i < CROWD; i++)
+        CHECK_OK(shm_close(crowd[i]));
+}
+
+/* ---- DEALER and ROUTER ---- */
+
+static void ask_thrice(struct child *up, void *argument)
+{
+    unsigned which = *(const unsigned *)argument;
+    shm_socket_t *crowd[CROWD];
+
+    crowd_open(crowd, SHM_DEALER);
+    CHECK_INT(child_hear(up), 1);
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < CROWD; i++) {
+            uint64_t number = (which * CROWD + i) * 3 + round;
+
+            CHECK_INT(shm_send(crowd[i], &number, sizeof number, 0), sizeof number);
+        }
+        for (unsigned i = 0; i < CROWD; i++) {
+            uint64_t number = 0;
+
+            CHECK_INT(shm_recv(crowd[i], &number, sizeof number, 0), sizeof number);
+            CHECK_INT(number, (which * CROWD + i) * 3 + round);
+        }
+    }
+    crowd_close(up, crowd);
+}
+
+static void answer_all(shm_socket_t *router)
+{
+    for (unsigned i = 0; i < 3 * MANY; i++) {
+        unsigned char id[8];
+        uint64_t number;
+
+        CHECK_INT(shm_recv(router, id, sizeof id, 0), 5);
+        CHECK_INT(shm_recv(router, &number, sizeof number, 0), sizeof number);
+        CHECK_INT(shm_send(router, id, 5, SHM_SNDMORE), 5);
+        CHECK_INT(shm_send(router, &number, sizeof number, 0), sizeof number);
+    }
+}
+
+static void a_router_serves_a_thousand_dealers(void)
+{
+    run_crowds(SHM_ROUTER, ask_thrice, answer_all);
+}
+
+/* ---- PUB and SUB ---- */
+
+static void hear_twenty(struct child *up, void *argument)
+{
+    shm_socket_t *crowd[CROWD];
+
+    (void)argument;
+    crowd_open(crowd, SHM_SUB);
+    CHECK_INT(child_hear(up), 1);
+    for (unsigned i = 0; i < CROWD; i++)
+        for (uint64_t n = 0; n < 20; n++) {
+            uint64_t number = 0;
+
+            CHECK_INT(shm_recv(crowd[i], &number, sizeof number, 0), sizeof number);
+            CHECK_INT(number, n);
+        }
+    crowd_close(up, crowd);
+}
+
+static void publish_twenty(shm_socket_t *pub)
+{
+    for (uint64_t n = 0; n < 20; n++)
+        CHECK_INT(shm_send(pub, &n, sizeof n, 0), sizeof n);
+}
+
+static void a_pub_reaches_a_thousand_subs(void)
+{
+    run_crowds(SHM_PUB, hear_twenty, publish_twenty);
+}
+
+/* ---- PUSH and PULL ---- */
+
+static void push_five(struct child *up, void *argument)
+{
+    unsigned which = *(const unsigned *)argument;
+    shm_socket_t *crowd[CROWD];
+
+    crowd_open(crowd, SHM_PUSH);
+    CHECK_INT(child_hear(up), 1);
+    for (uint64_t n = 0; n < 5; n++)
+        for (unsigned i = 0; i < CROWD; i++) {
+            uint64_t number = (which * CROWD + i) * 5 + n;
+
+            CHECK_INT(shm_send(crowd[i], &number, sizeof number, 0), sizeof number);
+        }
+    crowd_close(up, crowd);
+}
+
+static void pull_all(shm_socket_t *pull)
+{
+    static unsigned heard[MANY];
+
+    for (unsigned i = 0; i < 5 * MANY; i++) {
+        uint64_t number = 0;
+
+        CHECK_INT(shm_recv(pull, &number, sizeof number, 0), sizeof number);
+        CHECK(number / 5 < MANY);
+        CHECK_INT(number % 5, heard[number / 5]++);
+    }
+}
+
+static void a_pull_takes_from_a_thousand_pushes(void)
+{
+    run_crowds(SHM_PULL, push_five, pull_all);
+}
+
+static _Atomic unsigned *taken; /* of 5 * MANY: how often each, and their sum at the end */
+
+static void pull_what_comes(struct child *up, void *argument)
+{
+    shm_socket_t *crowd[CROWD];
+
+    (void)argument;
+    crowd_open(crowd, SHM_PULL);
+    CHECK_INT(child_hear(up), 1);
+    while (taken[5 * MANY] < 5 * MANY) {
+        for (unsigned i = 0; i < CROWD; i++) {
+            uint64_t number = 0;
+
+            if (shm_recv(crowd[i], &number, sizeof number, SHM_DONTWAIT) < 0) {
+                CHECK_INT(errno, EAGAIN);
+                continue;
+            }
+            CHECK(number < 5 * MANY);
+            CHECK_INT(taken[number]++, 0);
+            taken[5 * MANY]++;
+        }
+        sched_yield();
+    }
+    crowd_close(up, crowd);
+}
+
+static void push_all(shm_socket_t *push)
+{
+    for (uint64_t n = 0; n < 5 * MANY; n++)
+        CHECK_INT(shm_send(push, &n, sizeof n, 0), sizeof n);
+}
+
+static void a_push_gives_to_a_thousand_pulls(void)
+{
+    size_t size = (5 * MANY + 1) * sizeof *taken;
+
+    taken = shared_memory(size);
+    run_crowds(SHM_PUSH, pull_what_comes, push_all);
+    for (unsigned n = 0; n < 5 * MANY; n++)
+        CHECK_INT(taken[n], 1);
+    shared_memory_free((void *)taken, size);
+}
+
+/* ---- Endpoints ---- */
+
+static void one_process_binds_a_thousand_names(void)
+{
+    shm_socket_t *pulls[MANY], *push = socket_new(SHM_PUSH);
+    uint64_t got;
+    char name[32];
+
+    raise_descriptor_limit();
+    for (unsigned i = 0; i < MANY; i++) {
+        pulls[i] = socket_new(SHM_PULL);
+        snprintf(name, sizeof name, "robot/%u/pose", i);
+        CHECK_OK(shm_bind(pulls[i], name));
+    }
+    for (uint64_t i = 0; i < MANY; i += 50) {
+        snprintf(name, sizeof name, "robot/%u/pose", (unsigned)i);
+        CHECK_OK(shm_connect(push, name));
+        join(push, pulls[i]);
+        CHECK_INT(shm_send(push, &i, sizeof i, 0), sizeof i);
+        CHECK_INT(shm_recv(pulls[i], &got, sizeof got, 0), sizeof got);
+        CHECK_INT(got, i);
+        CHECK_OK(shm_disconnect(push, name));
+    }
+    for (unsigned i = 0; i < MANY; i++)
+        CHECK_OK(shm_close(pulls[i]));
+    CHECK_OK(shm_close(push));
+}
+
+/* One socket connects to hundreds of names. */
+static void one_socket_connects_to_hundreds_of_names(void)
+{
+    enum { NAMES = 300 };
+    shm_socket_t *pulls[NAMES], *push = socket_new(SHM_PUSH);
+    unsigned heard = 0;
+    char name[32];
+
+    raise_descriptor_limit();
+    set_int(push, SHM_ROUND_ROBIN, 1);
+    for (unsigned i = 0; i < NAMES; i++) {
+        pulls[i] = socket_new(SHM_PULL);
+        snprintf(name, sizeof name, "worker %u", i);
+        CHECK_OK(shm_bind(pulls[i], name));
+        CHECK_OK(shm_connect(push, name));
+    }
+    await_peers(push, NAMES);
+    for (uint64_t n = 0; n < NAMES; n++)
+        CHECK_INT(shm_send(push, &n, sizeof n, 0), sizeof n);
+    for (unsigned i = 0; i < NAMES; i++) {
+        uint64_t got;
+
+        heard += shm_recv(pulls[i], &got, sizeof got, 0) == (ssize_t)sizeof got;
+        CHECK_OK(shm_close(pulls[i]));
+    }
+    CHECK_INT(heard, NAMES);
+    CHECK_OK(shm_close(push));
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test tests[] = {
+        SLOW_TEST(a_router_serves_a_thousand_dealers, 120),
+        SLOW_TEST(a_pub_reaches_a_thousand_subs, 120),
+        SLOW_TEST(a_pull_takes_from_a_thousand_pushes, 120),
+        SLOW_TEST(a_push_gives_to_a_thousand_pulls, 120),
+        SLOW_TEST(one_process_binds_a_thousand_names, 120),
+        SLOW_TEST(one_socket_connects_to_hundreds_of_names, 120),
+    };
+
+    return test_main("many", tests, COUNT_OF(tests), argc, argv);
+}

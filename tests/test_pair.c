@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+/* PAIR: one peer, and what happens when it goes. */
+#include "support/ends.h"
+
+struct duo {
+    shm_socket_t *a, *b;
+};
+
+static struct duo duo_new(void)
+{
+    struct duo duo = {socket_new(SHM_PAIR), socket_new(SHM_PAIR)};
+
+    CHECK_OK(shm_bind(duo.a, "it"));
+    CHECK_OK(shm_connect(duo.b, "it"));
+    join(duo.a, duo.b);
+    return duo;
+}
+
+static void send_text(shm_socket_t *socket, const char *text)
+{
+    CHECK_INT(shm_send(socket, text, strlen(text), SHM_DONTWAIT), strlen(text));
+}
+
+static void expect_text(shm_socket_t *socket, const char *text)
+{
+    char got[64];
+    ssize_t n = CHECK_OK(shm_recv(socket, got, sizeof got, SHM_DONTWAIT));
+
+    CHECK_MEM(got, n, text, strlen(text));
+}
+
+static void expect_nothing(shm_socket_t *socket)
+{
+    char byte;
+
+    CHECK_ERR(shm_recv(socket, &byte, 1, SHM_DONTWAIT), EAGAIN);
+}
+
+/* ---- The second peer ---- */
+
+static void a_second_peer_is_rejected_with_an_event(void)
+{
+    struct duo duo = duo_new();
+    shm_socket_t *third = socket_new(SHM_PAIR);
+    char byte;
+
+    CHECK_OK(shm_connect(third, "it"));
+    await_events(third, SHM_EVENT_REJECTED, duo.a, SHM_EVENT_REJECTED);
+    CHECK_INT(shm_recv(third, &byte, 1, SHM_DONTWAIT), -1);
+    send_text(duo.a, "one");
+    expect_text(duo.b, "one");
+    send_text(duo.b, "two");
+    expect_text(duo.a, "two");
+    expect_nothing(duo.a);
+    CHECK_INT(get_stats(duo.a).peers, 1);
+    CHECK_INT(get_stats(third).peers, 0);
+    CHECK_OK(shm_close(third));
+    CHECK_OK(shm_close(duo.a));
+    CHECK_OK(shm_close(duo.b));
+}
+
+static void types_that_do_not_fit_are_rejected_with_an_event(void)
+{
+    static const struct {
+        int bound, other;
+    } cases[] = {
+        {SHM_PAIR, SHM_DEALER}, {SHM_PUB, SHM_PULL},   {SHM_PUSH, SHM_SUB},  {SHM_REP, SHM_REP},
+        {SHM_REQ, SHM_REQ},     {SHM_SUB, SHM_SUB},    {SHM_PUB, SHM_PUB},   {SHM_PULL, SHM_PULL},
+        {SHM_PUSH, SHM_PUSH},   {SHM_ROUTER, SHM_REP}, {SHM_REQ, SHM_DEALER}, {SHM_XPUB, SHM_PUB},
+    };
+
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        shm_socket_t *bound = socket_new(cases[i].bound), *other = socket_new(cases[i].other);
+
+        CHECK_OK(shm_bind(bound, "it"));
+        CHECK_OK(shm_connect(other, "it"));
+        await_events(other, SHM_EVENT_REJECTED, bound, SHM_EVENT_REJECTED);
+        CHECK_INT(get_stats(bound).peers, 0);
+        CHECK_INT(get_stats(other).peers, 0);
+        CHECK_OK(shm_close(other));
+        CHECK_OK(shm_close(bound));
+    }
+}
+
+/* ---- The peer goes ---- */
+
+static void a_send_after_the_peer_has_gone_is_epipe_once(void)
+{
+    struct duo duo = duo_new();
+
+    CHECK_OK(shm_close(duo.b));
+    await_event(duo.a, SHM_EVENT_LEFT);
+    CHECK_ERR(shm_send(duo.a, "x", 1, 0), EPIPE);
+    CHECK_ERR(shm_send(duo.a, "x", 1, SHM_DONTWAIT), EAGAIN);
+    CHECK_INT(get_stats(duo.a).sent, 0);
+    CHECK_OK(shm_close(duo.a));
+}
+
+static void a_receive_after_the_peer_has_gone_is_epipe_once_behind_its_messages(void)
+{
+    struct duo duo = duo_new();
+    char byte;
+
+    send_text(duo.b, "one");
+    send_text(duo.b, "two");
+    CHECK_OK(shm_close(duo.b));
+    expect_text(duo.a, "one");
+    expect_text(duo.a, "two");
+    CHECK_ERR(shm_recv(duo.a, &byte, 1, 0), EPIPE);
+    expect_nothing(duo.a);
+    CHECK_OK(shm_close(duo.a));
+}
+
+static void say_two_and_die(struct child *up, void *argument)
+{
+    shm_socket_t *pair = socket_new(SHM_PAIR);
+
+    (void)argument;
+    CHECK_OK(shm_connect(pair, "it"));
+    await_event(pair, SHM_EVENT_CONNECTED);
+    send_text(pair, "one");
+    send_text(pair, "two");
+    child_say(up, 1);
+    child_hear(up);
+}
+
+static void a_killed_peer_is_epipe_once_behind_its_messages(void)
+{
+    shm_socket_t *pair = socket_new(SHM_PAIR);
+
+    CHECK_OK(shm_bind(pair, "it"));
+    for (int i = 0; i < 5; i++) {
+        struct child child = child_start(say_two_and_die, NULL);
+        char byte;
+
+        await_event(pair, SHM_EVENT_CONNECTED);
+        CHECK_INT(child_hear(&child), 1);
+        child_kill(&child);
+        expect_text(pair, "one");
+        expect_text(pair, "two");
+        CHECK_ERR(shm_recv(pair, &byte, 1, 0), EPIPE);
+        expect_nothing(pair);
+    }
+    CHECK_OK(shm_close(pair));
+}
+
+/* One that sleeps in a call is told, too. */
+static void wait_for_sleep_and_close(struct child *up, void *argument)
+{
+    shm_socket_t *pair = socket_new(SHM_PAIR);
+    bool by_kill = *(const bool *)argument;
+
+    CHECK_OK(shm_connect(pair, "it"));
+    await_event(pair, SHM_EVENT_CONNECTED);
+    await_asleep(up->pid);
+    if (by_kill)
+        kill_guarded(getpid(), 9);
+    CHECK_OK(shm_close(pair));
+}
+
+static void a_sleeping_receive_is_ended_by_the_end_of_the_peer(void)
+{
+    for (int by_kill = 0; by_kill < 2; by_kill++) {
+        shm_socket_t *pair = socket_new(SHM_PAIR);
+        bool flag = by_kill;
+        struct child child = child_start(wait_for_sleep_and_close, &flag);
+        char byte;
+
+        CHECK_OK(shm_bind(pair, "it"));
+        CHECK_ERR(shm_recv(pair, &byte, 1, 0), EPIPE);
+        if (by_kill)
+            child_reap(&child);
+        else
+            child_wait(&child);
+        CHECK_OK(shm_close(pair));
+    }
+}
+
+static void a_full_send_is_ended_by_the_end_of_the_peer(void)
+{
+    for (int by_kill = 0; by_kill < 2; by_kill++) {
+        shm_socket_t *pair = socket_new(SHM_PAIR);
+        bool flag = by_kill;
+        struct child child = child_start(wait_for_sleep_and_close, &flag);
+        ssize_t n;
+
+        set_int(pair, SHM_SNDHWM, 4);
+        CHECK_OK(shm_bind(pair, "it"));
+        await_event(pair, SHM_EVENT_CONNECTED);
+        do
+            n = shm_send(pair, "x", 1, 0);
+        while (n == 1);
+        CHECK(n == -1 && errno == EPIPE);
+        if (by_kill)
+            child_reap(&child);
+        else
+            child_wait(&child);
+        CHECK_OK(shm_close(pair));
+    }
+}
+
+static void a_pair_takes_a_new_peer_when_the_old_one_has_gone(void)
+{
+    struct duo duo = duo_new();
+    char byte;
+
+    for (int i = 0; i < 10; i++) {
+        CHECK_OK(shm_close(duo.b));
+        await_event(duo.a, SHM_EVENT_LEFT);
+        CHECK_ERR(shm_send(duo.a, "x", 1, 0), EPIPE);
+        shm_recv(duo.a, &byte, 1, SHM_DONTWAIT); /* told here, too, or not */
+        duo.b = socket_new(SHM_PAIR);
+        CHECK_OK(shm_connect(duo.b, "it"));
+        join(duo.a, duo.b);
+        send_text(duo.a, "one");
+        expect_text(duo.b, "one");
+        send_text(duo.b, "two");
+        expect_text(duo.a, "two");
+        expect_nothing(duo.a);
+        expect_nothing(duo.b);
+    }
+    CHECK_OK(shm_close(duo.a));
+    CHECK_OK(shm_close(duo.b));
+}
+
+/* The one that was turned away may try again when the first one has gone. */
+static void a_rejected_peer_may_try_again_when_the_place_is_free(void)
+{
+    struct duo duo = duo_new();
+    shm_socket_t *third = socket_new(SHM_PAIR);
+    char byte;
+
+    CHECK_OK(shm_connect(third, "it"));
+    await_events(third, SHM_EVENT_REJECTED, duo.a, SHM_EVENT_REJECTED);
+    CHECK_OK(shm_close(duo.b));
+    CHECK_ERR(shm_recv(duo.a, &byte, 1, 0), EPIPE);
+    CHECK_OK(shm_disconnect(third, "it"));
+    CHECK_OK(shm_connect(third, "it"));
+    join(duo.a, third);
+    send_text(third, "mine");
+    expect_text(duo.a, "mine");
+    CHECK_OK(shm_close(duo.a));
+    CHECK_OK(shm_close(third));
+}
+
+/* ---- Both ways ---- */
+
+static void both_ways_are_full_duplex_and_independent(void)
+{
+    struct duo duo = {socket_new(SHM_PAIR), socket_new(SHM_PAIR)};
+    char text[16];
+
+    set_int(duo.a, SHM_SNDHWM, 10);
+    set_int(duo.b, SHM_SNDHWM, 20);
+    CHECK_OK(shm_bind(duo.a, "it"));
+    CHECK_OK(shm_connect(duo.b, "it"));
+    join(duo.a, duo.b);
+    for (int i = 0; i < 20; i++) {
+        snprintf(text, sizeof text, "%d", i);
+        if (i < 10)
+            send_text(duo.a, text);
+        send_text(duo.b, text);
+    }
+    CHECK_ERR(shm_send(duo.a, "x", 1, SHM_DONTWAIT), EAGAIN);
+    CHECK_ERR(shm_send(duo.b, "x", 1, SHM_DONTWAIT), EAGAIN);
+    for (int i = 0; i < 20; i++) {
+        snprintf(text, sizeof text, "%d", i);
+        if (i < 10)
+            expect_text(duo.b, text);
+        expect_text(duo.a, text);
+    }
+    CHECK_OK(shm_close(duo.a));
+    CHECK_OK(shm_close(duo.b));
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test tests[] = {
+        TEST(a_second_peer_is_rejected_with_an_event),
+        TEST(types_that_do_not_fit_are_rejected_with_an_event),
+        TEST(a_send_after_the_peer_has_gone_is_epipe_once),
+        TEST(a_receive_after_the_peer_has_gone_is_epipe_once_behind_its_messages),
+        TEST(a_killed_peer_is_epipe_once_behind_its_messages),
+        TEST(a_sleeping_receive_is_ended_by_the_end_of_the_peer),
+        TEST(a_full_send_is_ended_by_the_end_of_the_peer),
+        TEST(a_pair_takes_a_new_peer_when_the_old_one_has_gone),
+        TEST(a_rejected_peer_may_try_again_when_the_place_is_free),
+        TEST(both_ways_are_full_duplex_and_independent),
+    };
+
+    return test_main("pair", tests, COUNT_OF(tests), argc, argv);
+}

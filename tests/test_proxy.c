@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/* shm_proxy(): both ways, whole messages, a copy for the capture, and its end. */
+#include "support/ends.h"
+
+#include <pthread.h>
+
+struct proxy {
+    shm_socket_t *front, *back, *capture;
+    int result, errnum;
+    pthread_t thread;
+};
+
+static void *run_proxy(void *argument)
+{
+    struct proxy *proxy = argument;
+
+    proxy->result = shm_proxy(proxy->front, proxy->back, proxy->capture);
+    proxy->errnum = errno;
+    return NULL;
+}
+
+static void proxy_start(struct proxy *proxy, int front, int back, shm_socket_t *capture)
+{
+    *proxy = (struct proxy){.front = socket_new(front), .back = socket_new(back)};
+    CHECK_OK(shm_bind(proxy->front, "front"));
+    CHECK_OK(shm_bind(proxy->back, "back"));
+    if (capture) {
+        proxy->capture = socket_new(SHM_PAIR);
+        CHECK_OK(shm_bind(capture, "capture"));
+        CHECK_OK(shm_connect(proxy->capture, "capture"));
+        join(capture, proxy->capture);
+    }
+    CHECK_INT(pthread_create(&proxy->thread, NULL, run_proxy, proxy), 0);
+}
+
+static void proxy_stop(struct proxy *proxy, bool by_back)
+{
+    CHECK_OK(shm_shutdown(by_back ? proxy->back : proxy->front));
+    CHECK_INT(pthread_join(proxy->thread, NULL), 0);
+    CHECK_INT(proxy->result, -1);
+    CHECK_INT(proxy->errnum, ETERM);
+    CHECK_OK(shm_close(proxy->front));
+    CHECK_OK(shm_close(proxy->back));
+    if (proxy->capture)
+        CHECK_OK(shm_close(proxy->capture));
+}
+
+static shm_socket_t *client_new(int type, const char *name)
+{
+    shm_socket_t *socket = socket_new(type);
+
+    CHECK_OK(shm_connect(socket, name));
+    return socket;
+}
+
+static void send_text(shm_socket_t *socket, const char *text, int flags)
+{
+    CHECK_INT(shm_send(socket, text, strlen(text), flags), strlen(text));
+}
+
+static void expect_text(shm_socket_t *socket, const char *text, int more)
+{
+    char got[64];
+    ssize_t n = CHECK_OK(shm_recv(socket, got, sizeof got, 0));
+
+    CHECK_MEM(got, n, text, strlen(text));
+    CHECK_INT(get_int(socket, SHM_RCVMORE), more);
+}
+
+static void bad_arguments_are_refused(void)
+{
+    shm_socket_t *socket = socket_new(SHM_DEALER);
+
+    CHECK_ERR(shm_proxy(NULL, socket, NULL), EINVAL);
+    CHECK_ERR(shm_proxy(socket, NULL, NULL), EINVAL);
+    CHECK_OK(shm_shutdown(socket));
+    CHECK_ERR(shm_proxy(socket, socket, NULL), ETERM);
+    CHECK_OK(shm_close(socket));
+}
+
+static void a_proxy_ends_with_either_of_its_sockets(void)
+{
+    for (int by_back = 0; by_back < 2; by_back++) {
+        struct proxy proxy;
+
+        proxy_start(&proxy, SHM_ROUTER, SHM_DEALER, NULL);
+        proxy_stop(&proxy, by_back);
+    }
+}
+
+static void calls_pass_both_ways(void)
+{
+    struct proxy proxy;
+    shm_socket_t *reqs[3], *rep;
+    char text[16];
+
+    proxy_start(&proxy, SHM_ROUTER, SHM_DEALER, NULL);
+    rep = client_new(SHM_REP, "back");
+    for (size_t i = 0; i < COUNT_OF(reqs); i++)
+        reqs[i] = client_new(SHM_REQ, "front");
+    for (int round = 0; round < 200; round++) {
+        for (size_t i = 0; i < COUNT_OF(reqs); i++) {
+            snprintf(text, sizeof text, "%zu", i);
+            send_text(reqs[i], text, SHM_SNDMORE);
+            send_text(reqs[i], "tail", 0);
+        }
+        for (size_t i = 0; i < COUNT_OF(reqs); i++) {
+            ssize_t n = CHECK_OK(shm_recv(rep, text, sizeof text, 0));
+
+            expect_text(rep, "tail", 0);
+            CHECK_INT(shm_send(rep, text, (size_t)n, 0), n);
+        }
+        for (size_t i = 0; i < COUNT_OF(reqs); i++) {
+            snprintf(text, sizeof text, "%zu", i);
+            expect_text(reqs[i], text, 0);
+        }
+    }
+    for (size_t i = 0; i < COUNT_OF(reqs); i++)
+        CHECK_OK(shm_close(reqs[i]));
+    CHECK_OK(shm_close(rep));
+    proxy_stop(&proxy, false);
+}
+
+static void jobs_pass_with_a_copy_for_the_capture(void)
+{
+    struct proxy proxy;
+    shm_socket_t *push, *pull, *capture = socket_new(SHM_PAIR);
+    unsigned char *big = CHECK_PTR(malloc(200000));
+
+    proxy_start(&proxy, SHM_PULL, SHM_PUSH, capture);
+    push = client_new(SHM_PUSH, "front");
+    pull = client_new(SHM_PULL, "back");
+    for (unsigned i = 0; i < 50; i++) {
+        pattern_fill(big, 200000, i);
+        send_text(push, "head", SHM_SNDMORE);
+        CHECK_INT(shm_send(push, big, 200000, 0), 200000);
+        expect_text(pull, "head", 1);
+        CHECK_INT(shm_recv(pull, big, 200000, 0), 200000);
+        pattern_check(big, 200000, i);
+        expect_text(capture, "head", 1);
+        CHECK_INT(shm_recv(capture, big, 200000, 0), 200000);
+        pattern_check(big, 200000, i);
+        CHECK_INT(get_int(capture, SHM_RCVMORE), 0);
+    }
+    free(big);
+    CHECK_OK(shm_close(push));
+    CHECK_OK(shm_close(pull));
+    CHECK_OK(shm_close(capture));
+    proxy_stop(&proxy, true);
+}
+
+/* Subscriptions go one way, messages the other. */
+static void subscriptions_pass_upstream(void)
+{
+    struct proxy proxy;
+    shm_socket_t *pub = socket_new(SHM_XPUB), *sub;
+    char got[16];
+
+    CHECK_OK(shm_bind(pub, "source"));
+    proxy = (struct proxy){.front = socket_new(SHM_XSUB), .back = socket_new(SHM_XPUB)};
+    CHECK_OK(shm_connect(proxy.front, "source"));
+    CHECK_OK(shm_bind(proxy.back, "back"));
+    CHECK_INT(pthread_create(&proxy.thread, NULL, run_proxy, &proxy), 0);
+    sub = client_new(SHM_SUB, "back");
+    CHECK_OK(shm_setsockopt(sub, SHM_SUBSCRIBE, "topic", 5));
+    await_event(sub, SHM_EVENT_CONNECTED);
+    CHECK_INT(shm_recv(pub, got, sizeof got, 0), 6);
+    CHECK_MEM(got, 6, "\1topic", 6);
+    for (int i = 0; i < 100; i++) {
+        send_text(pub, "other", 0);
+        send_text(pub, "topic", SHM_SNDMORE);
+        send_text(pub, "news", 0);
+        expect_text(sub, "topic", 1);
+        expect_text(sub, "news", 0);
+    }
+    CHECK_OK(shm_close(sub));
+    CHECK_INT(shm_recv(pub, got, sizeof got, 0), 6);
+    CHECK_MEM(got, 6, "\0topic", 6);
+    CHECK_OK(shm_close(pub));
+    proxy_stop(&proxy, true);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test tests[] = {
+        TEST(bad_arguments_are_refused),
+        TEST(a_proxy_ends_with_either_of_its_sockets),
+        TEST(calls_pass_both_ways),
+        TEST(jobs_pass_with_a_copy_for_the_capture),
+        TEST(subscriptions_pass_upstream),
+    };
+
+    return test_main("proxy", tests, COUNT_OF(tests), argc, argv);
+}

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: MIT */
+/* PUSH and PULL: a worker is killed with a job in hand. */
+#include "support/ends.h"
+
+static shm_socket_t *pull_new(int redeliver)
+{
+    shm_socket_t *pull = socket_new(SHM_PULL);
+
+    set_int(pull, SHM_REDELIVER, redeliver);
+    CHECK_OK(shm_connect(pull, "jobs"));
+    return pull;
+}
+
+static shm_socket_t *push_new(int hwm)
+{
+    shm_socket_t *push = socket_new(SHM_PUSH);
+
+    set_int(push, SHM_SNDHWM, hwm);
+    CHECK_OK(shm_bind(push, "jobs"));
+    return push;
+}
+
+static void send_number(shm_socket_t *push, uint64_t number)
+{
+    CHECK_INT(shm_send(push, &number, sizeof number, 0), sizeof number);
+}
+
+/* Receive as a view; check the number and the flag; close. */
+static void expect_job(shm_socket_t *pull, uint64_t number, int redelivered)
+{
+    uint64_t got;
+    shm_msg_t msg;
+
+    CHECK_OK(shm_msg_init(&msg));
+    CHECK_INT(shm_msg_recv(&msg, pull, 0), sizeof got);
+    memcpy(&got, shm_msg_data(&msg), sizeof got);
+    CHECK_INT(got, number);
+    CHECK_INT(shm_msg_redelivered(&msg), redelivered);
+    CHECK_OK(shm_msg_close(&msg));
+}
+
+static void expect_nothing(shm_socket_t *pull)
+{
+    char byte;
+
+    CHECK_ERR(shm_recv(pull, &byte, 1, SHM_DONTWAIT), EAGAIN);
+}
+
+enum how { BY_VIEW, BY_COPY, FIRST_PART_BY_VIEW, FIRST_PART_BY_COPY, VIEW_CLOSED };
+
+struct worker {
+    int redeliver;
+    enum how how;
+};
+
+/* Takes one job, says its number, and waits with it in hand. */
+static void work_and_die(struct child *up, void *argument)
+{
+    const struct worker *worker = argument;
+    shm_socket_t *pull = pull_new(worker->redeliver);
+    uint64_t number = 0;
+    shm_msg_t msg;
+
+    await_event(pull, SHM_EVENT_CONNECTED);
+    child_say(up, 0);
+    CHECK_OK(shm_msg_init(&msg));
+    if (worker->how == BY_COPY || worker->how == FIRST_PART_BY_COPY) {
+        CHECK_OK(shm_recv(pull, &number, sizeof number, 0));
+    } else {
+        CHECK_OK(shm_msg_recv(&msg, pull, 0));
+        memcpy(&number, shm_msg_data(&msg), sizeof number);
+        if (worker->how == VIEW_CLOSED)
+            CHECK_OK(shm_msg_close(&msg));
+    }
+    child_say(up, number);
+    child_hear(up);
+}
+
+static struct child worker_start(shm_socket_t *push, int redeliver, enum how how)
+{
+    struct worker worker = {redeliver, how};
+    struct child child = child_start(work_and_die, &worker);
+
+    await_event(push, SHM_EVENT_CONNECTED);
+    CHECK_INT(child_hear(&child), 0);
+    return child;
+}
+
+/* ---- What is not redelivered ---- */
+
+static void finished_jobs_are_not_given_back(void)
+{
+    static const enum how hows[] = {BY_COPY, VIEW_CLOSED};
+
+    for (size_t i = 0; i < COUNT_OF(hows); i++) {
+        shm_socket_t *push = push_new(8), *pull;
+        struct child child = worker_start(push, 1, hows[i]);
+
+        send_number(push, 1);
+        CHECK_INT(child_hear(&child), 1);
+        child_kill(&child);
+        await_event(push, SHM_EVENT_DIED);
+        pull = pull_new(1);
+        join(push, pull);
+        expect_nothing(pull);
+        send_number(push, 2);
+        expect_job(pull, 2, 0);
+        CHECK_INT(get_stats(pull).redelivered, 0);
+        CHECK_OK(shm_close(pull));
+        CHECK_OK(shm_close(push));
+    }
+}
+
+static void without_redelivery_the_job_of_the_dead_is_dropped(void)
+{
+    shm_socket_t *push = push_new(4), *pull;
+    struct child child = worker_start(push, 0, BY_VIEW);
+
+    send_number(push, 1);
+    CHECK_INT(child_hear(&child), 1);
+    pull = pull_new(0);
+    join(push, pull);
+    send_number(push, 2);
+    send_number(push, 3);
+    child_kill(&child);
+    await_event(push, SHM_EVENT_DIED);
+    expect_job(pull, 2, 0);
+    expect_job(pull, 3, 0);
+    expect_nothing(pull);
+    for (uint64_t n = 4; n < 40; n++) { /* and its place in the ring is used again */
+        send_number(push, n);
+        expect_job(pull, n, 0);
+    }
+    CHECK_INT(get_stats(pull).redelivered, 0);
+    CHECK_OK(shm_close(pull));
+    CHECK_OK(shm_close(push));
+}
+
+/* ---- What is ---- */
+
+static void a_killed_worker_gives_its_job_back(void)
+{
+    shm_socket_t *push = push_new(8), *pull;
+    struct child child = worker_start(push, 1, BY_VIEW);
+
+    send_number(push, 1);
+    CHECK_INT(child_hear(&child), 1);
+    pull = pull_new(1);
+    join(push, pull);
+    send_number(push, 2);
+    expect_job(pull, 2, 0);
+    expect_nothing(pull);
+    child_kill(&child);
+    expect_job(pull, 1, 1); /* waits for the news, if need be */
+    expect_nothing(pull);
+    CHECK_INT(get_stats(pull).redelivered, 1);
+    for (uint64_t n = 3; n < 40; n++) {
+        send_number(push, n);
+        expect_job(pull, n, 0);
+    }
+    CHECK_OK(shm_close(pull));
+    CHECK_OK(shm_close(push));
+}
+
+static void a_job_that_comes_back_waits_for_a_worker(void)
+{
+    shm_socket_t *push = push_new(8), *pull;
+    struct child child = worker_start(push, 1, BY_VIEW);
+
+    send_number(push, 1);
+    send_number(push, 2);
+    CHECK_INT(child_hear(&child), 1);
+    child_kill(&child);
+    await_event(push, SHM_EVENT_DIED);
+    pull = pull_new(1); /* comes later than the death */
+    join(push, pull);
+    for (int i = 0; i < 2; i++) {
+        uint64_t got = 0;
+        shm_msg_t msg;
+
+        CHECK_OK(shm_msg_init(&msg));
+        CHECK_INT(shm_msg_recv(&msg, pull, 0), sizeof got);
+        memcpy(&got, shm_msg_data(&msg), sizeof got);
+        CHECK(got == 1 || got == 2);
+        CHECK_INT(shm_msg_redelivered(&msg), got == 1);
+        CHECK_OK(shm_msg_close(&msg));
+    }
+    expect_nothing(pull);
+    CHECK_OK(shm_close(pull));
+    CHECK_OK(shm_close(push));
+}
+
+static void receive_sleeping(struct child *up, void *argument)
+{
+    shm_socket_t *pull = pull_new(1);
+
+    (void)argument;
+    await_event(pull, SHM_EVENT_CONNECTED);
+    child_say(up, 0);
+    expect_job(pull, 1, 1);
+    CHECK_OK(shm_close(pull));
+}
+
+static void a_sleeping_worker_is_woken_for_a_job_that_comes_back(void)
+{
+    shm_socket_t *push = push_new(8);
+    struct child first = worker_start(push, 1, BY_VIEW), second;
+
+    send_number(push, 1);
+    CHECK_INT(child_hear(&first), 1);
+    second = child_start(receive_sleeping, NULL);
+    await_event(push, SHM_EVENT_CONNECTED);
+    CHECK_INT(child_hear(&second), 0);
+    await_asleep(second.pid);
+    child_kill(&first);
+    child_wait(&second); /* the PUSH makes no call meanwhile */
+    CHECK_OK(shm_close(push));
+}
+
+/* Of a message whose first part only was taken, all parts come back. */
+static void a_job_in_parts_comes_back_whole(void)
+{
+    static const enum how hows[] = {FIRST_PART_BY_VIEW, FIRST_PART_BY_COPY};
+
+    for (size_t i = 0; i < COUNT_OF(hows); i++) {
+        shm_socket_t *push = push_new(8), *pull;
+        struct child child = worker_start(push, 1, hows[i]);
+        static unsigned char big[50000], got[50000];
+        uint64_t number = 7;
+        shm_msg_t msg;
+
+        pattern_fill(big, sizeof big, 3);
+        CHECK_INT(shm_send(push, &number, sizeof number, SHM_SNDMORE), sizeof number);
+        CHECK_INT(shm_send(push, big, sizeof big, SHM_SNDMORE), sizeof big);
+        CHECK_INT(shm_send(push, "end", 3, 0), 3);
+        CHECK_INT(child_hear(&child), 7);
+        child_kill(&child);
+        pull = pull_new(1);
+        join(push, pull);
+        CHECK_OK(shm_msg_init(&msg));
+        CHECK_INT(shm_msg_recv(&msg, pull, 0), sizeof number);
+        CHECK_MEM(shm_msg_data(&msg), shm_msg_size(&msg), &number, sizeof number);
+        CHECK_INT(shm_msg_redelivered(&msg), 1);
+        CHECK_INT(shm_msg_more(&msg), 1);
+        CHECK_OK(shm_msg_close(&msg));
+        CHECK_INT(shm_recv(pull, got, sizeof got, 0), sizeof big);
+        pattern_check(got, sizeof big, 3);
+        CHECK_INT(shm_recv(pull, got, sizeof got, 0), 3);
+        CHECK_INT(get_int(pull, SHM_RCVMORE), 0);
+        expect_nothing(pull);
+        CHECK_OK(shm_close(pull));
+        CHECK_OK(shm_close(push));
+    }
+}
+
+/* One job kills a worker after the other, and comes back each time. */
+static void a_job_comes_back_as_often_as_its_worker_dies(void)
+{
+    shm_socket_t *push = push_new(8), *pull;
+
+    for (int i = 0; i < 10; i++) {
+        struct child child = worker_start(push, 1, BY_VIEW);
+
+        if (i == 0)
+            send_number(push, 13);
+        CHECK_INT(child_hear(&child), 13);
+        child_kill(&child);
+        await_event(push, SHM_EVENT_DIED);
+    }
+    pull = pull_new(1);
+    join(push, pull);
+    expect_job(pull, 13, 1);
+    expect_nothing(pull);
+    CHECK_OK(shm_close(pull));
+    CHECK_OK(shm_close(push));
+}
+
+static void two_dead_workers_give_both_jobs_back(void)
+{
+    shm_socket_t *push = push_new(8), *pull;
+    struct child a = worker_start(push, 1, BY_VIEW), b;
+    uint64_t sum = 0;
+
+    send_number(push, 1);
+    CHECK_INT(child_hear(&a), 1);
+    b = worker_start(push, 1, BY_VIEW);
+    send_number(push, 2);
+    CHECK_INT(child_hear(&b), 2);
+    child_kill(&b);
+    child_kill(&a);
+    pull = pull_new(1);
+    join(push, pull);
+    for (int i = 0; i < 2; i++) {
+        uint64_t got = 0;
+        shm_msg_t msg;
+
+        CHECK_OK(shm_msg_init(&msg));
+        CHECK_INT(shm_msg_recv(&msg, pull, 0), sizeof got);
+        memcpy(&got, shm_msg_data(&msg), sizeof got);
+        CHECK_INT(shm_msg_redelivered(&msg), 1);
+        CHECK_OK(shm_msg_close(&msg));
+        sum += got * (i ? 1 : 100);
+    }
+    CHECK(sum == 102 || sum == 201);
+    expect_nothing(pull);
+    CHECK_INT(get_stats(pull).redelivered, 2);
+    CHECK_OK(shm_close(pull));
+    CHECK_OK(shm_close(push));
+}
+
+/* The job of a stopped worker is not taken away: it is not dead. */
+static void a_stopped_worker_keeps_its_job(void)
+{
+    shm_socket_t *push = push_new(8), *pull;
+    struct child child = worker_start(push, 1, BY_VIEW);
+    char byte;
+
+    send_number(push, 1);
+    CHECK_INT(child_hear(&child), 1);
+    child_stop(&child);
+    pull = pull_new(1);
+    join(push, pull);
+    set_int(pull, SHM_RCVTIMEO, 200);
+    CHECK_ERR(shm_recv(pull, &byte, 1, 0), EAGAIN);
+    set_int(pull, SHM_RCVTIMEO, -1);
+    child_kill(&child);
+    expect_job(pull, 1, 1);
+    CHECK_OK(shm_close(pull));
+    CHECK_OK(shm_close(push));
+}
+
+/* What nobody had claimed is not lost with the only puller. */
+static void unclaimed_jobs_stay_when_the_only_puller_dies(void)
+{
+    shm_socket_t *push = push_new(20), *pull;
+    struct child child = worker_start(push, 1, BY_VIEW);
+
+    for (uint64_t n = 1; n <= 10; n++)
+        send_number(push, n);
+    CHECK_INT(child_hear(&child), 1);
+    child_kill(&child);
+    await_event(push, SHM_EVENT_DIED);
+    pull = pull_new(0); /* drops the one in hand */
+    join(push, pull);
+    for (uint64_t n = 2; n <= 10; n++)
+        expect_job(pull, n, 0);
+    expect_nothing(pull);
+    CHECK_OK(shm_close(pull));
+    CHECK_OK(shm_close(push));
+}
+
+static void take_three(struct child *up, void *argument)
+{
+    shm_socket_t *pull = pull_new(1);
+
+    (void)argument;
+    for (uint64_t n = 1; n <= 3; n++)
+        expect_job(pull, n, 0);
+    child_say(up, 1);
+    CHECK_OK(shm_close(pull));
+}
+
+/* Jobs wait; the PUSH has gone to do something else. A worker that comes gets them. */
+static void waiting_jobs_are_taken_while_the_push_makes_no_call(void)
+{
+    shm_socket_t *push = push_new(20);
+    struct child child = worker_start(push, 1, VIEW_CLOSED);
+
+    for (uint64_t n = 0; n <= 3; n++)
+        send_number(push, n);
+    CHECK_INT(child_hear(&child), 0);
+    child_kill(&child);
+    await_event(push, SHM_EVENT_DIED);
+    child = child_start(take_three, NULL);
+    CHECK_INT(child_hear(&child), 1);
+    child_wait(&child);
+    CHECK_OK(shm_close(push));
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test tests[] = {
+        TEST(finished_jobs_are_not_given_back),
+        TEST(without_redelivery_the_job_of_the_dead_is_dropped),
+        TEST(a_killed_worker_gives_its_job_back),
+        TEST(a_job_that_comes_back_waits_for_a_worker),
+        TEST(a_sleeping_worker_is_woken_for_a_job_that_comes_back),
+        TEST(a_job_in_parts_comes_back_whole),
+        TEST(a_job_comes_back_as_often_as_its_worker_dies),
+        TEST(two_dead_workers_give_both_jobs_back),
+        TEST(a_stopped_worker_keeps_its_job),
+        TEST(unclaimed_jobs_stay_when_the_only_puller_dies),
+        TEST(waiting_jobs_are_taken_while_the_push_makes_no_call),
+    };
+
+    return test_main("pushpull_death", tests, COUNT_OF(tests), argc, argv);
+}

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: MIT */
+/* REQ and REP: turns, envelopes, late replies, relaxed, correlate. */
+#include "support/ends.h"
+
+static void send_text(shm_socket_t *socket, const char *text)
+{
+    CHECK_INT(shm_send(socket, text, strlen(text), 0), strlen(text));
+}
+
+static void expect_text(shm_socket_t *socket, const char *text)
+{
+    char got[64];
+    ssize_t n = CHECK_OK(shm_recv(socket, got, sizeof got, 0));
+
+    CHECK_MEM(got, n, text, strlen(text));
+}
+
+static void expect_nothing(shm_socket_t *socket)
+{
+    char byte;
+
+    CHECK_ERR(shm_recv(socket, &byte, 1, SHM_DONTWAIT), EAGAIN);
+}
+
+struct duo {
+    shm_socket_t *req, *rep;
+};
+
+static struct duo duo_new(void)
+{
+    struct duo duo = {socket_new(SHM_REQ), socket_new(SHM_REP)};
+
+    CHECK_OK(shm_bind(duo.rep, "it"));
+    CHECK_OK(shm_connect(duo.req, "it"));
+    join(duo.req, duo.rep);
+    return duo;
+}
+
+static void duo_close(struct duo *duo)
+{
+    CHECK_OK(shm_close(duo->req));
+    CHECK_OK(shm_close(duo->rep));
+}
+
+static void exchange(struct duo *duo)
+{
+    send_text(duo->req, "ask");
+    expect_text(duo->rep, "ask");
+    send_text(duo->rep, "answer");
+    expect_text(duo->req, "answer");
+}
+
+/* ---- Out of turn ---- */
+
+static void calls_out_of_turn_are_refused_and_change_nothing(void)
+{
+    struct duo duo = duo_new();
+    char byte;
+
+    for (int i = 0; i < 3; i++) {
+        CHECK_ERR(shm_recv(duo.req, &byte, 1, 0), EFSM);
+        CHECK_ERR(shm_recv(duo.req, &byte, 1, SHM_DONTWAIT), EFSM);
+        CHECK_ERR(shm_send(duo.rep, "x", 1, 0), EFSM);
+        CHECK_ERR(shm_send(duo.rep, "x", 1, SHM_SNDMORE), EFSM);
+        send_text(duo.req, "ask");
+        CHECK_ERR(shm_send(duo.req, "again", 5, 0), EFSM);
+        CHECK_ERR(shm_send(duo.req, "again", 5, SHM_DONTWAIT), EFSM);
+        expect_nothing(duo.req);
+        expect_text(duo.rep, "ask");
+        send_text(duo.rep, "answer");
+        CHECK_ERR(shm_send(duo.rep, "more", 4, 0), EFSM);
+        expect_nothing(duo.rep);
+        CHECK_ERR(shm_send(duo.req, "again", 5, 0), EFSM);
+        expect_text(duo.req, "answer");
+    }
+    duo_close(&duo);
+}
+
+static void events_follow_the_turns(void)
+{
+    struct duo duo = duo_new();
+
+    CHECK_INT(get_int(duo.req, SHM_EVENTS), SHM_POLLOUT);
+    CHECK_INT(get_int(duo.rep, SHM_EVENTS), 0);
+    send_text(duo.req, "ask");
+    CHECK_INT(get_int(duo.req, SHM_EVENTS), 0);
+    CHECK_INT(get_int(duo.rep, SHM_EVENTS), SHM_POLLIN);
+    expect_text(duo.rep, "ask");
+    CHECK_INT(get_int(duo.rep, SHM_EVENTS), SHM_POLLOUT);
+    send_text(duo.rep, "answer");
+    CHECK_INT(get_int(duo.rep, SHM_EVENTS), 0);
+    CHECK_INT(get_int(duo.req, SHM_EVENTS), SHM_POLLIN);
+    expect_text(duo.req, "answer");
+    CHECK_INT(get_int(duo.req, SHM_EVENTS), SHM_POLLOUT);
+    duo_close(&duo);
+}
+
+/* A request is read whole before it is answered, an answer before the next request. */
+static void turns_end_with_the_last_part(void)
+{
+    struct duo duo = duo_new();
+    char byte;
+
+    CHECK_INT(shm_send(duo.req, "a", 1, SHM_SNDMORE), 1);
+    CHECK_ERR(shm_recv(duo.req, &byte, 1, 0), EFSM);
+    CHECK_INT(shm_send(duo.req, "b", 1, 0), 1);
+    expect_text(duo.rep, "a");
+    CHECK_ERR(shm_send(duo.rep, "x", 1, 0), EFSM);
+    expect_text(duo.rep, "b");
+    CHECK_INT(shm_send(duo.rep, "c", 1, SHM_SNDMORE), 1);
+    CHECK_ERR(shm_recv(duo.rep, &byte, 1, 0), EFSM);
+    CHECK_INT(shm_send(duo.rep, "d", 1, 0), 1);
+    expect_text(duo.req, "c");
+    CHECK_ERR(shm_send(duo.req, "x", 1, 0), EFSM);
+    expect_text(duo.req, "d");
+    exchange(&duo);
+    duo_close(&duo);
+}
+
+static void every_call_gets_its_own_answer(void)
+{
+    struct duo duo = duo_new();
+    char text[32];
+
+    for (int i = 0; i < 5000; i++) {
+        snprintf(text, sizeof text, "call %d", i);
+        send_text(duo.req, text);
+        expect_text(duo.rep, text);
+        text[0] = 'C';
+        send_text(duo.rep, text);
+        expect_text(duo.req, text);
+    }
+    duo_close(&duo);
+}
+
+/* ---- Several of each ---- */
+
+static void a_rep_answers_each_asker_its_own(void)
+{
+    shm_socket_t *rep = socket_new(SHM_REP), *reqs[10];
+    char text[16];
+
+    CHECK_OK(shm_bind(rep, "it"));
+    for (size_t i = 0; i < COUNT_OF(reqs); i++) {
+        reqs[i] = socket_new(SHM_REQ);
+        CHECK_OK(shm_connect(reqs[i], "it"));
+        join(reqs[i], rep);
+    }
+    for (int round = 0; round < 5; round++) {
+        for (size_t i = 0; i < COUNT_OF(reqs); i++) {
+            snprintf(text, sizeof text, "%zu", i);
+            send_text(reqs[i], text);
+        }
+        for (size_t i = 0; i < COUNT_OF(reqs); i++) {
+            ssize_t n = CHECK_OK(shm_recv(rep, text, sizeof text, 0));
+
+            CHECK_INT(shm_send(rep, text, (size_t)n, 0), n);
+        }
+        for (size_t i = 0; i < COUNT_OF(reqs); i++) {
+            snprintf(text, sizeof text, "%zu", i);
+            expect_text(reqs[i], text);
+        }
+    }
+    for (size_t i = 0; i < COUNT_OF(reqs); i++)
+        CHECK_OK(shm_close(reqs[i]));
+    CHECK_OK(shm_close(rep));
+}
+
+static void a_req_asks_its_peers_in_turn(void)
+{
+    shm_socket_t *req = socket_new(SHM_REQ), *reps[3];
+    unsigned asked[3] = {0};
+
+    CHECK_OK(shm_bind(req, "it"));
+    for (size_t i = 0; i < COUNT_OF(reps); i++) {
+        reps[i] = socket_new(SHM_REP);
+        CHECK_OK(shm_connect(reps[i], "it"));
+        join(req, reps[i]);
+    }
+    for (int i = 0; i < 30; i++) {
+        unsigned served = 0;
+        char byte;
+
+        send_text(req, "?");
+        for (size_t k = 0; k < COUNT_OF(reps); k++)
+            if (shm_recv(reps[k], &byte, 1, SHM_DONTWAIT) == 1) {
+                send_text(reps[k], "!");
+                asked[k]++;
+                served++;
+            }
+        CHECK_INT(served, 1);
+        expect_text(req, "!");
+    }
+    for (size_t k = 0; k < COUNT_OF(reps); k++) {
+        CHECK_INT(asked[k], 10);
+        CHECK_OK(shm_close(reps[k]));
+    }
+    CHECK_OK(shm_close(req));
+}
+
+static void a_reply_to_an_asker_that_has_gone_is_dropped(void)
+{
+    struct duo duo = duo_new();
+    shm_socket_t *other = socket_new(SHM_REQ);
+
+    send_text(duo.req, "ask");
+    CHECK_OK(shm_close(duo.req));
+    expect_text(duo.rep, "ask");
+    CHECK_INT(shm_send(duo.rep, "late", 4, 0), 4);
+    CHECK_INT(get_stats(duo.rep).dropped, 1);
+    CHECK_OK(shm_connect(other, "it"));
+    join(other, duo.rep);
+    duo.req = other;
+    expect_nothing(duo.rep);
+    exchange(&duo);
+    duo_close(&duo);
+}
+
+/* ---- Relaxed and correlate ---- */
+
+static struct duo relaxed_new(bool correlate)
+{
+    struct duo duo = {socket_new(SHM_REQ), socket_new(SHM_REP)};
+
+    set_int(duo.req, SHM_REQ_RELAXED, 1);
+    set_int(duo.req, SHM_REQ_CORRELATE, correlate);
+    CHECK_OK(shm_bind(duo.rep, "it"));
+    CHECK_OK(shm_connect(duo.req, "it"));
+    join(duo.req, duo.rep);
+    return duo;
+}
+
+/* The classic: a request times out, the next is sent, and then the first one's answer comes. */
+static void a_late_reply_is_never_taken_for_the_next_one(void)
+{
+    for (int correlate = 0; correlate < 2; correlate++) {
+        struct duo duo = relaxed_new(correlate);
+
+        for (int i = 0; i < 50; i++) {
+            char byte;
+
+            send_text(duo.req, "first");
+            set_int(duo.req, SHM_RCVTIMEO, 1);
+            CHECK_ERR(shm_recv(duo.req, &byte, 1, 0), EAGAIN);
+            set_int(duo.req, SHM_RCVTIMEO, -1);
+            if (i % 2) {
+                expect_text(duo.rep, "first");
+                send_text(duo.rep, "late");
+                send_text(duo.req, "second");
+            } else {
+                send_text(duo.req, "second");
+                expect_text(duo.rep, "first");
+                send_text(duo.rep, "late");
+            }
+            expect_nothing(duo.req);
+            expect_text(duo.rep, "second");
+            send_text(duo.rep, "right");
+            expect_text(duo.req, "right");
+            CHECK_ERR(shm_recv(duo.req, &byte, 1, SHM_DONTWAIT), EFSM);
+        }
+        duo_close(&duo);
+    }
+}
+
+static void correlated_requests_carry_a_number_that_a_router_sees(void)
+{
+    shm_socket_t *req = socket_new(SHM_REQ), *router = socket_new(SHM_ROUTER);
+    unsigned char id[256], number[8], last[8] = {0};
+    char got[8];
+    ssize_t id_size;
+
+    set_int(req, SHM_REQ_CORRELATE, 1);
+    CHECK_OK(shm_bind(router, "it"));
+    CHECK_OK(shm_connect(req, "it"));
+    join(req, router);
+    for (int i = 0; i < 3; i++) {
+        send_text(req, "ask");
+        id_size = CHECK_OK(shm_recv(router, id, sizeof id, 0));
+        CHECK_INT(shm_recv(router, number, sizeof number, 0), 4);
+        CHECK(memcmp(number, last, 4) != 0 || i == 0);
+        memcpy(last, number, 4);
+        CHECK_INT(shm_recv(router, got, sizeof got, 0), 0);
+        expect_text(router, "ask");
+        /* a wrong number first: not for this request */
+        number[0] ^= 0x55;
+        CHECK_INT(shm_send(router, id, (size_t)id_size, SHM_SNDMORE), id_size);
+        CHECK_INT(shm_send(router, number, 4, SHM_SNDMORE), 4);
+        CHECK_INT(shm_send(router, "", 0, SHM_SNDMORE), 0);
+        CHECK_INT(shm_send(router, "wrong", 5, 0), 5);
+        expect_nothing(req);
+        number[0] ^= 0x55;
+        CHECK_INT(shm_send(router, id, (size_t)id_size, SHM_SNDMORE), id_size);
+        CHECK_INT(shm_send(router, number, 4, SHM_SNDMORE), 4);
+        CHECK_INT(shm_send(router, "", 0, SHM_SNDMORE), 0);
+        CHECK_INT(shm_send(router, "right", 5, 0), 5);
+        expect_text(req, "right");
+    }
+    CHECK_OK(shm_close(req));
+    CHECK_OK(shm_close(router));
+}
+
+/* What a ROUTER sends without the delimiter, or before it was asked, is not an answer. */
+static void malformed_and_unasked_replies_are_ignored(void)
+{
+    shm_socket_t *req = socket_new(SHM_REQ), *router = socket_new(SHM_ROUTER);
+    char got[16];
+
+    CHECK_OK(shm_setsockopt(req, SHM_ROUTING_ID, "R", 1));
+    CHECK_OK(shm_bind(router, "it"));
+    CHECK_OK(shm_connect(req, "it"));
+    join(req, router);
+    CHECK_INT(shm_send(router, "R", 1, SHM_SNDMORE), 1);
+    CHECK_INT(shm_send(router, "", 0, SHM_SNDMORE), 0);
+    CHECK_INT(shm_send(router, "unasked", 7, 0), 7);
+    CHECK_ERR(shm_recv(req, got, sizeof got, SHM_DONTWAIT), EFSM);
+    send_text(req, "ask");
+    expect_nothing(req);
+    CHECK_INT(shm_send(router, "R", 1, SHM_SNDMORE), 1);
+    CHECK_INT(shm_send(router, "bare", 4, 0), 4);
+    expect_nothing(req);
+    CHECK_INT(shm_send(router, "R", 1, SHM_SNDMORE), 1);
+    CHECK_INT(shm_send(router, "", 0, SHM_SNDMORE), 0);
+    CHECK_INT(shm_send(router, "right", 5, 0), 5);
+    expect_text(req, "right");
+    CHECK_OK(shm_close(req));
+    CHECK_OK(shm_close(router));
+}
+
+/* The envelope that brought a request takes its reply back through any number of ROUTERs. */
+static void a_rep_gives_the_whole_envelope_back(void)
+{
+    shm_socket_t *dealer = socket_new(SHM_DEALER), *rep = socket_new(SHM_REP);
+
+    CHECK_OK(shm_bind(rep, "it"));
+    CHECK_OK(shm_connect(dealer, "it"));
+    join(dealer, rep);
+    CHECK_INT(shm_send(dealer, "hop one", 7, SHM_SNDMORE), 7);
+    CHECK_INT(shm_send(dealer, "hop two", 7, SHM_SNDMORE), 7);
+    CHECK_INT(shm_send(dealer, "", 0, SHM_SNDMORE), 0);
+    CHECK_INT(shm_send(dealer, "ask", 3, 0), 3);
+    expect_text(rep, "ask");
+    CHECK_INT(get_int(rep, SHM_RCVMORE), 0);
+    CHECK_INT(shm_send(rep, "a", 1, SHM_SNDMORE), 1);
+    CHECK_INT(shm_send(rep, "b", 1, 0), 1);
+    expect_text(dealer, "hop one");
+    expect_text(dealer, "hop two");
+    expect_text(dealer, "");
+    expect_text(dealer, "a");
+    expect_text(dealer, "b");
+    CHECK_INT(get_int(dealer, SHM_RCVMORE), 0);
+    /* and what has no delimiter is not a request */
+    CHECK_INT(shm_send(dealer, "bare", 4, 0), 4);
+    expect_nothing(rep);
+    CHECK_OK(shm_close(dealer));
+    CHECK_OK(shm_close(rep));
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test tests[] = {
+        TEST(calls_out_of_turn_are_refused_and_change_nothing),
+        TEST(events_follow_the_turns),
+        TEST(turns_end_with_the_last_part),
+        TEST(every_call_gets_its_own_answer),
+        TEST(a_rep_answers_each_asker_its_own),
+        TEST(a_req_asks_its_peers_in_turn),
+        TEST(a_reply_to_an_asker_that_has_gone_is_dropped),
+        TEST(a_late_reply_is_never_taken_for_the_next_one),
+        TEST(correlated_requests_carry_a_number_that_a_router_sees),
+        TEST(malformed_and_unasked_replies_are_ignored),
+        TEST(a_rep_gives_the_whole_envelope_back),
+    };
+
+    return test_main("reqrep", tests, COUNT_OF(tests), argc, argv);
+}

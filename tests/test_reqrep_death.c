@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT */
+/* REQ and REP when one of them ends: no wait is for ever, no answer goes to the wrong request. */
+#include "support/ends.h"
+
+#include <signal.h>
+
+enum { GO = 1, READ, DIE };
+
+static void send_text(shm_socket_t *socket, const char *text)
+{
+    CHECK_INT(shm_send(socket, text, strlen(text), 0), strlen(text));
+}
+
+static void expect_text(shm_socket_t *socket, const char *text)
+{
+    char got[64];
+    ssize_t n = CHECK_OK(shm_recv(socket, got, sizeof got, 0));
+
+    CHECK_MEM(got, n, text, strlen(text));
+}
+
+/* Bound as "it": says so, takes a request, says so, and ends as it is told to. */
+static void take_a_request(struct child *up, void *argument)
+{
+    shm_socket_t *rep = socket_new(SHM_REP);
+    char got[16];
+
+    (void)argument;
+    CHECK_OK(shm_bind(rep, "it"));
+    await_event(rep, SHM_EVENT_CONNECTED);
+    child_say(up, GO);
+    child_hear(up);
+    CHECK_INT(shm_recv(rep, got, sizeof got, 0), 3);
+    child_say(up, READ);
+    child_hear(up); /* killed here, or told to close */
+    CHECK_OK(shm_close(rep));
+}
+
+static void answer_requests(struct child *up, void *argument)
+{
+    shm_socket_t *rep = socket_new(SHM_REP);
+    unsigned count = *(const unsigned *)argument;
+    char got[16];
+
+    CHECK_OK(shm_bind(rep, "it"));
+    child_say(up, GO);
+    for (unsigned i = 0; i < count; i++) {
+        ssize_t n = CHECK_OK(shm_recv(rep, got, sizeof got, 0));
+
+        CHECK_INT(shm_send(rep, got, (size_t)n, 0), n);
+    }
+    child_say(up, READ);
+    child_hear(up);
+    CHECK_OK(shm_close(rep));
+}
+
+/* ---- The REP ends with the request in hand ---- */
+
+static void a_rep_that_ends_with_the_request_in_hand_is_a_reset(void)
+{
+    for (int by_kill = 0; by_kill < 2; by_kill++) {
+        struct child child = child_start(take_a_request, NULL);
+        unsigned one = 1;
+        shm_socket_t *req = socket_new(SHM_REQ);
+        char byte;
+
+        CHECK_OK(shm_connect(req, "it"));
+        await_event(req, SHM_EVENT_CONNECTED);
+        CHECK_INT(child_hear(&child), GO);
+        child_say(&child, GO);
+        send_text(req, "ask");
+        CHECK_INT(child_hear(&child), READ);
+        CHECK_ERR(shm_recv(req, &byte, 1, SHM_DONTWAIT), EAGAIN);
+        if (by_kill) {
+            child_kill(&child);
+        } else {
+            child_say(&child, DIE);
+            child_wait(&child);
+        }
+        CHECK_ERR(shm_recv(req, &byte, 1, 0), ECONNRESET);
+        CHECK_ERR(shm_recv(req, &byte, 1, 0), EFSM); /* the turn is the next request's */
+        child = child_start(answer_requests, &one);
+        CHECK_INT(child_hear(&child), GO);
+        send_text(req, "next");
+        expect_text(req, "next");
+        CHECK_INT(child_hear(&child), READ);
+        child_say(&child, DIE);
+        child_wait(&child);
+        CHECK_OK(shm_close(req));
+    }
+}
+
+/* The REQ sleeps in shm_recv() when it happens. */
+static void kill_the_server(struct child *up, void *argument)
+{
+    const pid_t *pids = argument; /* whom to watch, whom to kill */
+
+    await_asleep(pids[0]);
+    kill_guarded(pids[1], SIGKILL);
+    child_hear(up);
+}
+
+static void a_sleeping_req_is_woken_by_the_death_of_its_rep(void)
+{
+    struct child server = child_start(take_a_request, NULL), killer;
+    pid_t pids[2] = {getpid(), server.pid};
+    shm_socket_t *req = socket_new(SHM_REQ);
+    char byte;
+
+    CHECK_OK(shm_connect(req, "it"));
+    await_event(req, SHM_EVENT_CONNECTED);
+    CHECK_INT(child_hear(&server), GO);
+    child_say(&server, GO);
+    send_text(req, "ask");
+    CHECK_INT(child_hear(&server), READ);
+    killer = child_start(kill_the_server, pids);
+    CHECK_ERR(shm_recv(req, &byte, 1, 0), ECONNRESET);
+    child_say(&killer, GO);
+    child_wait(&killer);
+    child_reap(&server);
+    CHECK_OK(shm_close(req));
+}
+
+/* The request was never read: the death of the peer resets it, too, or it waits for the next. */
+static void a_rep_that_is_killed_before_it_reads_leaves_no_wait_for_ever(void)
+{
+    struct child child = child_start(take_a_request, NULL);
+    unsigned two = 2;
+    shm_socket_t *req = socket_new(SHM_REQ);
+    char got[8];
+    ssize_t n;
+
+    CHECK_OK(shm_connect(req, "it"));
+    await_event(req, SHM_EVENT_CONNECTED);
+    CHECK_INT(child_hear(&child), GO);
+    send_text(req, "ask");
+    child_kill(&child);
+    two = 1;
+    child = child_start(answer_requests, &two);
+    CHECK_INT(child_hear(&child), GO);
+    n = shm_recv(req, got, sizeof got, 0);
+    if (n < 0) {
+        CHECK_INT(errno, ECONNRESET);
+        send_text(req, "ask");
+        n = CHECK_OK(shm_recv(req, got, sizeof got, 0));
+    }
+    CHECK_MEM(got, n, "ask", 3);
+    CHECK_INT(child_hear(&child), READ);
+    child_say(&child, DIE);
+    child_wait(&child);
+    CHECK_OK(shm_close(req));
+}
+
+/* ---- SHM_REQ_RESEND ---- */
+
+static void a_resending_req_asks_the_next_rep(void)
+{
+    struct child child = child_start(take_a_request, NULL);
+    unsigned one = 1;
+    shm_socket_t *req = socket_new(SHM_REQ);
+
+    set_int(req, SHM_REQ_RESEND, 1);
+    CHECK_OK(shm_connect(req, "it"));
+    await_event(req, SHM_EVENT_CONNECTED);
+    CHECK_INT(child_hear(&child), GO);
+    child_say(&child, GO);
+    send_text(req, "ask");
+    for (int i = 0; i < 3; i++) {
+        CHECK_INT(child_hear(&child), READ);
+        child_kill(&child);
+        child = child_start(i < 2 ? take_a_request : answer_requests, &one);
+        if (i == 2)
+            break;
+        /* the next one must get the same request, though the REQ makes but one call */
+        set_int(req, SHM_RCVTIMEO, 1);
+        while (!child_has_spoken(&child)) {
+            char byte;
+
+            CHECK_ERR(shm_recv(req, &byte, 1, 0), EAGAIN);
+        }
+        CHECK_INT(child_hear(&child), GO);
+        child_say(&child, GO);
+        while (!child_has_spoken(&child)) {
+            char byte;
+
+            CHECK_ERR(shm_recv(req, &byte, 1, 0), EAGAIN);
+        }
+        set_int(req, SHM_RCVTIMEO, -1);
+    }
+    expect_text(req, "ask");
+    CHECK_INT(child_hear(&child), GO);
+    CHECK_INT(child_hear(&child), READ);
+    child_say(&child, DIE);
+    child_wait(&child);
+    CHECK_OK(shm_close(req));
+}
+
+static void a_resent_request_has_all_its_parts(void)
+{
+    struct child child = child_start(take_a_request, NULL);
+    shm_socket_t *req = socket_new(SHM_REQ), *rep;
+    static unsigned char big[100000];
+    static unsigned char got[100000];
+    char byte;
+
+    pattern_fill(big, sizeof big, 4);
+    set_int(req, SHM_REQ_RESEND, 1);
+    CHECK_OK(shm_connect(req, "it"));
+    await_event(req, SHM_EVENT_CONNECTED);
+    CHECK_INT(child_hear(&child), GO);
+    child_say(&child, GO);
+    CHECK_INT(shm_send(req, "one", 3, SHM_SNDMORE), 3);
+    CHECK_INT(shm_send(req, big, sizeof big, SHM_SNDMORE), sizeof big);
+    CHECK_INT(shm_send(req, "", 0, 0), 0);
+    CHECK_INT(child_hear(&child), READ);
+    child_kill(&child);
+    rep = socket_new(SHM_REP);
+    CHECK_OK(shm_bind(rep, "it"));
+    while (shm_recv(rep, got, 3, SHM_DONTWAIT) < 0) {
+        CHECK_INT(errno, EAGAIN);
+        CHECK_ERR(shm_recv(req, &byte, 1, SHM_DONTWAIT), EAGAIN);
+    }
+    CHECK_MEM(got, 3, "one", 3);
+    CHECK_INT(shm_recv(rep, got, sizeof got, 0), sizeof big);
+    pattern_check(got, sizeof big, 4);
+    CHECK_INT(get_int(rep, SHM_RCVMORE), 1);
+    CHECK_INT(shm_recv(rep, got, sizeof got, 0), 0);
+    CHECK_INT(get_int(rep, SHM_RCVMORE), 0);
+    send_text(rep, "done");
+    expect_text(req, "done");
+    CHECK_OK(shm_close(req));
+    CHECK_OK(shm_close(rep));
+}
+
+/* ---- The REQ ends ---- */
+
+static void ask_and_die(struct child *up, void *argument)
+{
+    shm_socket_t *req = socket_new(SHM_REQ);
+
+    (void)argument;
+    CHECK_OK(shm_connect(req, "it"));
+    send_text(req, "ask");
+    child_say(up, GO);
+    child_hear(up);
+}
+
+static void a_rep_goes_on_when_its_asker_was_killed(void)
+{
+    for (int read_first = 0; read_first < 2; read_first++) {
+        shm_socket_t *rep = socket_new(SHM_REP), *req = socket_new(SHM_REQ);
+        struct child child;
+
+        CHECK_OK(shm_bind(rep, "it"));
+        child = child_start(ask_and_die, NULL);
+        CHECK_INT(child_hear(&child), GO);
+        if (read_first)
+            expect_text(rep, "ask");
+        child_kill(&child);
+        if (!read_first)
+            expect_text(rep, "ask"); /* it was sent */
+        CHECK_INT(shm_send(rep, "answer", 6, 0), 6); /* to nobody */
+        CHECK_OK(shm_connect(req, "it"));
+        send_text(req, "mine");
+        expect_text(rep, "mine");
+        send_text(rep, "yours");
+        expect_text(req, "yours");
+        CHECK_OK(shm_close(req));
+        CHECK_OK(shm_close(rep));
+    }
+}
+
+/* A new asker never gets what was meant for a dead one, even if it takes over its place. */
+static void replies_to_the_dead_go_to_nobody(void)
+{
+    shm_socket_t *rep = socket_new(SHM_REP);
+
+    CHECK_OK(shm_bind(rep, "it"));
+    for (int i = 0; i < 10; i++) {
+        struct child child = child_start(ask_and_die, NULL);
+        shm_socket_t *req = socket_new(SHM_REQ);
+        char byte;
+
+        CHECK_INT(child_hear(&child), GO);
+        expect_text(rep, "ask");
+        child_kill(&child);
+        CHECK_OK(shm_connect(req, "it"));
+        send_text(req, "mine");
+        CHECK_INT(shm_send(rep, "not yours", 9, 0), 9);
+        CHECK_ERR(shm_recv(req, &byte, 1, SHM_DONTWAIT), EAGAIN);
+        expect_text(rep, "mine");
+        send_text(rep, "yours");
+        expect_text(req, "yours");
+        CHECK_OK(shm_close(req));
+    }
+    CHECK_OK(shm_close(rep));
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test tests[] = {
+        TEST(a_rep_that_ends_with_the_request_in_hand_is_a_reset),
+        TEST(a_sleeping_req_is_woken_by_the_death_of_its_rep),
+        TEST(a_rep_that_is_killed_before_it_reads_leaves_no_wait_for_ever),
+        TEST(a_resending_req_asks_the_next_rep),
+        TEST(a_resent_request_has_all_its_parts),
+        TEST(a_rep_goes_on_when_its_asker_was_killed),
+        TEST(replies_to_the_dead_go_to_nobody),
+    };
+
+    return test_main("reqrep_death", tests, COUNT_OF(tests), argc, argv);
+}
