@@ -118,8 +118,8 @@ int endpoint_look(struct endpoint_look *look, int dir, const char *file)
 {
     memset(look, 0, sizeof *look);
     look->fd = os_file_open(dir, file, OS_READ);
-    if (look->fd < 0 && look->fd != -EPERM && look->fd != -ENXIO) {
-        int error = look->fd;
+    int error = look->fd;
+    if (error < 0 && error != -EPERM && error != -EACCES && error != -ENXIO) {
         look->fd = -1;
         return error;
     }

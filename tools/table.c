@@ -43,6 +43,8 @@ void table_add(struct table *table, const char *format, ...)
 static void print_cell(const char *text, size_t width, bool right, bool last)
 {
     int pad = (int)(width - text_width(text));
+    if (last && text[0] == '\0')
+        pad = 0;
     if (right)
         printf("%*s%s", pad, "", text);
     else

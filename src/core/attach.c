@@ -80,13 +80,21 @@ static uint64_t resume_point(struct shm_socket *s, struct attach *attach, uint32
     return resume;
 }
 
+static bool has_partner(const struct shm_socket *s)
+{
+    for (uint32_t i = 0; i < s->link_count; i++)
+        if (s->links[i]->state == LINK_UP || s->links[i]->state == LINK_QUEUED)
+            return true;
+    return false;
+}
+
 static void accept_peer(struct shm_socket *s, struct attach *attach, uint32_t slot, const struct party *peer)
 {
     struct link *link;
 
     if (attach->rejected[slot] == peer->gen && s->type != SHM_PAIR)
         return;
-    if (!s->pattern->fits((int)peer->type) || (s->type == SHM_PAIR && s->link_count > s->gone_count)) {
+    if (!s->pattern->fits((int)peer->type) || (s->type == SHM_PAIR && has_partner(s))) {
         if (attach->rejected[slot] != peer->gen)
             reject(s, attach, slot, peer);
         return;
@@ -338,6 +346,8 @@ int socket_attach(struct shm_socket *s, const char *name, bool bind)
         free_attach(attach);
     else
         snprintf(s->last_endpoint, sizeof s->last_endpoint, "shm://%s", name);
+    if (error == 0 && s->fd >= 0)
+        socket_fd_watch(s);
     return error;
 }
 
@@ -493,8 +503,11 @@ static bool is_awaited(struct shm_socket *s)
         struct link *link = s->links[i];
         if (link->state != LINK_LEAVING || !has_unread(link))
             continue;
-        if (link->peer == NULL ||
-            (!link->died && load_acquire((shared_u64 *)(uintptr_t)&link->theirs->linked_to) != id))
+        if (link->peer == NULL)
+            return true;
+        uint64_t last = load_acquire((shared_u64 *)(uintptr_t)&link->theirs->last_linked);
+        if (!link->died && last != id && last == link->linked_before &&
+            segment_is_alive(directory_fd(s->directory), link->party.id_hex))
             return true;
     }
     return false;

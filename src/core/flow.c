@@ -145,6 +145,10 @@ struct block *socket_block(struct shm_socket *s, uint64_t size)
     struct block *block = arena_reuse(&s->arena, size);
     if (likely(block != NULL))
         return block;
+    if (s->options.memory_limit != 0 && size > s->options.memory_limit) {
+        errno = EMSGSIZE;
+        return NULL;
+    }
     bool lossy = s->has_shared_out && s->shared_out.kind == RING_PRIVATE && !s->options.lossless;
     if (lossy && s->options.memory_limit == 0 && s->arena.limit / 4 < size)
         s->arena.limit = size * 4; /* the default limit is not meant to forbid large messages */

@@ -58,7 +58,8 @@ ssize_t io_send(struct shm_socket *s, const struct part *part, int flags)
         return -1;
     }
     s->send_refused = false;
-    stat_add(s, STAT_BYTES_SENT, part->size);
+    if (likely(!s->out.discard))
+        stat_add(s, STAT_BYTES_SENT, part->size);
     return (ssize_t)part->size;
 }
 
@@ -71,7 +72,7 @@ SHM_API ssize_t shm_send(shm_socket_t *s, const void *data, size_t size, int fla
     }
     if (unlikely(socket_usable(s) < 0))
         return -1;
-    struct part part = {data, size, NULL, (flags & SHM_SNDMORE) != 0, false};
+    struct part part = {data != NULL ? data : "", size, NULL, (flags & SHM_SNDMORE) != 0, false};
     return io_send(s, &part, flags);
 }
 
@@ -177,8 +178,9 @@ SHM_API ssize_t shm_recv(shm_socket_t *s, void *buffer, size_t size, int flags)
 /* One whole message from one socket to another. */
 static int forward(shm_socket_t *from, shm_socket_t *to, shm_socket_t *capture)
 {
-    shm_msg_t msg, copy;
+    shm_msg_t msg;
     int more;
+    bool failed = false;
 
     shm_msg_init(&msg);
     do {
@@ -187,15 +189,15 @@ static int forward(shm_socket_t *from, shm_socket_t *to, shm_socket_t *capture)
             return errno == EAGAIN ? 0 : -1;
         }
         more = shm_msg_more(&msg);
-        if (capture != NULL) {
-            shm_msg_init(&copy);
-            if (shm_send(capture, shm_msg_data(&msg), shm_msg_size(&msg), more ? SHM_SNDMORE : 0) < 0)
-                break;
+        if (capture != NULL &&
+            shm_send(capture, shm_msg_data(&msg), shm_msg_size(&msg), more ? SHM_SNDMORE : 0) < 0) {
+            failed = true;
+            break;
         }
         if (shm_msg_send(&msg, to, more ? SHM_SNDMORE : 0) < 0)
-            break;
-    } while (more);
-    if (more) {
+            failed = true;
+    } while (more && !failed);
+    if (failed) {
         int error = errno;
         shm_msg_close(&msg);
         errno = error;

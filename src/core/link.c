@@ -276,7 +276,9 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
     }
     uint64_t id;
     memcpy(&id, party->id, sizeof id);
+    link->linked_before = load_relaxed((shared_u64 *)(uintptr_t)&theirs->last_linked);
     store_release(&link->record->linked_to, id);
+    store_release(&link->record->last_linked, id);
     stat_add(s, STAT_PEERS, 1);
     event_push(s, SHM_EVENT_CONNECTED, link, NULL, 0);
     if (s->pattern->link_up != NULL)

@@ -9,6 +9,7 @@
 #define T(type) (1u << SHM_##type)
 #define ANY     0x7ffu
 #define FIELD(name) offsetof(struct options, name)
+#define HAVE_ROUTING_ID (T(REQ) | T(DEALER) | T(ROUTER))
 
 static const struct int_option {
     int option;
@@ -70,7 +71,7 @@ static int set_int(struct shm_socket *s, const struct int_option *o, const void 
 static int set_routing_id(struct shm_socket *s, const void *value, size_t size)
 {
     if (size < 1 || size > 255 || *(const char *)value == 0 ||
-        !((T(REQ) | T(DEALER) | T(ROUTER) | T(REP)) & (1u << s->type)))
+        !(HAVE_ROUTING_ID & (1u << s->type)))
         return -EINVAL;
     if (is_attached(s))
         return -EBUSY;
@@ -92,7 +93,7 @@ static int set(struct shm_socket *s, int option, const void *value, size_t size)
         if (size != sizeof ns)
             return -EINVAL;
         memcpy(&ns, value, sizeof ns);
-        if (ns < -2 || ns > INT64_C(3600000000000))
+        if (ns < -2)
             return -EINVAL;
         s->options.spin_ns = ns;
         return 0;
@@ -100,7 +101,7 @@ static int set(struct shm_socket *s, int option, const void *value, size_t size)
         if (size != sizeof s->options.memory_limit)
             return -EINVAL;
         memcpy(&s->options.memory_limit, value, size);
-        s->arena.limit = s->options.memory_limit == 0 ? UINT64_MAX : s->options.memory_limit;
+        s->arena.limit = s->options.memory_limit != 0 ? s->options.memory_limit : socket_default_limit(s->type);
         return 0;
     case SHM_AUTH_KEY:
         return -ENOTSUP;
@@ -180,6 +181,8 @@ static int get(struct shm_socket *s, int option, void *value, size_t *size)
     }
     switch (option) {
     case SHM_ROUTING_ID:
+        if (!(HAVE_ROUTING_ID & (1u << s->type)))
+            return -EINVAL;
         return give(value, size, s->segment.header->routing_id, s->segment.header->routing_id_size);
     case SHM_RCVMORE:
         return give_int(value, size, s->last_more);

@@ -51,6 +51,11 @@ int socket_usable(struct shm_socket *s)
 
 /* ---- opening ---- */
 
+uint64_t socket_default_limit(int type)
+{
+    return type == SHM_PUB || type == SHM_XPUB ? PUB_MEMORY_DEFAULT : UINT64_MAX;
+}
+
 static int open_memory(struct shm_socket *s)
 {
     int error = directory_open(&s->directory);
@@ -65,8 +70,7 @@ static int open_memory(struct shm_socket *s)
     arena_init(&s->arena, &s->segment);
     s->pins.header = s->segment.header;
     s->stats = s->segment.header->stats;
-    if (s->type == SHM_PUB || s->type == SHM_XPUB)
-        s->arena.limit = PUB_MEMORY_DEFAULT;
+    s->arena.limit = socket_default_limit(s->type);
     return s->pattern->open != NULL ? s->pattern->open(s) : 0;
 }
 

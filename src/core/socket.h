@@ -56,6 +56,7 @@ struct link {
     uint64_t rejected;     /* connector: the rejection that was last reported */
     bool adopt_due;        /* its ring is shared: look for claims of the dead */
     bool drained;          /* GONE: its emptiness was acted upon */
+    uint64_t linked_before; /* whom the peer was linked to when it came */
     bool sticky;           /* LEAVING: kept until the socket closes */
     uint64_t base_limit;   /* of own_ring, before the peer's SHM_RCVHWM */
     uint32_t request_tag;  /* ROUTER: of the last request of a REQ */
@@ -272,6 +273,7 @@ void socket_busy(struct shm_socket *s);
 short socket_events(struct shm_socket *s, short wanted);
 int socket_fd(struct shm_socket *s);
 void socket_fd_close(struct shm_socket *s);
+void socket_fd_watch(struct shm_socket *s); /* have the descriptor tell of deaths at every endpoint */
 void socket_fd_rearm(struct shm_socket *s);
 
 /* ---- event.c ---- */
@@ -279,6 +281,7 @@ void event_push(struct shm_socket *s, int event, const struct link *link, const 
 
 /* ---- socket.c ---- */
 void socket_unref(struct shm_socket *s);
+uint64_t socket_default_limit(int type); /* of memory for messages */
 int socket_usable(struct shm_socket *s); /* 0, or -1 with errno */
 
 /* ---- io.c ---- */

@@ -21,6 +21,7 @@
 #define SPIN_START_US   20
 #define SPIN_MIN_US     1
 #define SPIN_MAX_US     100
+#define SPIN_LONGEST_NS INT64_C(1000000000000) /* of a chosen time; more is the same */
 #ifndef BURST_NS
 #define BURST_NS 200
 #endif
@@ -90,7 +91,7 @@ static uint64_t spin_budget(struct shm_socket *s)
     if (ns == -1)
         return UINT64_MAX;
     if (ns >= 0)
-        return (uint64_t)ns * clock_ticks_per_us() / 1000;
+        return (ns < SPIN_LONGEST_NS ? (uint64_t)ns : (uint64_t)SPIN_LONGEST_NS) * clock_ticks_per_us() / 1000;
     if (s->spin_ticks == 0)
         s->spin_ticks = one_processor() ? 1 : SPIN_START_US * clock_ticks_per_us();
     return s->spin_ticks;
@@ -206,7 +207,7 @@ out:
 
 /* ---- the descriptor ---- */
 
-static void watch_endpoints(struct shm_socket *s)
+void socket_fd_watch(struct shm_socket *s)
 {
     char path[320];
     for (struct attach *a = s->attaches; a != NULL && s->fd_inotify >= 0; a = a->next) {
@@ -241,7 +242,7 @@ int socket_fd(struct shm_socket *s)
     add_to_epoll(epoll, fifo);
     add_to_epoll(epoll, s->fd_inotify);
     s->fd = epoll;
-    watch_endpoints(s);
+    socket_fd_watch(s);
     bell_fd_raise(fifo); /* readable at first: the first look arms it */
     return s->fd;
 }
@@ -265,7 +266,7 @@ void socket_fd_rearm(struct shm_socket *s)
         while (read(s->fd_inotify, events, sizeof events) > 0)
             ;
         socket_check_peers(s);
-        watch_endpoints(s);
+        socket_fd_watch(s);
     }
     bell_fd_drain(s->fd_fifo);
     prepare_sleep(s, BELL_FD);
@@ -352,14 +353,18 @@ static void spin_sockets(shm_pollitem_t *items, int count, uint64_t deadline_ns)
 static int sleep_sockets(shm_pollitem_t *items, int count, shared_u32 **words, uint64_t timeout_ns)
 {
     int result = 0;
+    bool slept = false;
     for (int i = 0; i < count; i++) {
         prepare_sleep(items[i].socket, BELL_PARKED);
         words[i] = &items[i].socket->bell.page->parked;
     }
-    if (!any_ready(items, count))
+    if (!any_ready(items, count)) {
         result = os_futex_wait_many(words, BELL_PARKED, count, timeout_ns);
+        slept = result != -ENOSYS;
+    }
     for (int i = 0; i < count; i++) {
         bell_unpark(&items[i].socket->bell);
+        stat_add(items[i].socket, STAT_SLEEPS, slept);
         if (items[i].socket->fd >= 0)
             bell_fd_raise(items[i].socket->fd_fifo);
         if (result == -ETIMEDOUT)

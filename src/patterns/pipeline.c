@@ -59,12 +59,8 @@ static bool can_send_in_turn(struct shm_socket *s)
 
 static bool may_queue(struct shm_socket *s)
 {
-    if (!s->has_shared_out)
-        return false;
-    if (!s->options.immediate)
-        return true;
     for (uint32_t i = 0; i < s->link_count; i++)
-        if (s->links[i]->state == LINK_UP)
+        if (link_is_open(s->links[i]))
             return true;
     return false;
 }

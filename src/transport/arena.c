@@ -71,8 +71,8 @@ static int fill(struct arena *arena, struct block *block)
 {
     int error = segment_fill(arena->segment, block->offset, block->size);
     if (error == 0) {
-        block->filled = true;
-        account(arena, (int64_t)block->size);
+        account(arena, (int64_t)block->missing);
+        block->missing = 0;
     }
     return error;
 }
@@ -80,12 +80,13 @@ static int fill(struct arena *arena, struct block *block)
 /* Give the memory of a free block back; its addresses stay reserved. */
 static void punch(struct arena *arena, struct block *block)
 {
-    if (!block->filled || block->size < PAGE || block->offset % PAGE != 0 || block->size % PAGE != 0)
+    uint64_t from = (block->offset + PAGE - 1) & ~(PAGE - 1), to = (block->offset + block->size) & ~(PAGE - 1);
+    if (block->missing != 0 || from >= to)
         return;
-    if (os_file_release(arena->segment->fd, block->offset, block->size) == 0) {
-        block->filled = false;
+    if (os_file_release(arena->segment->fd, from, to - from) == 0) {
+        block->missing = to - from;
         arena->free_bytes -= block->size;
-        account(arena, -(int64_t)block->size);
+        account(arena, -(int64_t)block->missing);
     }
 }
 
@@ -112,6 +113,7 @@ static struct block *carve(struct arena *arena, uint32_t class, uint64_t align)
         block->offset = segment_extent_start(e) + from;
         block->size = size;
         block->class = class;
+        block->missing = size;
         arena->bump[e] = from + size;
         return block;
     }
@@ -139,7 +141,7 @@ static int fill_carved(struct arena *arena, struct block *block)
         arena->filled[e] = to;
         account(arena, (int64_t)(to - from));
     }
-    block->filled = true;
+    block->missing = 0;
     return 0;
 }
 
@@ -147,7 +149,7 @@ static void push_free(struct arena *arena, struct block *block)
 {
     block->next = arena->free_blocks[block->class];
     arena->free_blocks[block->class] = block;
-    if (block->filled)
+    if (block->missing == 0)
         arena->free_bytes += block->size;
 }
 
@@ -155,7 +157,7 @@ struct block *arena_reuse(struct arena *arena, uint64_t size)
 {
     uint32_t class = class_of(size);
     struct block *block = class < ARENA_CLASSES ? arena->free_blocks[class] : NULL;
-    if (block == NULL || !block->filled || block->size > arena->limit - arena->in_use)
+    if (block == NULL || block->missing != 0 || block->size > arena->limit - arena->in_use)
         return NULL;
     arena->free_blocks[class] = block->next;
     arena->free_bytes -= block->size;
@@ -190,6 +192,21 @@ static struct block *make(struct arena *arena, uint32_t class)
     return block;
 }
 
+/* No memory for a block of its own: a larger free one that has memory will do. */
+static struct block *take_larger(struct arena *arena, uint32_t class)
+{
+    for (; class < ARENA_CLASSES; class++) {
+        struct block *block = arena->free_blocks[class];
+        if (block == NULL || block->missing != 0)
+            continue;
+        arena->free_blocks[class] = block->next;
+        arena->free_bytes -= block->size;
+        block->next = block->chain = NULL;
+        return block;
+    }
+    return NULL;
+}
+
 struct block *arena_alloc(struct arena *arena, uint64_t size)
 {
     struct block *block = arena_reuse(arena, size);
@@ -205,12 +222,18 @@ struct block *arena_alloc(struct arena *arena, uint64_t size)
         errno = ENOBUFS;
         return NULL;
     }
-    if (arena->in_use + arena->free_bytes + rounded > arena->limit)
+    if (arena->in_use + arena->free_bytes + rounded > arena->limit) {
         trim(arena);
-    block = make(arena, class);
+        if (arena->in_use + arena->free_bytes + rounded > arena->limit)
+            block = take_larger(arena, class);
+    }
+    if (block == NULL)
+        block = make(arena, class);
     if (block == NULL && errno == ENOSPC) { /* what other classes hoard may be what is missing */
         trim(arena);
         block = make(arena, class);
+        if (block == NULL)
+            block = take_larger(arena, class);
     }
     if (block == NULL)
         return NULL;
@@ -230,7 +253,7 @@ struct block *arena_alloc_sparse(struct arena *arena, uint64_t size)
         return NULL;
     }
     struct block *block = arena->free_blocks[class];
-    if (block != NULL && !block->filled) {
+    if (block != NULL && block->missing == block->size) {
         arena->free_blocks[class] = block->next;
     } else {
         block = carve(arena, class, PAGE);
@@ -256,6 +279,7 @@ void arena_free_sparse(struct arena *arena, struct block *block, uint64_t filled
 {
     if (os_file_release(arena->segment->fd, block->offset, block->size) == 0)
         account(arena, -(int64_t)filled);
+    block->missing = block->size;
     push_free(arena, block);
 }
 

@@ -22,7 +22,7 @@ struct block {
     uint64_t offset;
     uint64_t size; /* of its class */
     uint32_t class;
-    bool filled; /* memory is allocated */
+    uint64_t missing; /* bytes that have no memory: none, all, or all whole pages inside */
 };
 
 struct arena {

@@ -3,8 +3,8 @@
  * Bell: how a socket sleeps and how its peers wake it. One page, "<id>.bell", written by the owner
  * and by all of its peers (one of the named exceptions to "one writer per word").
  *
- *   parked     the owner sets 1 (asleep in the kernel) or 2 (asleep on its descriptor) or 3 (either)
- *              before it sleeps; a ringer exchanges it for 0 and, if it was not 0, wakes.
+ *   parked     the owner sets 1 (asleep in the kernel) or 2 (asleep on its descriptor) before it sleeps;
+ *              a ringer exchanges it for 0 and, if it was not 0, wakes.
  *   attention  anyone sets 1: "the set of your peers changed, look"; the owner takes it.
  *   sleepers   a reader of the owner's shared ring sets 1 before it sleeps: "look whom to wake".
  *
@@ -35,7 +35,7 @@
 
 #define BELL_PARKED 1u
 #define BELL_FD     2u
-#define BELL_MAGIC  UINT64_C(0x316c656271686d73)
+#define BELL_MAGIC  UINT64_C(0x316c6c6571686d73)
 
 struct bell_page {
     uint64_t magic;

@@ -134,7 +134,7 @@ uint64_t claims_adopt(struct claims *claims)
             continue;
         }
         if (claims_take(claims, i, word, claim_ticket(word)))
-            adopted = claim_ticket(word);
+            adopted = claim_ticket(word); /* its low bits: enough for the slot and the word */
     }
     if (fd >= 0)
         close(fd);

@@ -17,7 +17,7 @@
  * Edges
  *   C1  reader: CAS  (older, DONE or FREE) -> (t, CLAIMED, me), acq_rel. Only after the slot's
  *       sequence says that t is published. Linearization point of "t is taken".
- *   C2  reader: store (t, DONE, me), release, when the message is done. Pairs with C3: the sender
+ *   C2  reader: store (t, DONE, me), seq_cst (S1 of the sender's bell), when the message is done. Pairs with C3: the sender
  *       writes over the slot, or frees the block, after the reader's last load.
  *   C3  sender: load, acquire. A slot whose word is not DONE for its last ticket is not reused; the
  *       ticket that would fall on it is skipped (ring.h: odd sequence).
@@ -32,7 +32,9 @@
  * after C2                     DONE                    none
  * in C4                        CLAIMED by dead or me   the same again
  *
- * Wrap: 46 bits of ticket are two centuries at 10 M/s. ABA: tickets never repeat. Progress: C1
+ * Wrap: the words hold 46 bits of the ticket and are compared by their difference, which is never more
+ * than a ring. ABA: a word would have to sleep through 2^46 messages, 80 days at 10 M/s, between load
+ * and CAS. Progress: C1
  * fails only because another reader took t: lock-free. An owner number is not reused while a word
  * still names it.
  */
@@ -70,7 +72,7 @@ struct claims {
 
 static inline uint64_t claim_word(uint64_t ticket, uint64_t state, uint32_t owner)
 {
-    return ticket << 18 | state << 16 | owner;
+    return ticket << 18 | state << 16 | owner; /* the ticket's low 46 bits */
 }
 static inline uint64_t claim_ticket(uint64_t word)
 {
@@ -88,7 +90,7 @@ static inline uint32_t claim_owner(uint64_t word)
 /* Is ticket T taken, given the word of its slot? */
 static inline bool claim_is_taken(uint64_t word, uint64_t ticket)
 {
-    return claim_state(word) != CLAIM_FREE && claim_ticket(word) >= ticket;
+    return claim_state(word) != CLAIM_FREE && (int64_t)((word >> 18 << 18) - (ticket << 18)) >= 0;
 }
 
 int claims_new(struct claims *claims, int dir, const char *id_hex, uint64_t slots);

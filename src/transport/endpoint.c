@@ -206,7 +206,7 @@ static int meet_once(struct endpoint *endpoint, place_fn *place)
     int error = map_file(endpoint, fd); /* the mapping keeps the lock after close */
     size_t size = strlen(endpoint->name);
     if (error == 0 && (endpoint->header->name_size != size || memcmp(endpoint->header->name, endpoint->name, size) != 0))
-        error = -EADDRNOTAVAIL; /* two long names with one hash */
+        error = -ENOCOMPATPROTO; /* damaged, or two long names with one hash */
     if (error == 0)
         error = place(endpoint, fd);
     if (error == 0 &&

@@ -61,7 +61,7 @@ int os_file_open(int dir, const char *name, int access)
     int fd = openat(dir, name, flags);
 
     if (fd < 0)
-        return errno == ELOOP ? -EPERM : -errno;
+        return errno == ELOOP || errno == EISDIR || errno == ENXIO ? -EPERM : -errno;
     if (fstat(fd, &st) != 0) {
         int error = errno;
         close(fd);

@@ -7,6 +7,7 @@
 #include "transport/ring.h"
 
 #define FIRST_FILL 4096
+#define SPARE_SLOTS 512 /* of a shared ring: for messages in hand, beside those that wait */
 #ifndef PREFETCH_SLOTS
 #define PREFETCH_SLOTS 8
 #endif
@@ -38,10 +39,10 @@ static int fill_to(struct ring_out *ring, uint64_t bytes)
 
 int ring_out_open(struct ring_out *ring, struct arena *arena, uint32_t kind, uint64_t limit, bool fill_now)
 {
-    uint64_t slots = 8;
+    uint64_t slots = 8, spare = kind == RING_SHARED ? SPARE_SLOTS : 0;
 
     memset(ring, 0, sizeof *ring);
-    while (slots < limit && slots < RING_SLOTS_MAX)
+    while (slots < limit + spare && slots < RING_SLOTS_MAX)
         slots *= 2;
     ring->arena = arena;
     ring->kind = kind;
@@ -109,6 +110,13 @@ static void retire(struct ring_out *ring, uint64_t slot)
     *ring->retired = blocks;
 }
 
+/* No newcomer shall look at what ticket T had. */
+static void withdraw(struct ring_out *ring, uint64_t t)
+{
+    store_relaxed(&ring->header->oldest, t + 1);
+    store_release(&ring->slots[t & ring->mask].seq, seq_absent(t)); /* R8: the fence is the collector's */
+}
+
 void ring_out_reclaim(struct ring_out *ring, uint64_t until)
 {
     if (ring->in_flight == NULL)
@@ -120,11 +128,13 @@ void ring_out_reclaim(struct ring_out *ring, uint64_t until)
         uint64_t slot = t & ring->mask;
         if (ring->kind == RING_SHARED) {
             uint64_t word = load_acquire(&ring->claims->words[slot]); /* C3 */
-            if (claim_state(word) != CLAIM_DONE || claim_ticket(word) < t) {
+            if (claim_state(word) != CLAIM_DONE || !claim_is_taken(word, t)) {
                 contiguous = contiguous && ring->in_flight[slot] == NULL;
                 continue;
             }
         }
+        if (ring->kind == RING_PRIVATE && ring->in_flight[slot] != NULL)
+            withdraw(ring, t);
         retire(ring, slot);
         if (contiguous)
             ring->reclaim = t + 1;
@@ -141,8 +151,7 @@ int ring_out_drop_oldest(struct ring_out *ring)
         uint64_t t = ring->reclaim, slot = t & ring->mask;
         if (ring->in_flight[slot] == NULL)
             continue;
-        store_relaxed(&ring->header->oldest, t + 1);
-        store_release(&ring->slots[slot].seq, seq_absent(t)); /* R8: the fence is the collector's */
+        withdraw(ring, t);
         retire(ring, slot);
         ring->reclaim++;
         return 1;
@@ -180,7 +189,7 @@ int ring_out_claimable(struct ring_out *ring)
             return 1; /* first lap */
         uint64_t word = load_acquire(&ring->claims->words[slot]); /* C3 */
         uint64_t before = (seq - 1) / 2; /* the ticket of the last lap, sent or skipped */
-        if (claim_state(word) == CLAIM_DONE && (seq % 2 == 1 || claim_ticket(word) >= before))
+        if (claim_state(word) == CLAIM_DONE && (seq % 2 == 1 || claim_is_taken(word, before)))
             return 1;
         if (claim_state(word) != CLAIM_CLAIMED)
             return 0; /* not even taken: only a liar's hint leads here */

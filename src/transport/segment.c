@@ -78,10 +78,25 @@ int segment_new(struct segment *segment, struct directory *directory, uint32_t t
     if (error == 0) {
         segment->fd = os_file_open(directory_fd(directory), name, OS_WRITE);
         error = segment->fd < 0 ? segment->fd : 0;
+        if (error < 0)
+            unlinkat(directory_fd(directory), name, 0); /* nobody has heard of it yet */
     }
     if (error < 0)
         segment_close(segment, true);
     return error;
+}
+
+static int reap_locked(int dir, int fd, const char *id_hex)
+{
+    char name[40];
+    if (os_lock(fd, SEGMENT_BYTE_OWNER, 2, OS_WRITE) != 0)
+        return 0;
+    file_name(name, id_hex);
+    /* The segment last: a reaper killed half-way leaves what the next one finds. */
+    bell_unlink(dir, id_hex);
+    claims_unlink(dir, id_hex);
+    unlinkat(dir, name, 0);
+    return 1;
 }
 
 void segment_close(struct segment *segment, bool remove)
@@ -90,11 +105,12 @@ void segment_close(struct segment *segment, bool remove)
         os_unmap(segment->base[e], segment_extent_size(e));
     memset(segment->base, 0, sizeof segment->base);
     segment->header = NULL;
-    if (segment->fd >= 0)
+    if (segment->fd >= 0) {
+        if (remove)
+            reap_locked(directory_fd(segment->directory), segment->fd, segment->id_hex);
         close(segment->fd);
+    }
     segment->fd = -1;
-    if (remove)
-        segment_reap(directory_fd(segment->directory), segment->id_hex);
     directory_close(segment->directory);
     segment->directory = NULL;
 }
@@ -137,15 +153,9 @@ int segment_reap(int dir, const char *id_hex)
     int fd = os_file_open(dir, name, OS_WRITE);
     if (fd < 0)
         return 0;
-    int free_of_users = os_lock(fd, SEGMENT_BYTE_OWNER, 2, OS_WRITE) == 0;
-    if (free_of_users) {
-        /* The segment last: a reaper killed half-way leaves what the next one finds. */
-        bell_unlink(dir, id_hex);
-        claims_unlink(dir, id_hex);
-        unlinkat(dir, name, 0);
-    }
+    int removed = reap_locked(dir, fd, id_hex);
     close(fd);
-    return free_of_users;
+    return removed;
 }
 
 int segment_is_alive(int dir, const char *id_hex)

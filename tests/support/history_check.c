@@ -39,6 +39,7 @@ struct sent {
     uint8_t *fates; /* by number */
     uint16_t *got, *again, *got_alive;
     uint64_t last; /* the highest number called */
+    bool died;     /* the sender */
 };
 
 static void sent_free(struct sent *sent)
@@ -54,7 +55,7 @@ static void sent_read(struct sent *sent, const struct history *h, unsigned actor
     unsigned count;
     const struct history_entry *entries = history_entries(h, actor, &count);
 
-    *sent = (struct sent){0};
+    *sent = (struct sent){.died = is_dead(h, actor)};
     for (unsigned i = 0; i < count; i++)
         if (entries[i].kind == HISTORY_CALL && entries[i].number > sent->last)
             sent->last = entries[i].number;
@@ -76,11 +77,11 @@ static void sent_read(struct sent *sent, const struct history *h, unsigned actor
 }
 
 /* Was this message sent, as far as a receiver may know? In hand counts for the dead only. */
-static bool was_sent(const struct sent *sent, uint64_t number, bool sender_died)
+static bool was_sent(const struct sent *sent, uint64_t number)
 {
     if (number == 0 || number > sent->last)
         return false;
-    return sent->fates[number] == RETURNED || (sent->fates[number] == CALLED && sender_died);
+    return sent->fates[number] == RETURNED || (sent->fates[number] == CALLED && sent->died);
 }
 
 /* ---- One to one -------------------------------------------------------------------------------- */
@@ -110,7 +111,7 @@ static const char *walk_fifo(const struct history *h, const struct sent *sent, u
             continue;
         if (had_in_hand)
             return say("%llu came behind the last", (unsigned long long)number);
-        if (!was_sent(sent, number, is_dead(h, sender)))
+        if (!was_sent(sent, number))
             return say("%llu was never sent", (unsigned long long)number);
         had_in_hand = wanted == 0;
         if (wanted && number != wanted)
@@ -154,7 +155,7 @@ static const char *count_receiver(const struct history *h, struct sent *sent, un
 
         if ((entries[i].kind != HISTORY_GOT && !again) || entries[i].sender != sender)
             continue;
-        if (!was_sent(sent, number, is_dead(h, sender)))
+        if (!was_sent(sent, number))
             return say("%u.%llu was never sent", sender, (unsigned long long)number);
         if (!again && number <= last)
             return say("%u.%llu came to %u behind %llu", sender, (unsigned long long)number,
@@ -227,7 +228,7 @@ struct reader {
     bool based;
 };
 
-static const char *fanout_step(const struct history *h, struct reader *reader, unsigned receiver,
+static const char *fanout_step(struct reader *reader, unsigned receiver,
                                const struct history_entry *entry, const struct sent *sent)
 {
     uint64_t *next = &reader->next[entry->sender];
@@ -244,7 +245,7 @@ static const char *fanout_step(const struct history *h, struct reader *reader, u
         return say("a fan-out never redelivers");
     if (entry->kind != HISTORY_GOT)
         return NULL;
-    if (!was_sent(&sent[entry->sender], entry->number, is_dead(h, entry->sender)))
+    if (!was_sent(&sent[entry->sender], entry->number))
         return say("%u.%llu was never sent", entry->sender, (unsigned long long)entry->number);
     if (*next && entry->number < *next)
         return say("%u.%llu came to %u where %llu was due", entry->sender,
@@ -265,7 +266,7 @@ static const char *walk_fanout(const struct history *h, unsigned receiver, const
 
     CHECK(reader.next != NULL);
     for (unsigned i = 0; !wrong && i < count; i++) {
-        wrong = fanout_step(h, &reader, receiver, &entries[i], sent);
+        wrong = fanout_step(&reader, receiver, &entries[i], sent);
         if (entries[i].kind == HISTORY_LOST)
             told = entries[i].number;
     }

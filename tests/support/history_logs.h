@@ -8,13 +8,13 @@
 #include <stdint.h>
 
 struct history {
-    size_t size_bytes;
+    _Alignas(64) size_t size_bytes;
     unsigned actors;
     unsigned capacity; /* entries per actor */
 };
 
 struct history_log {
-    _Atomic unsigned count; /* published entries; written by the actor, or for it once dead */
+    _Alignas(64) _Atomic unsigned count; /* published entries; written by the actor, or for it once dead */
 };
 
 struct history_entry {

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `shmq info NAME`: a line per socket at an endpoint, the binder's first, with its counters.
+ *
+ * A socket's counters are of all its endpoints; its lag and what it has unread are of this one. The
+ * records that say so are found through the endpoint: a slot has the connector's link record, its
+ * answer the binder's for it.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "json.h"
+#include "lag.h"
+#include "place.h"
+#include "table.h"
+#include "text.h"
+#include "tool.h"
+#include "transport/endpoint.h"
+
+struct number {
+    bool is_known;
+    uint64_t value;
+};
+
+/* What there is to say about one socket. */
+struct line {
+    const char *role, *state;
+    bool is_binder;
+    uint32_t slot;
+    const struct party *party;
+    struct socket_look socket;
+    struct number lag;    /* sent to it, not yet read by it */
+    struct number unread; /* sent by it, not yet read */
+    struct number in_hand;
+    struct number link_received, link_lost;
+};
+
+/* All that is known about a name. */
+struct view {
+    int dir;
+    struct endpoint_look endpoint;
+    struct line binder;
+    struct table *table;
+    struct json *json;
+};
+
+/* ---- output ---- */
+
+static const struct column columns[] = {
+    {"SOCKET", NULL, 0},      {"STATE", NULL, 0},      {"TYPE", NULL, 0},      {"PID", NULL, 1},
+    {"SENT", "msgs", 1},      {"RECEIVED", "msgs", 1}, {"LOST", "msgs", 1},    {"DROPPED", "msgs", 1},
+    {"LAG", "msgs", 1},       {"UNREAD", "msgs", 1},   {"OUT", NULL, 1},       {"IN", NULL, 1},
+    {"WAKES", "calls", 1},    {"SLEEPS", "times", 1},  {"MEMORY", NULL, 1},    {"PEERS", NULL, 1},
+};
+
+static const struct {
+    const char *key;
+    unsigned stat;
+} counters[] = {
+    {"sent", STAT_SENT},
+    {"received", STAT_RECEIVED},
+    {"bytes_sent", STAT_BYTES_SENT},
+    {"bytes_received", STAT_BYTES_RECEIVED},
+    {"lost", STAT_LOST},
+    {"dropped", STAT_DROPPED},
+    {"redelivered", STAT_REDELIVERED},
+    {"wakes", STAT_WAKES},
+    {"sleeps", STAT_SLEEPS},
+    {"peers", STAT_PEERS},
+    {"memory", STAT_MEMORY},
+    {"protocol_errors", STAT_PROTOCOL_ERRORS},
+};
+_Static_assert(sizeof counters / sizeof counters[0] == STAT_COUNT, "all counters are shown");
+
+static void add_number(struct table *table, bool is_known, uint64_t value)
+{
+    if (is_known)
+        table_add(table, "%llu", (unsigned long long)value);
+    else
+        table_add(table, "%s", "");
+}
+
+static void add_bytes(struct table *table, bool is_known, uint64_t value)
+{
+    char text[BYTES_ROOM] = "";
+    if (is_known)
+        text_bytes(text, value);
+    table_add(table, "%s", text);
+}
+
+static void put_row(struct table *table, const struct line *line)
+{
+    const struct socket_look *socket = &line->socket;
+    bool seen = socket->fd >= 0;
+
+    table_add(table, "%s", line->role);
+    table_add(table, "%s", line->state);
+    table_add(table, "%s", type_name(seen ? socket->type : line->party->type));
+    table_add(table, "%u", line->party->pid);
+    add_number(table, seen, socket->stats[STAT_SENT]);
+    add_number(table, seen, socket->stats[STAT_RECEIVED]);
+    add_number(table, seen, socket->stats[STAT_LOST]);
+    add_number(table, seen, socket->stats[STAT_DROPPED]);
+    add_number(table, line->lag.is_known, line->lag.value);
+    add_number(table, line->unread.is_known, line->unread.value);
+    add_bytes(table, seen, socket->stats[STAT_BYTES_SENT]);
+    add_bytes(table, seen, socket->stats[STAT_BYTES_RECEIVED]);
+    add_number(table, seen, socket->stats[STAT_WAKES]);
+    add_number(table, seen, socket->stats[STAT_SLEEPS]);
+    add_bytes(table, seen, socket->stats[STAT_MEMORY]);
+    add_number(table, seen, socket->stats[STAT_PEERS]);
+}
+
+static void json_maybe(struct json *json, const char *key, struct number number)
+{
+    if (number.is_known)
+        json_number(json, key, number.value);
+    else
+        json_null(json, key);
+}
+
+static void put_json(struct json *json, const char *key, const struct line *line)
+{
+    const struct socket_look *socket = &line->socket;
+    bool seen = socket->fd >= 0;
+
+    json_object(json, key);
+    if (!line->is_binder)
+        json_number(json, "slot", line->slot);
+    json_text(json, "state", line->state);
+    json_text(json, "type", type_name(seen ? socket->type : line->party->type));
+    json_number(json, "uid", geteuid());
+    json_number(json, "pid", line->party->pid);
+    json_text(json, "id", line->party->id_hex);
+    for (unsigned i = 0; i < STAT_COUNT; i++)
+        json_maybe(json, counters[i].key, (struct number){seen, socket->stats[counters[i].stat]});
+    json_maybe(json, "lag", line->lag);
+    json_maybe(json, "unread", line->unread);
+    json_maybe(json, "in_hand", line->in_hand);
+    if (!line->is_binder) {
+        json_maybe(json, "link_received", line->link_received);
+        json_maybe(json, "link_lost", line->link_lost);
+    }
+    json_end(json);
+}
+
+static void put_line(struct view *view, const char *key, const struct line *line)
+{
+    if (view->json != NULL)
+        put_json(view->json, key, line);
+    else
+        put_row(view->table, line);
+}
+
+/* ---- gathering ---- */
+
+static struct number unread_of(const struct lag *lag)
+{
+    return (struct number){lag->is_known, lag->unread};
+}
+
+static struct number in_hand_of(const struct lag *lag)
+{
+    return (struct number){lag->is_known && lag->kind == RING_SHARED, lag->in_hand};
+}
+
+static void add_up(struct number *sum, const struct number *one)
+{
+    sum->is_known |= one->is_known;
+    sum->value += one->is_known ? one->value : 0;
+}
+
+static const char *peer_state(const struct view *view, const struct slot_look *slot)
+{
+    if (!slot->lives)
+        return "dead";
+    if (slot->is_answered && slot->answer.verdict == ANSWER_REJECTED)
+        return "rejected";
+    bool linked = slot->is_answered && slot->answer.verdict == ANSWER_LINKED && view->endpoint.has_binder &&
+                  slot->answer.binder_gen == view->endpoint.binder.gen && view->endpoint.binder_lives;
+    return linked ? "connected" : "waiting";
+}
+
+/* The peer's line, and what it adds to the binder's. */
+static void look_at_peer(struct view *view, uint32_t slot_number, const struct slot_look *slot, struct line *line)
+{
+    struct line *binder = &view->binder;
+    struct link_record here, there;
+
+    *line = (struct line){.role = "peer", .state = peer_state(view, slot), .slot = slot_number, .party = &slot->party};
+    if (socket_look(&line->socket, view->dir, slot->party.id_hex) < 0 ||
+        link_look(&line->socket, slot->party.link_offset, &here) < 0)
+        return;
+    line->link_received = (struct number){true, load_relaxed(&here.received)};
+    line->link_lost = (struct number){true, load_relaxed(&here.lost)};
+    bool both = binder->socket.fd >= 0 && slot->is_answered && slot->answer.verdict == ANSWER_LINKED &&
+                memcmp(slot->answer.binder_id, binder->party->id, SEGMENT_ID_SIZE) == 0 &&
+                link_look(&binder->socket, slot->answer.link_offset, &there) == 0;
+    struct lag from = lag_of_link(&line->socket, view->dir, &here, both ? &there : NULL);
+    line->unread = unread_of(&from);
+    line->in_hand = in_hand_of(&from);
+    add_up(&binder->lag, &line->unread);
+    if (!both)
+        return;
+    struct lag to = lag_of_link(&binder->socket, view->dir, &there, &here);
+    line->lag = unread_of(&to);
+    if (to.kind == RING_EXCLUSIVE)
+        add_up(&binder->unread, &line->lag);
+    else if (to.kind == RING_PRIVATE && line->lag.is_known &&
+             (!binder->unread.is_known || line->lag.value > binder->unread.value))
+        binder->unread = line->lag; /* one ring for all: the slowest */
+}
+
+static void look_at_binder(struct view *view)
+{
+    struct line *binder = &view->binder;
+    *binder = (struct line){.role = "binder",
+                            .state = view->endpoint.binder_lives ? "alive" : "dead",
+                            .is_binder = true,
+                            .party = &view->endpoint.binder};
+    if (socket_look(&binder->socket, view->dir, view->endpoint.binder.id_hex) < 0)
+        return;
+    struct lag lag = lag_of_ring(&binder->socket, view->dir, binder->socket.ring_offset);
+    if (lag.kind == RING_SHARED) {
+        binder->unread = unread_of(&lag);
+        binder->in_hand = in_hand_of(&lag);
+    }
+}
+
+/* The peers are seen twice, for the binder's line comes first: it has their sums. */
+static void walk(struct view *view, bool show)
+{
+    struct slot_look slot;
+    struct line line;
+    for (uint32_t i = 0; i < view->endpoint.high; i++) {
+        if (!slot_look(&view->endpoint, i, &slot))
+            continue;
+        look_at_peer(view, i, &slot, &line);
+        if (show)
+            put_line(view, NULL, &line);
+        socket_look_end(&line.socket);
+    }
+}
+
+static void show_all(struct view *view)
+{
+    view->binder.socket.fd = -1;
+    if (view->endpoint.has_binder) {
+        look_at_binder(view);
+        walk(view, false);
+        put_line(view, "binder", &view->binder);
+    } else if (view->json != NULL) {
+        json_null(view->json, "binder");
+    }
+    if (view->json != NULL)
+        json_array(view->json, "peers");
+    walk(view, true);
+    if (view->json != NULL)
+        json_end(view->json);
+    socket_look_end(&view->binder.socket);
+}
+
+/* ---- the command ---- */
+
+static const char *state_of(const struct endpoint_look *look)
+{
+    return !look->is_used ? "stale" : look->binder_lives ? "alive" : "unbound";
+}
+
+static int show(struct view *view, bool as_json)
+{
+    char name[TEXT_ROOM(sizeof view->endpoint.name)];
+    struct table table;
+    struct json json = {0};
+
+    table_init(&table, columns, sizeof columns / sizeof columns[0]);
+    view->table = &table;
+    view->json = as_json ? &json : NULL;
+    if (as_json) {
+        json_object(&json, NULL);
+        json_name(&json, "name", view->endpoint.name, view->endpoint.name_size);
+        json_text(&json, "state", state_of(&view->endpoint));
+        show_all(view);
+        json_end(&json);
+    } else {
+        text_printable(name, view->endpoint.name, view->endpoint.name_size);
+        printf("%s: %s\n", name, state_of(&view->endpoint));
+        show_all(view);
+    }
+    int error = table_end(&table);
+    return error < 0 ? tool_fail("info", error) : STATUS_FINE;
+}
+
+/* 1 found; 0 there is none; or an error. By what the files say, not by how they are called: a long
+ * name's file ends in a hash. */
+static int find(struct view *view, const struct place *place, const char *name)
+{
+    for (size_t i = 0; i < place->count; i++) {
+        if (!file_is_endpoint(place->files[i]))
+            continue;
+        int error = endpoint_look(&view->endpoint, place->fd, place->files[i]);
+        if (error < 0 && error != -ENOENT)
+            return error;
+        if (error == 0 && view->endpoint.is_read && view->endpoint.name_size == strlen(name) &&
+            memcmp(view->endpoint.name, name, strlen(name)) == 0)
+            return 1;
+        endpoint_look_end(&view->endpoint);
+    }
+    return 0;
+}
+
+int tool_info(const struct request *request)
+{
+    char name[ENDPOINT_NAME_MAX + 1];
+    struct view view = {0};
+    struct place place;
+
+    int result = endpoint_name(name, request->name);
+    if (result < 0) {
+        tool_fail("the name", result);
+        return STATUS_USAGE;
+    }
+    result = place_open(&place);
+    if (result < 0 && result != -ENOENT)
+        return tool_fail(place.path, result);
+    if (result == 0)
+        result = find(&view, &place, name);
+    int status = STATUS_NOTHING;
+    if (result == 1) {
+        view.dir = place.fd;
+        status = show(&view, request->json);
+        endpoint_look_end(&view.endpoint);
+    } else if (result < 0 && result != -ENOENT) {
+        status = tool_fail(place.path, result);
+    } else {
+        char text[TEXT_ROOM(sizeof name)];
+        text_printable(text, name, strlen(name));
+        fprintf(stderr, "shmq: %s: no such name in %s\n", text, place.path);
+    }
+    place_close(&place);
+    return status;
+}
