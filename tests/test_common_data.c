@@ -281,7 +281,7 @@ static void the_counters_are_exact(const struct link *link)
     CHECK(l.memory > 0);
     if (adds_nothing(link->pair)) {
         CHECK_INT(l.bytes_sent, 5 * 5050);
-        CHECK_INT(r.bytes_received - before.bytes_received, 5 * 5050);
+        CHECK_INT(r.bytes_received - right_before.bytes_received, 5 * 5050);
     } else {
         CHECK(l.bytes_sent >= 5 * 5050);
         CHECK(r.bytes_received >= 5 * 5050);

@@ -237,6 +237,41 @@ static void closing_with_unread_messages_does_not_wait(const struct link *link)
     }
 }
 
+/* With the default LINGER nothing is waited for when everything was read, whoever closes first. */
+static void closing_after_everything_was_read_does_not_wait(const struct link *link)
+{
+    for (int i = 0; i < 4; i++) {
+        struct end left, right;
+
+        link_start(&left, &right, link);
+        set_int(left.socket, SHM_LINGER, -1);
+        set_int(right.socket, SHM_LINGER, -1);
+        link_transfer(&left, &right, "one");
+        if (i & 2)
+            link_transfer(&left, &right, "two");
+        end_close(i & 1 ? &left : &right);
+        end_close(i & 1 ? &right : &left);
+        CHECK_INT(count_files(test_dir()), 0);
+    }
+}
+
+/* The sender has not even heard that it was met: what it sent was read all the same. */
+static void closing_right_after_the_first_message_was_read_does_not_wait(const struct link *link)
+{
+    struct end left, right;
+    char got[8];
+
+    if (!link->right_binds || link->pair->turns)
+        return;
+    end_start(&right, link, false, "it");
+    end_start(&left, link, true, "it");
+    set_int(left.socket, SHM_LINGER, -1);
+    CHECK_INT(end_send(&left, "first", 5, 0), 5);
+    CHECK_INT(end_recv(&right, got, sizeof got, 0), 5);
+    end_close(&right);
+    end_close(&left);
+}
+
 static void closing_in_the_middle_of_a_message_sends_none_of_it(const struct link *link)
 {
     struct end left, right;
@@ -324,6 +359,9 @@ int main(int argc, char **argv)
         LINK_TEST(a_disconnected_socket_hears_nothing_and_connects_again),
         LINK_TEST(what_was_sent_before_a_close_is_read_after_it),
         LINK_TEST(closing_with_unread_messages_does_not_wait),
+        LINK_TEST(closing_after_everything_was_read_does_not_wait),
+        LINK_TEST_IF(closing_right_after_the_first_message_was_read_does_not_wait,
+                     sends_before_bind),
         LINK_TEST(closing_in_the_middle_of_a_message_sends_none_of_it),
         LINK_TEST(one_socket_binds_and_connects_to_several_names),
         LINK_TEST(a_socket_may_be_made_and_closed_without_use),

@@ -98,7 +98,8 @@ static void the_limit_bounds_what_is_allocated(const struct link *link)
             CHECK(end_recv(&right, bytes, 100000, 0) >= 0);
             end_give_turn(&right);
         }
-        CHECK(get_stats(left.socket).memory <= at_start + LIMIT + LIMIT / 4);
+        /* Rings are not under the limit: that of a PUSH has 2048 slots. */
+        CHECK(get_stats(left.socket).memory <= at_start + LIMIT + LIMIT / 2);
     }
     free(bytes);
     end_close(&left);

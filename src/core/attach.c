@@ -346,8 +346,12 @@ int socket_attach(struct shm_socket *s, const char *name, bool bind)
         free_attach(attach);
     else
         snprintf(s->last_endpoint, sizeof s->last_endpoint, "shm://%s", name);
-    if (error == 0 && s->fd >= 0)
-        socket_fd_watch(s);
+    if (error == 0) {
+        shared_u32 *attached = &s->segment.header->attached;
+        store_relaxed(attached, load_relaxed(attached) + 1);
+        if (s->fd >= 0)
+            socket_fd_watch(s);
+    }
     return error;
 }
 
@@ -489,6 +493,7 @@ int socket_detach(struct shm_socket *s, const char *name, bool bound)
         *at = attach->next;
         leave(s, attach);
         free_attach(attach);
+        store_relaxed(&s->segment.header->attached, load_relaxed(&s->segment.header->attached) - 1);
         return 0;
     }
     return -ENOENT;

@@ -142,6 +142,13 @@ int in_next(struct shm_socket *s, struct part *part)
 
 /* ---- it ends ---- */
 
+void link_skip_to_head(struct link *link)
+{
+    ring_in_skip_to_head(&link->in);
+    if (link->record != NULL)
+        store_release(&link->record->tail, link->in.tail);
+}
+
 void link_end_read(struct link *link)
 {
     if (link->unannounced == 0)
@@ -176,13 +183,13 @@ void in_end(struct shm_socket *s)
     in->link = NULL;
     if (link->in.kind != RING_SHARED)
         advance(link);
+    if (link->in.kind == RING_SHARED && link->record != NULL)
+        count_add(&link->record->received, 1);
     if (in->hold != NULL)
         hold_release(in->hold);
     else if (link->in.kind == RING_SHARED) {
         struct claims *claims = link->in.claims;
         claims_done(&claims->words[taken->ticket & link->in.mask], taken->ticket, claims->owner); /* C2 */
-        if (link->record != NULL)
-            count_add(&link->record->received, 1);
         if (bell_ring(&link->peer->bell))
             stat_add(s, STAT_WAKES, 1);
     } else if (taken->pin >= 0)

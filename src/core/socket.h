@@ -261,6 +261,7 @@ struct link *link_choose(struct shm_socket *s);
 bool link_is_open(const struct link *link); /* takes part in sending */
 struct hold *in_hold(struct shm_socket *s); /* a further reference to what keeps it; NULL: none free */
 struct block *socket_block(struct shm_socket *s, uint64_t size);
+void link_skip_to_head(struct link *link); /* private tails: what was sent so far is not for us */
 void link_end_read(struct link *link); /* look after a sender that may wait for room */
 void hold_release(struct hold *hold);
 

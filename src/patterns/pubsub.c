@@ -114,7 +114,7 @@ static int subscribe(struct shm_socket *s, const void *topic, size_t size)
     /* What was published before anything was subscribed is not for us, unless history was asked for. */
     for (uint32_t i = 0; first && s->options.history == 0 && i < s->link_count; i++)
         if (s->links[i]->has_in && s->links[i]->in.kind == RING_PRIVATE)
-            ring_in_skip_to_head(&s->links[i]->in);
+            link_skip_to_head(s->links[i]);
     if (result == 1)
         tell_all(s, 1, topic, size);
     return 0;

@@ -121,10 +121,14 @@ static void remove_locked(struct endpoint *endpoint, int fd)
     if (!os_file_same(dir, endpoint->file, fd))
         return;
     if (map_file(&here, fd) == 0) {
+        /* As far as `high` says, which may be a liar's: without memory a look would be a SIGBUS. */
+        uint32_t high = endpoint_high(&here);
+        if (os_file_allocate(fd, 0, ENDPOINT_HEADER_SIZE + high * sizeof(struct endpoint_slot)) < 0)
+            high = 0;
         store_seq_cst(&here.header->poison, 1);
         if (endpoint_binder(&here, &party))
             segment_reap(dir, party.id_hex);
-        for (uint32_t i = 0; i < endpoint_high(&here); i++) {
+        for (uint32_t i = 0; i < high; i++) {
             struct answer answer;
             if (endpoint_connector(&here, i, &party))
                 segment_reap(dir, party.id_hex);
@@ -216,15 +220,11 @@ static int meet_once(struct endpoint *endpoint, place_fn *place)
         endpoint->fd = os_file_open(dir, endpoint->file, OS_WRITE);
         error = endpoint->fd < 0 ? endpoint->fd : 0;
     }
-    bool poisoned = endpoint->header != NULL && load_relaxed(&endpoint->header->poison) != 0;
-    close(fd);
-    if (error == 0)
-        return 0;
-    unmap_file(endpoint);
-    if (poisoned && (fd = os_file_open(dir, endpoint->file, OS_WRITE)) >= 0) {
-        try_remove(endpoint, fd); /* its remover died half-way */
-        close(fd);
+    if (error < 0) {
+        unmap_file(endpoint);
+        try_remove(endpoint, fd); /* one's own, just made; or its remover died half-way */
     }
+    close(fd);
     return error;
 }
 
@@ -401,35 +401,6 @@ void endpoint_clear(struct endpoint *endpoint, uint32_t slot)
 }
 
 /* ---- for tools ---- */
-
-int endpoint_inspect(struct endpoint *endpoint, struct directory *directory, const char *file)
-{
-    memset(endpoint, 0, sizeof *endpoint);
-    endpoint->directory = directory_ref(directory);
-    snprintf(endpoint->file, sizeof endpoint->file, "%s", file);
-    endpoint->fd = os_file_open(directory_fd(directory), file, OS_WRITE);
-    int error = endpoint->fd < 0 ? endpoint->fd : map_file(endpoint, endpoint->fd);
-    if (error == 0) {
-        uint32_t size = endpoint->header->name_size;
-        if (size > ENDPOINT_NAME_MAX)
-            error = -ENOCOMPATPROTO;
-        else
-            memcpy(endpoint->name, endpoint->header->name, size);
-    }
-    if (error < 0)
-        endpoint_inspect_end(endpoint);
-    return error;
-}
-
-void endpoint_inspect_end(struct endpoint *endpoint)
-{
-    unmap_file(endpoint);
-    if (endpoint->fd >= 0)
-        close(endpoint->fd);
-    endpoint->fd = -1;
-    directory_close(endpoint->directory);
-    endpoint->directory = NULL;
-}
 
 int endpoint_reap(struct directory *directory, const char *file)
 {

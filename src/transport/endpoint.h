@@ -67,10 +67,6 @@ int endpoint_connector_lives(const struct endpoint *endpoint, uint32_t slot);
 /* Free the slot of a dead connector. */
 void endpoint_clear(struct endpoint *endpoint, uint32_t slot);
 
-/* For tools: map an existing endpoint's file without taking any place in it. */
-int endpoint_inspect(struct endpoint *endpoint, struct directory *directory, const char *file);
-void endpoint_inspect_end(struct endpoint *endpoint);
-
 /* Remove the file, and what its dead left, if nobody lives there: 1 removed. */
 int endpoint_reap(struct directory *directory, const char *file);
 

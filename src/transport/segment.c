@@ -234,11 +234,16 @@ void remote_unref(struct remote *remote)
 {
     if (remote == NULL || atomic_fetch_sub_explicit(&remote->refs, 1, memory_order_acq_rel) != 1)
         return;
+    /* One who died at several endpoints may have messages for others, who have not come to map it yet:
+     * that is for them, for the last at those endpoints, or for `shmq gc`. */
+    bool only_ours = remote->header == NULL || load_relaxed((shared_u32 *)(uintptr_t)&remote->header->closed) ||
+                     load_relaxed((shared_u32 *)(uintptr_t)&remote->header->attached) <= 1;
     for (unsigned e = 0; e < SEGMENT_EXTENTS; e++) {
         const unsigned char *base = load_relaxed(&remote->base[e]);
         os_unmap((void *)(uintptr_t)base, segment_extent_size(e));
     }
-    segment_reap(directory_fd(remote->directory), remote->id_hex);
+    if (only_ours)
+        segment_reap(directory_fd(remote->directory), remote->id_hex);
     directory_close(remote->directory);
     free(remote);
 }
