@@ -7,8 +7,8 @@
 
 /* A number that two spinning processes pass to and fro. */
 enum floor_line {
-    FLOOR_ONE_LINE,  /* both write the same cache line: the least that any message can cost */
-    FLOOR_TWO_LINES, /* one for each direction: the least that two rings can */
+    FLOOR_ONE_LINE,  /* both write the same cache line */
+    FLOOR_TWO_LINES, /* a line for each direction, and one writer for each line, as rings have it */
 };
 struct lane floor_line_lane(enum floor_line kind, size_t rounds);
 

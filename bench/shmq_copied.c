@@ -24,7 +24,7 @@
  */
 static int depth_of(size_t size)
 {
-    size_t depth = ((size_t)256 << 10) / size;
+    size_t depth = ((size_t)512 << 10) / size;
 
     return depth < 4 ? 4 : (int)depth;
 }

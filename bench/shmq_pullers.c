@@ -28,12 +28,15 @@ struct pullers {
     atomic_ulong pulled; /* by all of them */
     atomic_ulong sum;    /* of the numbers in the messages */
     uint64_t ticks;
+    uint64_t wakes; /* system calls that the pusher made to wake pullers */
 };
 
 static void run_pusher(struct pullers *run)
 {
     shm_socket_t *push = shmq_socket(SHM_PUSH, SPIN_DEFAULT);
     uint64_t message[8] = {0};
+    shm_stats_t stats;
+    size_t size = sizeof stats;
 
     shmq_bind(push, ENDPOINT);
     pair_barrier(); /* now they connect */
@@ -50,6 +53,9 @@ static void run_pusher(struct pullers *run)
             shmq_fail("shm_send");
     pair_barrier();
     run->ticks = clock_ticks() - start;
+    if (shm_getsockopt(push, SHM_STATS, &stats, &size) != 0)
+        shmq_fail("SHM_STATS");
+    run->wakes = stats.wakes;
     shm_close(push);
 }
 
@@ -96,7 +102,7 @@ static double run_once(struct bench *bench, struct pullers *run, int count, uint
     return clock_to_ns((double)run->ticks) / (double)messages;
 }
 
-static void print(int index, double *costs, double *ratios, int turns)
+static void print(int index, double *costs, double *ratios, double *wakes, int turns)
 {
     char key[32], stat[16];
 
@@ -112,14 +118,16 @@ static void print(int index, double *costs, double *ratios, int turns)
         .goal = index == 0 ? GOAL_NONE : GOAL_RATIO_AT_LEAST,
         .bound = 0.7,
     });
+    snprintf(key, sizeof key, "pullers_%d_wakes_per_s", pullers[index]);
+    table_key(key, hist_median(wakes, (size_t)turns));
 }
 
 int pullers_row(struct bench *bench)
 {
-    int turns = bench_blocks(bench, 20, 5), result = 0;
-    uint64_t messages = bench->quick ? 500000 : 2000000;
+    int turns = bench_blocks(bench, 15, 5), result = 0;
+    uint64_t messages = bench->quick ? 2000000 : 8000000;
     struct pullers *run = pair_map(sizeof *run);
-    double costs[COUNTS][turns], ratios[COUNTS][turns];
+    double costs[COUNTS][turns], ratios[COUNTS][turns], wakes[COUNTS][turns];
 
     if (!run)
         return bench_failed(bench, "mmap: %s", strerror(errno));
@@ -128,10 +136,11 @@ int pullers_row(struct bench *bench)
             costs[i][t] = run_once(bench, run, pullers[i], messages);
             result = costs[i][t] < 0 ? -1 : 0;
             ratios[i][t] = costs[0][t] / costs[i][t];
+            wakes[i][t] = (double)run->wakes / (clock_to_ns((double)run->ticks) / 1e9);
         }
     }
     for (int i = 0; i < COUNTS && result == 0; i++)
-        print(i, costs[i], ratios[i], turns);
+        print(i, costs[i], ratios[i], wakes[i], turns);
     pair_unmap(run, sizeof *run);
     return result;
 }

@@ -159,8 +159,18 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
             link_break(link);
         return;
     }
-    if (!endpoint_answer_read(&attach->endpoint, attach->endpoint.slot, &said) || said.peer_gen != attach->gen)
+    if (link->early && (!bound || binder.gen != link->party.gen))
+        link_early_end(link, true);
+    if (!endpoint_answer_read(&attach->endpoint, attach->endpoint.slot, &said) || said.peer_gen != attach->gen ||
+        (said.verdict == ANSWER_LINKED && said.binder_gen == link->answered)) {
+        if (bound && binder.gen != link->answered && !link->early && endpoint_binder_lives(&attach->endpoint))
+            link_early(link, &binder);
         return;
+    }
+    if (link->early && s->in.link == link) { /* a message is being read: once that is done */
+        store_relaxed(&s->bell.page->attention, 1);
+        return;
+    }
     if (said.verdict != ANSWER_LINKED) {
         struct link unlinked = {.party = binder, .attach = attach};
         if (link->rejected != said.gen)
@@ -168,8 +178,7 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
         link->rejected = said.gen;
         return;
     }
-    if (said.binder_gen == link->answered)
-        return;
+    link_early_end(link, false);
     /* The answer counts also when the binder has gone since: it may have sent before that. */
     bool there = bound && binder.gen == said.binder_gen;
     if (!there) {
@@ -239,6 +248,8 @@ void socket_check_peers(struct shm_socket *s)
             continue;
         if (link->state == LINK_UP)
             link_gone(link, true);
+        else if (link->early)
+            link_early_end(link, true);
         else
             link->died = true;
         died = true;

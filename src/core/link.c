@@ -222,13 +222,104 @@ int link_open_in(struct link *link, uint64_t resume)
         link->in.claims = &link->peer->claims;
     }
     link->in.tail = first;
-    link->in.newest_only = link->in.newest_only || s->options.conflate;
+    if (link->in.newest_only && (s->type == SHM_SUB || s->type == SHM_XSUB)) {
+        link->in.newest_only = false; /* the newest may not be wanted: the pattern looks for itself */
+        s->peer_conflates = true;
+    }
     uint64_t mark = mark_of(s->options.receive_hwm), limit = link->in.header->limit;
     mark = (mark < limit ? mark : limit) / 4;
     link->announce_every = mark < 1 ? 1 : mark > 4096 ? 4096 : (uint32_t)mark;
     store_release(&link->record->tail, first);
     link->has_in = true;
     return 1;
+}
+
+/* The mark of a queue that all pullers share: the smallest that any of them has. */
+static void limit_shared(struct shm_socket *s)
+{
+    if (!s->has_shared_out || s->shared_out.kind != RING_SHARED)
+        return;
+    uint64_t limit = mark_of(s->options.send_hwm);
+    for (uint32_t i = 0; i < s->link_count; i++) {
+        struct link *link = s->links[i];
+        if (link->state != LINK_UP)
+            continue;
+        uint64_t mark = load_relaxed((shared_u32 *)(uintptr_t)&link->theirs->receive_limit);
+        limit = mark > 0 && mark < limit ? mark : limit;
+    }
+    s->shared_out.limit = limit;
+}
+
+/* What is left to read, and the pins of one who left but lives, go on in a link of their own. */
+static void split(struct link *link)
+{
+    struct shm_socket *s = link->socket;
+    struct link *rest = calloc(1, sizeof *rest);
+
+    if (rest != NULL && list_add(s, rest) == 0) {
+        rest->socket = s;
+        rest->state = LINK_GONE;
+        rest->died = link->died;
+        rest->party = link->party;
+        rest->peer = link->peer;
+        rest->theirs = link->theirs;
+        rest->pin_tag = link->pin_tag;
+        rest->has_in = link->has_in;
+        rest->in = link->in;
+        rest->announce_every = UINT32_MAX;
+        memcpy(rest->routing_id, link->routing_id, sizeof rest->routing_id);
+        rest->routing_id_size = link->routing_id_size;
+        s->gone_count++;
+        if (s->in.link == link)
+            s->in.link = rest;
+    } else {
+        free(rest);
+        peer_unref(link->peer);
+    }
+    link->peer = NULL;
+    link->theirs = NULL;
+    link->has_in = false;
+    link->died = false;
+}
+
+/*
+ * A PULL need not wait until the PUSH that is bound looks up from its work: it can take from the shared
+ * queue, whose claims need nobody's consent, before there is an answer.
+ */
+void link_early(struct link *link, const struct party *party)
+{
+    struct shm_socket *s = link->socket;
+    struct peer *peer;
+
+    if (s->type != SHM_PULL || link->has_in || link->peer != NULL || party->type != SHM_PUSH ||
+        peer_open(&peer, s->directory, party->id_hex) < 0)
+        return;
+    struct segment_header *header = (struct segment_header *)(uintptr_t)peer->remote->header;
+    uint64_t offset = load_acquire(&header->ring_offset);
+    if (offset == 0 || ring_in_open(&link->in, peer->remote, offset) < 0 || link->in.kind != RING_SHARED ||
+        claims_attach(&peer->claims, directory_fd(s->directory), party->id_hex, link->in.mask + 1) < 0) {
+        peer_unref(peer);
+        return;
+    }
+    link->in.claims = &peer->claims;
+    link->peer = peer;
+    link->party = *party;
+    link->has_in = link->early = true;
+}
+
+/* The answer has come, or the binder has gone: what is in hand keeps the peer's memory by itself. */
+void link_early_end(struct link *link, bool died)
+{
+    if (!link->early)
+        return;
+    link->early = false;
+    link->died = died;
+    if (died)
+        return split(link);
+    struct peer *peer = link->peer;
+    link->peer = NULL;
+    link->has_in = false;
+    peer_unref(peer);
 }
 
 int link_up(struct link *link, const struct party *party, uint64_t their_offset, uint64_t resume)
@@ -274,6 +365,7 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
     } else if (link->out != NULL && link->out->kind == RING_PRIVATE) {
         store_release(&link->record->start, link->out->head);
     }
+    limit_shared(s);
     uint64_t id;
     memcpy(&id, party->id, sizeof id);
     link->linked_before = load_relaxed((shared_u64 *)(uintptr_t)&theirs->last_linked);
@@ -287,38 +379,6 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
 }
 
 /* ---- the peer goes ---- */
-
-/* What is left to read, and the pins of one who left but lives, go on in a link of their own. */
-static void split(struct link *link)
-{
-    struct shm_socket *s = link->socket;
-    struct link *rest = calloc(1, sizeof *rest);
-
-    if (rest != NULL && list_add(s, rest) == 0) {
-        rest->socket = s;
-        rest->state = LINK_GONE;
-        rest->died = link->died;
-        rest->party = link->party;
-        rest->peer = link->peer;
-        rest->theirs = link->theirs;
-        rest->pin_tag = link->pin_tag;
-        rest->has_in = link->has_in;
-        rest->in = link->in;
-        rest->announce_every = UINT32_MAX;
-        memcpy(rest->routing_id, link->routing_id, sizeof rest->routing_id);
-        rest->routing_id_size = link->routing_id_size;
-        s->gone_count++;
-        if (s->in.link == link)
-            s->in.link = rest;
-    } else {
-        free(rest);
-        peer_unref(link->peer);
-    }
-    link->peer = NULL;
-    link->theirs = NULL;
-    link->has_in = false;
-    link->died = false;
-}
 
 static void stop_sending(struct link *link)
 {
@@ -340,6 +400,8 @@ void link_gone(struct link *link, bool died)
     struct shm_socket *s = link->socket;
     if (link->state != LINK_UP)
         return;
+    if (!link->broken)
+        link_open_in(link, 0); /* it may have begun, sent and gone since we last looked */
     uint64_t end = load_acquire((shared_u64 *)(uintptr_t)&link->theirs->end);
     bool left = load_acquire((shared_u32 *)(uintptr_t)&link->theirs->left) != 0;
     link->died = died && !left;
@@ -354,12 +416,15 @@ void link_gone(struct link *link, bool died)
     event_push(s, link->died ? SHM_EVENT_DIED : SHM_EVENT_LEFT, link, NULL, 0);
     bool keeps = link->attach != NULL && !link->attach->bound;
     link->state = keeps ? LINK_QUEUED : LINK_GONE;
+    limit_shared(s);
     if (s->pattern->link_gone != NULL)
         s->pattern->link_gone(s, link);
     if (keeps) {
         if (link->out == &link->own_ring) {
             store_relaxed(&link->record->start, link->own_ring.acked);
             link->own_ring.limit = link->base_limit;
+        } else if (link->out != NULL && link->out->kind == RING_PRIVATE) {
+            store_relaxed(&link->record->start, UINT64_MAX); /* the next begins where it comes in */
         }
         store_relaxed(&link->record->linked_to, 0);
         split(link);
@@ -403,7 +468,7 @@ static bool is_over(struct link *link)
     if (link->state == LINK_GONE) {
         if (link->has_in && (ring_in_has(&link->in) || (link->in.kind == RING_SHARED && others_hold_claims(&link->in))))
             return false;
-        return link->died || link->broken || !pins_any(link->peer->remote->header, link->theirs->pin_tag);
+        return link->died || link->broken || link->theirs == NULL || !pins_any(link->peer->remote->header, link->theirs->pin_tag);
     }
     if (link->state != LINK_LEAVING)
         return false;

@@ -54,6 +54,7 @@ struct link {
     uint32_t announce_every;
     uint64_t answered;     /* connector: generation of the binder that was last linked to */
     uint64_t rejected;     /* connector: the rejection that was last reported */
+    bool early;            /* QUEUED, but the binder's shared queue is read already */
     bool adopt_due;        /* its ring is shared: look for claims of the dead */
     bool drained;          /* GONE: its emptiness was acted upon */
     uint64_t linked_before; /* whom the peer was linked to when it came */
@@ -153,6 +154,7 @@ struct shm_socket {
     struct incoming in;
     struct outgoing out;
     bool last_more, last_redelivered;
+    bool peer_conflates; /* a publisher asks for only its newest message to be read */
     bool send_refused; /* the last send did not find room */
     bool send_blocked; /* a send waits: for room enough to be worth waking up for */
     int pending_error; /* found while looking, for the next receive */

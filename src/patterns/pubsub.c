@@ -74,27 +74,38 @@ static void close_subscriber(struct shm_socket *s)
     free(s->pattern_data);
 }
 
-/* \1topic or \0topic to one XPUB. Its ring has room for a million. */
-static int tell(struct shm_socket *s, struct link *link, unsigned char what, const void *topic, size_t size)
+/* Any message to all XPUBs. Their rings have room for a million. */
+static void pass_up(struct shm_socket *s, const void *bytes, size_t size)
+{
+    struct part part = {bytes, size, NULL, false, false};
+    for (uint32_t i = 0; i < s->link_count; i++) {
+        struct link *link = s->links[i];
+        if (link->state == LINK_UP && link->out != NULL && link_has_room(link))
+            out_single(s, link->out, link, &part, 0);
+    }
+}
+
+/* \1topic or \0topic to one XPUB, or (NULL) to all. */
+static void tell(struct shm_socket *s, struct link *link, unsigned char what, const void *topic, size_t size)
 {
     unsigned char small[256], *message = size + 1 <= sizeof small ? small : malloc(size + 1);
     if (message == NULL)
-        return -ENOMEM;
+        return;
     message[0] = what;
     if (size > 0)
         memcpy(message + 1, topic, size);
     struct part part = {message, size + 1, NULL, false, false};
-    int error = link_has_room(link) ? out_single(s, link->out, link, &part, 0) : -EAGAIN;
+    if (link == NULL)
+        pass_up(s, message, size + 1);
+    else if (link_has_room(link))
+        out_single(s, link->out, link, &part, 0);
     if (message != small)
         free(message);
-    return error;
 }
 
 static void tell_all(struct shm_socket *s, unsigned char what, const void *topic, size_t size)
 {
-    for (uint32_t i = 0; i < s->link_count; i++)
-        if (s->links[i]->state == LINK_UP && s->links[i]->out != NULL)
-            tell(s, s->links[i], what, topic, size);
+    tell(s, NULL, what, topic, size);
 }
 
 static void repeat_subscriptions(struct shm_socket *s, struct link *link)
@@ -135,13 +146,12 @@ static int set_option(struct shm_socket *s, int option, const void *value, size_
     return option == SHM_UNSUBSCRIBE ? unsubscribe(s, value, size) : -EINVAL;
 }
 
-static int advance_subscriber(struct shm_socket *s)
+/* Bring s->in to the next message that was subscribed. */
+static int next_wanted(struct shm_socket *s)
 {
     const struct prefixes *wanted = s->pattern_data;
     struct part first;
 
-    if (wanted->count == 0)
-        return 0;
     /* A bound, should a publisher be faster than the filter. */
     for (uint64_t looked_at = 0; looked_at < RING_SLOTS_MAX; looked_at++) {
         int result = in_begin_fair(s);
@@ -157,6 +167,31 @@ static int advance_subscriber(struct shm_socket *s)
     return 0;
 }
 
+/* Conflated: go on to the last one that is there, and back to it if others that are not wanted follow. */
+static int newest_wanted(struct shm_socket *s)
+{
+    int result = next_wanted(s);
+    while (result == 1 && ring_in_has_more(&s->in.link->in)) {
+        struct link *link = s->in.link;
+        uint64_t ticket = s->in.taken.ticket;
+        in_end(s);
+        result = next_wanted(s);
+        if (result == 0) {
+            link->in.tail = ticket; /* lapped meanwhile, it is skipped and the newer ones are looked at */
+            return in_begin(s, link);
+        }
+    }
+    return result;
+}
+
+static int advance_subscriber(struct shm_socket *s)
+{
+    const struct prefixes *wanted = s->pattern_data;
+    if (wanted->count == 0)
+        return 0;
+    return s->options.conflate || s->peer_conflates ? newest_wanted(s) : next_wanted(s);
+}
+
 /* XSUB: a subscription, or anything else for the XPUBs. */
 static int send_upstream(struct shm_socket *s, const struct part *part)
 {
@@ -168,8 +203,8 @@ static int send_upstream(struct shm_socket *s, const struct part *part)
         error = subscribe(s, bytes + 1, part->size - 1);
     else if (part->size > 0 && bytes[0] == 0)
         unsubscribe(s, bytes + 1, part->size - 1);
-    else if (part->size > 0)
-        tell_all(s, bytes[0], bytes + 1, part->size - 1);
+    else
+        pass_up(s, bytes, part->size);
     if (error == 0 && part->block != NULL)
         arena_free(&s->arena, part->block);
     return error;

@@ -46,18 +46,33 @@ static void close_xpub(struct shm_socket *s)
     free(x);
 }
 
+static struct note *new_note(struct xpub *x, size_t size)
+{
+    struct note *n = malloc(sizeof *n + size);
+    if (n == NULL)
+        return NULL;
+    n->next = NULL;
+    n->size = size;
+    *x->last = n;
+    x->last = &n->next;
+    return n;
+}
+
 static void note(struct xpub *x, unsigned char what, const void *topic, size_t size)
 {
-    struct note *n = malloc(sizeof *n + size + 1);
+    struct note *n = new_note(x, size + 1);
     if (n == NULL)
         return;
-    n->next = NULL;
-    n->size = size + 1;
     n->bytes[0] = what;
     if (size > 0)
         memcpy(n->bytes + 1, topic, size);
-    *x->last = n;
-    x->last = &n->next;
+}
+
+static void pass_on(struct xpub *x, const void *bytes, size_t size)
+{
+    struct note *n = new_note(x, size);
+    if (n != NULL && size > 0)
+        memcpy(n->bytes, bytes, size);
 }
 
 static int link_new(struct shm_socket *s, struct link *link)
@@ -109,14 +124,14 @@ static int read_subscribers(struct shm_socket *s)
     while ((result = in_begin_fair(s)) == 1) {
         struct link *link = s->in.link;
         result = in_next(s, &part);
-        if (result == 1 && part.size > 0) {
-            unsigned char *copy = malloc(part.size);
+        if (result == 1) {
+            unsigned char *copy = malloc(part.size + 1);
             if (copy != NULL) {
-                memcpy(copy, part.data, part.size);
-                if (copy[0] <= 1 && link->pattern_data != NULL)
+                memcpy(copy, part.data, part.size); /* before it is looked at: it may change */
+                if (part.size == 0 || copy[0] > 1)
+                    pass_on(s->pattern_data, copy, part.size);
+                else if (link->pattern_data != NULL)
                     subscription(s, link, copy, part.size);
-                else if (copy[0] > 1)
-                    note(s->pattern_data, copy[0], copy + 1, part.size - 1);
             }
             free(copy);
         }

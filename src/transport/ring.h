@@ -146,6 +146,9 @@ int ring_in_adopt(struct ring_in *ring, struct ring_taken *taken);
 /* Is there something to take? May say yes for what another reader takes first. */
 bool ring_in_has(struct ring_in *ring);
 
+/* Is there something behind the message in hand? */
+bool ring_in_has_more(const struct ring_in *ring);
+
 /* Private tails: go to the newest message, or to the end, without counting a loss. */
 void ring_in_skip_to_head(struct ring_in *ring);
 

@@ -237,6 +237,13 @@ bool ring_in_has(struct ring_in *ring)
     return false;
 }
 
+bool ring_in_has_more(const struct ring_in *ring)
+{
+    struct ring_in next = *ring;
+    next.tail += ring->kind != RING_SHARED; /* there it has moved on already */
+    return ring_in_has(&next);
+}
+
 void ring_in_skip_to_head(struct ring_in *ring)
 {
     uint64_t head = load_acquire(word_of(&ring->header->head));
