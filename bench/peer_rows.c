@@ -34,7 +34,7 @@ static int bounce(struct bench *bench, peer_lane_t *peer, const char *name, cons
 {
     struct lane lanes[] = {
         peer_lane(peer, LANE_BOUNCE, 64, BOUNCE_ROUNDS),
-        shmq_bounce_lane(SHMQ_PAIR, 64, SPIN_DEFAULT, BOUNCE_ROUNDS),
+        shmq_bounce_lane(SHMQ_PAIR, 64, SPIN_DEFAULT, BOUNCE_ROUNDS / 2),
     };
     int turns = bench_blocks(bench, 800, 120);
     int result = duel_run(bench, lanes, 2, turns);

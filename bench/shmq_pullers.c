@@ -125,7 +125,7 @@ static void print(int index, double *costs, double *ratios, double *wakes, int t
 int pullers_row(struct bench *bench)
 {
     int turns = bench_blocks(bench, 15, 5), result = 0;
-    uint64_t messages = bench->quick ? 2000000 : 8000000;
+    uint64_t messages = bench->quick ? 1000000 : 8000000;
     struct pullers *run = pair_map(sizeof *run);
     double costs[COUNTS][turns], ratios[COUNTS][turns], wakes[COUNTS][turns];
 

@@ -92,10 +92,11 @@ static void accept_peer(struct shm_socket *s, struct attach *attach, uint32_t sl
 {
     struct link *link;
 
-    if (attach->rejected[slot] == peer->gen && s->type != SHM_PAIR)
+    bool again = attach->rejected[slot] == peer->gen;
+    if (again && s->type != SHM_PAIR && s->type != SHM_ROUTER) /* theirs may become free */
         return;
     if (!s->pattern->fits((int)peer->type) || (s->type == SHM_PAIR && has_partner(s))) {
-        if (attach->rejected[slot] != peer->gen)
+        if (!again)
             reject(s, attach, slot, peer);
         return;
     }
@@ -108,9 +109,10 @@ static void accept_peer(struct shm_socket *s, struct attach *attach, uint32_t sl
             stat_add(s, STAT_PROTOCOL_ERRORS, 1);
         link->attach = NULL;
         link_free(link);
-        if (error == -EEXIST || error == -EPROTO)
-            reject(s, attach, slot, peer);
-        else if (!endpoint_connector_lives(&attach->endpoint, slot))
+        if (error == -EEXIST || error == -EPROTO) {
+            if (!again)
+                reject(s, attach, slot, peer);
+        } else if (!endpoint_connector_lives(&attach->endpoint, slot))
             endpoint_clear(&attach->endpoint, slot);
         return;
     }
@@ -226,7 +228,7 @@ void socket_sync(struct shm_socket *s)
 }
 
 /* Has the peer died, as far as the kernel knows? */
-static bool is_dead(struct link *link)
+bool link_is_dead(struct link *link)
 {
     struct attach *attach = link->attach;
     if (link->state == LINK_UP && attach != NULL)
@@ -244,7 +246,7 @@ void socket_check_peers(struct shm_socket *s)
         if (i >= s->link_count)
             continue;
         struct link *link = s->links[i];
-        if (link->died || link->peer == NULL || !is_dead(link))
+        if (link->died || link->peer == NULL || !link_is_dead(link))
             continue;
         if (link->state == LINK_UP)
             link_gone(link, true);

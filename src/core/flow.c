@@ -17,7 +17,7 @@
 
 static void read_tail(struct link *link, struct ring_out *ring)
 {
-    if (link->state != LINK_UP && link->state != LINK_LEAVING)
+    if (link->theirs == NULL || (link->state != LINK_UP && link->state != LINK_LEAVING))
         return;
     uint64_t tail = load_acquire((shared_u64 *)(uintptr_t)&link->theirs->tail); /* R4 */
     if (tail > ring->head) {

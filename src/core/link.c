@@ -359,7 +359,8 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
         peer_unref(peer);
         return error;
     }
-    if (link->out == &link->own_ring) {
+    bool control = s->type == SHM_SUB || s->type == SHM_XSUB;
+    if (link->out == &link->own_ring && !control) {
         uint64_t mark = load_relaxed((shared_u32 *)(uintptr_t)&theirs->receive_limit);
         link->own_ring.limit = mark > 0 && mark < link->base_limit ? mark : link->base_limit;
     } else if (link->out != NULL && link->out->kind == RING_PRIVATE) {
@@ -432,6 +433,11 @@ void link_gone(struct link *link, bool died)
         s->gone_count++;
         stop_sending(link);
     }
+}
+
+void link_died(struct link *link)
+{
+    link_gone(link, true);
 }
 
 void link_break(struct link *link)

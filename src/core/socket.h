@@ -226,6 +226,8 @@ bool socket_leave_all(struct shm_socket *s); /* true: a peer has still to map wh
 void socket_free_links(struct shm_socket *s);
 void link_drop(struct link *link); /* whatever its state: the socket ends */
 int socket_open_shared_out(struct shm_socket *s, uint32_t kind);
+bool link_is_dead(struct link *link); /* as the kernel has it */
+void link_died(struct link *link);    /* that was found out: take it down */
 void link_break(struct link *link); /* the peer wrote nonsense */
 void peer_unref(struct peer *peer);
 

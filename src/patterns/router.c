@@ -110,6 +110,10 @@ static int link_new(struct shm_socket *s, struct link *link)
     unsigned char id[256];
     memcpy(id, header->routing_id, size);
     struct link *other = *find(r, id, size);
+    if (other != NULL && other != link && link_is_dead(other)) {
+        link_died(other); /* a successor, before the death was noticed */
+        other = NULL;
+    }
     if (other != NULL && other != link) {
         if (!s->options.router_handover)
             return -EEXIST;
