@@ -39,8 +39,10 @@
  * makes it wait instead.
  *
  * Hard real time. After warm-up, shm_send() and non-blocking shm_recv() neither allocate nor loop
- * without bound nor enter the kernel, except to wake a peer that sleeps (see SHM_SPIN_NS and
- * SHM_LOCK_MEMORY).
+ * without bound nor enter the kernel, except to wake a peer that sleeps and, for a socket that never
+ * waits and has several peers or only sends, once in ten seconds to ask whether they live (see
+ * SHM_SPIN_NS and SHM_LOCK_MEMORY). That a peer died is known within 100 ms by one that sleeps, spins
+ * or polls in vain.
  */
 #ifndef SHMQ_H
 #define SHMQ_H
@@ -110,7 +112,8 @@ enum {
                                   connected to take; -1 for ever (default), 0 not at all           */
     SHM_SNDHWM = 23,           /* RW int: messages queued per peer, 0..1000000; 0: a million;
                                   default 1000; before                                             */
-    SHM_RCVHWM = 24,           /* RW int: likewise; the smaller of both sides' marks holds; before */
+    SHM_RCVHWM = 24,           /* RW int: likewise; the smaller of both sides' marks holds (not of
+                                  a PUB: its ring is as long as its SHM_SNDHWM); before            */
     SHM_RCVTIMEO = 27,         /* RW int ms: -1 for ever (default), 0 as with SHM_DONTWAIT         */
     SHM_SNDTIMEO = 28,         /* RW int ms                                                        */
     SHM_LAST_ENDPOINT = 32,    /* R  string: the last bound or connected, with its NUL             */
@@ -130,15 +133,16 @@ enum {
     SHM_SPIN_NS = 1000,        /* RW int64: ns to spin before sleeping; 0 never sleeps late but at
                                   once, -1 spins for ever, -2 (default) calibrates itself          */
     SHM_LOSSLESS = 1001,       /* RW int: PUB: wait (or EAGAIN) for the slowest subscriber; before */
-    SHM_HISTORY = 1002,        /* RW int: SUB: start with up to N earlier messages; before         */
+    SHM_HISTORY = 1002,        /* RW int: SUB, XSUB: start with up to N earlier messages, from the
+                                  publisher's next call on; before                                 */
     SHM_REDELIVER = 1003,      /* RW int: PULL: 1 (default) take over the message of a puller that
-                                  died with it in hand; 0: drop it. R after a receive on PULL: see
-                                  shm_msg_redelivered()                                            */
+                                  died with it in hand (shm_msg_redelivered() tells); 0: drop it   */
     SHM_MEMORY_LIMIT = 1004,   /* RW uint64 bytes: shared memory that this socket may take for
                                   messages; 0 (default): as much as there is (PUB: 256 MiB)        */
     SHM_LOST = 1005,           /* R  uint64: messages this reader missed                           */
     SHM_STATS = 1006,          /* R  shm_stats_t                                                   */
-    SHM_LOCK_MEMORY = 1007,    /* RW int: 1: allocate everything and lock it at bind and connect;
+    SHM_LOCK_MEMORY = 1007,    /* RW int: 1: allocate rings at bind and connect, and lock this socket's
+                                  segment in memory;
                                   before                                                           */
     SHM_REQ_RESEND = 1008,     /* RW int: REQ: send the request again when its peer died; before   */
     SHM_ROUND_ROBIN = 1009,    /* RW int: PUSH: strict turns, a queue per peer, instead of giving
@@ -171,7 +175,7 @@ typedef struct {
     uint64_t received;       /* messages handed to the caller */
     uint64_t bytes_sent;     /* payload */
     uint64_t bytes_received; /* payload */
-    uint64_t lost;           /* missed by this reader: lapped, or of a broken peer */
+    uint64_t lost;           /* missed by this reader: lapped, or dropped for SHM_REDELIVER 0 */
     uint64_t dropped;        /* thrown away by this sender: unknown or full peer, peer gone */
     uint64_t redelivered;    /* taken over from a dead puller */
     uint64_t wakes;          /* system calls made to wake a sleeping peer */
@@ -221,7 +225,8 @@ SHM_API int shm_close(shm_socket_t *socket);
  * Own the name ENDPOINT. One socket may bind a name, any number connect to it, in any order.
  *   EADDRINUSE a live socket is bound to it (a dead one's leavings are taken over);
  *   ENAMETOOLONG over 200 bytes; EINVAL empty; EPROTONOSUPPORT another scheme than shm://;
- *   ENOCOMPATPROTO, EPERM, ENOSPC, EMFILE as their names say. May be called for several names.
+ *   ENOCOMPATPROTO, EPERM, ENOSPC, EMFILE as their names say; EBUSY: the name's file kept being removed
+ *   by others. May be called for several names.
  */
 SHM_API int shm_bind(shm_socket_t *socket, const char *endpoint);
 
@@ -256,7 +261,7 @@ SHM_API ssize_t shm_send(shm_socket_t *socket, const void *data, size_t size, in
  * rest was cut off and is lost. SHM_RCVMORE says whether further parts follow.
  *   EAGAIN    nothing there and SHM_DONTWAIT or SHM_RCVTIMEO ran out
  *   ENOTSUP   this type of socket does not receive
- *   EFSM      out of turn (REQ)
+ *   EFSM      out of turn (REQ, REP)
  *   ECONNRESET  REQ: the peer died with the request in hand; a new request may be sent
  *   EPIPE     PAIR: the peer has gone and everything it sent was read (said once)
  *   EPROTO    a peer wrote nonsense and was detached (said once per peer)
@@ -293,7 +298,7 @@ SHM_API ssize_t shm_msg_send(shm_msg_t *msg, shm_socket_t *socket, int flags);
  * Receive one part as a view into the sender's memory (a copy inside MSG up to 112 bytes): valid
  * and unchanged until shm_msg_close(), however far the sender runs ahead, also after either socket
  * was closed. Read it, do not write it. MSG is initialized; what it held is closed. A socket holds
- * up to 256 views at a time, further ones are private copies. On PULL the message counts as done
+ * up to 255 views at a time, further ones are private copies. On PULL the message counts as done
  * when it is closed: a puller that dies before that leaves it to the others (SHM_REDELIVER).
  * Returns the size. Errors as shm_recv(), and ENOMEM.
  */

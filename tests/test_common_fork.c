@@ -202,8 +202,8 @@ static void send_some_and_wait(struct child *up, void *argument)
     child_hear(up);
 }
 
-/* Messages whose send has returned outlive the sender. */
-static void what_was_sent_before_a_kill_is_read_after_it(const struct link *link)
+/* Messages whose send has returned outlive the sender; also when its death is known first. */
+static void read_after_kill(const struct link *link, bool know_first)
 {
     struct counted counted = {*link, link->pair->turns ? 1 : 100};
     struct child child = child_start(send_some_and_wait, &counted);
@@ -216,15 +216,24 @@ static void what_was_sent_before_a_kill_is_read_after_it(const struct link *link
     child_say(&child, 1);
     CHECK_INT(child_hear(&child), 1);
     child_kill(&child);
+    if (know_first)
+        await_event(right.socket, SHM_EVENT_DIED);
     for (unsigned i = 0; i < counted.count; i++) {
         CHECK_INT(end_recv(&right, &got, sizeof got, 0), sizeof got);
         CHECK_INT(got, i);
     }
-    await_event(right.socket, SHM_EVENT_DIED);
+    if (!know_first)
+        await_event(right.socket, SHM_EVENT_DIED);
     if (right.type == SHM_REP)
         end_give_turn(&right); /* to nobody */
     CHECK_ERR(end_recv(&right, &byte, 1, SHM_DONTWAIT), right.type == SHM_PAIR ? EPIPE : EAGAIN);
     end_close(&right);
+}
+
+static void what_was_sent_before_a_kill_is_read_after_it(const struct link *link)
+{
+    read_after_kill(link, false);
+    read_after_kill(link, true);
 }
 
 static void events_tell_who_it_was(const struct link *link)

@@ -147,6 +147,17 @@ static void sync_bound(struct shm_socket *s, struct attach *attach)
 
 /* ---- the connector's side ---- */
 
+/* A binder that left says how far it had read, though we may never have seen it. */
+static void note_resume(struct link *link, uint64_t resume)
+{
+    struct ring_out *ring = &link->own_ring;
+    if (link->out != ring || ring->kind != RING_EXCLUSIVE || resume == UINT64_MAX || resume <= ring->acked ||
+        resume > ring->head)
+        return;
+    ring->acked = resume;
+    store_relaxed(&link->record->start, resume);
+}
+
 static void sync_connected(struct shm_socket *s, struct attach *attach)
 {
     struct link *link = attach->links[0];
@@ -163,8 +174,11 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
     }
     if (link->early && (!bound || binder.gen != link->party.gen))
         link_early_end(link, true);
-    if (!endpoint_answer_read(&attach->endpoint, attach->endpoint.slot, &said) || said.peer_gen != attach->gen ||
-        (said.verdict == ANSWER_LINKED && said.binder_gen == link->answered)) {
+    bool answered = endpoint_answer_read(&attach->endpoint, attach->endpoint.slot, &said) == 1 &&
+                    said.peer_gen == attach->gen;
+    if (answered && said.verdict == ANSWER_LINKED)
+        note_resume(link, said.resume);
+    if (!answered || (said.verdict == ANSWER_LINKED && said.binder_gen == link->answered)) {
         if (bound && binder.gen != link->answered && !link->early && endpoint_binder_lives(&attach->endpoint))
             link_early(link, &binder);
         return;

@@ -58,6 +58,8 @@ ssize_t io_send(struct shm_socket *s, const struct part *part, int flags)
         return -1;
     }
     s->send_refused = false;
+    if (unlikely(++s->sends % SENDS_PER_LOOK == 0))
+        socket_sent_many(s);
     if (likely(!s->out.discard))
         stat_add(s, STAT_BYTES_SENT, part->size);
     return (ssize_t)part->size;

@@ -113,7 +113,7 @@ SHM_API shm_socket_t *shm_socket(int type)
     s->fd = s->fd_fifo = s->fd_inotify = -1;
     s->segment.fd = -1;
     s->refs = 1;
-    s->checked_at = cpu_ticks();
+    s->checked_at = s->looked_at = s->adopted_at = cpu_ticks();
     int error = open_memory(s);
     if (error < 0) {
         socket_unref(s);

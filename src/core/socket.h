@@ -160,7 +160,8 @@ struct shm_socket {
     int pending_error; /* found while looking, for the next receive */
     int fd, fd_inotify, fd_fifo;
     bool files_awaited; /* closed, but a peer has still to map what it was sent */
-    uint32_t empty_polls, receives;
+    uint32_t empty_polls, receives, sends;
+    uint64_t looked_at, looked_moved, adopted_at;
     uint64_t checked_at; /* ticks: when the peers' lives were last looked at */
     uint64_t spin_ticks; /* self-calibrated */
 
@@ -273,6 +274,8 @@ void hold_release(struct hold *hold);
 int socket_wait(struct shm_socket *s, short events, uint64_t deadline_ns);
 void socket_empty_poll(struct shm_socket *s);
 void socket_busy(struct shm_socket *s);
+void socket_sent_many(struct shm_socket *s);
+#define SENDS_PER_LOOK 4096
 /* PULL: every so many messages, should it never wait. */
 #define RECEIVES_PER_LOOK 256
 short socket_events(struct shm_socket *s, short wanted);

@@ -28,6 +28,7 @@
 #define POLLS_PER_LOOK  64   /* polls between looks at the clock */
 #define POLLS_NO_PAUSE  4096 /* polls at full speed before pausing between them */
 #define CHECK_MS        100  /* how often a spinner or poller asks after its peers */
+#define CHECK_BUSY_MS   10000 /* the same for a poller for whom messages move all the time */
 #define EMPTY_PER_LOOK  1024 /* empty non-blocking polls between looks at the clock */
 
 /* ---- is it ready ---- */
@@ -56,10 +57,36 @@ static void check_now_and_then(struct shm_socket *s, uint64_t now_ticks)
         socket_check_peers(s);
 }
 
+/* For callers that never wait. Who receives from its only peer knows that it lives; with more peers the
+ * kernel is asked now and then all the same, rarely, for it is a system call. */
+static void check_unless_busy(struct shm_socket *s)
+{
+    uint64_t us = clock_ticks_per_us(), now = cpu_ticks();
+    uint64_t moved = load_relaxed(&s->stats[STAT_RECEIVED]) + load_relaxed(&s->stats[STAT_SENT]);
+    if (now - s->looked_at <= us * 1000 * CHECK_MS)
+        return;
+    bool busy = moved != s->looked_moved;
+    s->looked_at = now;
+    s->looked_moved = moved;
+    if (!busy || (s->link_count > 1 && now - s->checked_at > us * 1000 * CHECK_BUSY_MS))
+        socket_check_peers(s);
+}
+
 /* The same for those who never wait, because there always is a message. */
+void socket_sent_many(struct shm_socket *s)
+{
+    uint64_t now = cpu_ticks();
+    if (now - s->checked_at > clock_ticks_per_us() * 1000 * CHECK_BUSY_MS)
+        socket_check_peers(s);
+}
+
 void socket_busy(struct shm_socket *s)
 {
-    check_now_and_then(s, cpu_ticks());
+    uint64_t now = cpu_ticks();
+    if (now - s->adopted_at <= clock_ticks_per_us() * 1000 * CHECK_MS)
+        return;
+    s->adopted_at = now;
+    socket_adopt(s); /* asks the kernel only about pullers that have something in hand */
 }
 
 /* A non-blocking call found nothing: the only place where a busy poller notices a death. */
@@ -68,7 +95,7 @@ void socket_empty_poll(struct shm_socket *s)
     if (unlikely(s->fd >= 0))
         socket_fd_rearm(s);
     if (++s->empty_polls % EMPTY_PER_LOOK == 0)
-        check_now_and_then(s, cpu_ticks());
+        check_unless_busy(s);
 }
 
 /* ---- spinning ---- */
