@@ -163,6 +163,9 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
     struct link *link = attach->links[0];
     struct party binder;
     struct answer said;
+    /* The answer first: then a binder that differs from the one who answered came after it. */
+    bool answered = endpoint_answer_read(&attach->endpoint, attach->endpoint.slot, &said) == 1 &&
+                    said.peer_gen == attach->gen;
     bool bound = endpoint_binder(&attach->endpoint, &binder) == 1;
 
     if (link->state == LINK_UP && (!bound || binder.gen != link->party.gen))
@@ -174,8 +177,6 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
     }
     if (link->early && (!bound || binder.gen != link->party.gen))
         link_early_end(link, true);
-    bool answered = endpoint_answer_read(&attach->endpoint, attach->endpoint.slot, &said) == 1 &&
-                    said.peer_gen == attach->gen;
     if (answered && said.verdict == ANSWER_LINKED)
         note_resume(link, said.resume);
     if (!answered || (said.verdict == ANSWER_LINKED && said.binder_gen == link->answered)) {
