@@ -32,8 +32,8 @@ static void a_name_is_bound_once_until_its_owner_closes(const struct link *link)
     struct child child;
     struct end left, right;
     struct end *binder = binder_of(link, &left, &right);
-    shm_socket_t *second = socket_new(binder->type = link->right_binds ? link->pair->right
-                                                                       : link->pair->left);
+    shm_socket_t *second =
+        socket_new(binder->type = link->right_binds ? link->pair->right : link->pair->left);
 
     link_start(&left, &right, link);
     child = child_start(try_to_bind, &copy);

@@ -32,8 +32,8 @@ static shm_socket_t *try_socket(int type)
     return socket;
 }
 
-/* Have they met, as far as memory allows? The last steps of that are taken within other calls, which
- * cannot report that memory is full: the two just stay apart. */
+/* Have they met, as far as memory allows? The last steps of that are taken within other calls,
+ * which cannot report that memory is full: the two just stay apart. */
 static bool try_to_join(struct pushpull *pair)
 {
     shm_event_t event;

@@ -20,8 +20,8 @@ int main(void)
     int major, minor, patch;
 
     shm_version(&major, &minor, &patch);
-    return major == SHM_VERSION_MAJOR && minor == SHM_VERSION_MINOR &&
-                   patch == SHM_VERSION_PATCH && shm_strerror(EFORKED) != NULL
+    return major == SHM_VERSION_MAJOR && minor == SHM_VERSION_MINOR && patch == SHM_VERSION_PATCH &&
+                   shm_strerror(EFORKED) != NULL
                ? 0
                : 1;
 }

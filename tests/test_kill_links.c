@@ -207,8 +207,8 @@ static void keep_the_queue(const struct link *link)
     end_close(&right);
 }
 
-static void a_killed_receiver_loses_one_message_at_most_or_the_queue_it_was_given(
-    const struct link *link)
+static void
+a_killed_receiver_loses_one_message_at_most_or_the_queue_it_was_given(const struct link *link)
 {
     if ((link->right_binds && !is_fanout(link)) || link->pair->left == SHM_PUSH)
         keep_the_queue(link);

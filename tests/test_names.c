@@ -72,10 +72,37 @@ static void names_of_more_than_200_bytes_are_too_long(void)
 static void every_other_name_works(void)
 {
     static const char *const names[] = {
-        "x", "robot/pose", "/", "//", "/abs", "a/", "a//b", ".", "..", "../up", "a/../b", "./a",
-        "r\xc3\xb6""bot/gr\xc3\xbc\xc3\x9f""e", "\xe6\x97\xa5\xe6\x9c\xac", "with space", "tab\there",
-        "new\nline", "%2f", "a%00b", "*", "a:b", "a://", "\x01\x02\x7f", "\xff\xfe", "-", "~",
-        "shm:/", "shm:x", ".hidden",
+        "x",
+        "robot/pose",
+        "/",
+        "//",
+        "/abs",
+        "a/",
+        "a//b",
+        ".",
+        "..",
+        "../up",
+        "a/../b",
+        "./a",
+        "r\xc3\xb6"
+        "bot/gr\xc3\xbc\xc3\x9f"
+        "e",
+        "\xe6\x97\xa5\xe6\x9c\xac",
+        "with space",
+        "tab\there",
+        "new\nline",
+        "%2f",
+        "a%00b",
+        "*",
+        "a:b",
+        "a://",
+        "\x01\x02\x7f",
+        "\xff\xfe",
+        "-",
+        "~",
+        "shm:/",
+        "shm:x",
+        ".hidden",
     };
 
     for (size_t i = 0; i < COUNT_OF(names); i++) {
@@ -105,8 +132,8 @@ static void names_of_200_bytes_work_whatever_they_are_made_of(void)
 static void similar_names_are_different_endpoints(void)
 {
     static const char *const names[] = {
-        "a/b", "a_b", "a%2Fb", "a%2fb", "a%252fb", "a-b", "a.b", "a\\b", "a//b", "a/b/", "/a/b",
-        "a", "A", "a ", "a/", "%61", "a%",
+        "a/b",  "a_b",  "a%2Fb", "a%2fb", "a%252fb", "a-b", "a.b", "a\\b", "a//b",
+        "a/b/", "/a/b", "a",     "A",     "a ",      "a/",  "%61", "a%",
     };
     shm_socket_t *sockets[COUNT_OF(names)];
 

@@ -13,11 +13,11 @@ struct option {
     const char *name;
     enum kind kind;
     bool get, set;
-    bool before;        /* EBUSY once bound or connected */
-    unsigned has;       /* types that have it */
-    unsigned may;       /* types of which the header does not say */
-    int64_t low, high;  /* the range, for integers */
-    int64_t initial;    /* what it is at first, for integers that can be got */
+    bool before;       /* EBUSY once bound or connected */
+    unsigned has;      /* types that have it */
+    unsigned may;      /* types of which the header does not say */
+    int64_t low, high; /* the range, for integers */
+    int64_t initial;   /* what it is at first, for integers that can be got */
 };
 
 #define SENDERS_ROUTED (BIT(SHM_REQ) | BIT(SHM_DEALER) | BIT(SHM_ROUTER))
@@ -68,7 +68,8 @@ static int the_type;
 
 static void say_which(void)
 {
-    dprintf(STDERR_FILENO, "  (option SHM_%s on a socket of type %d)\n", the_option->name, the_type);
+    dprintf(STDERR_FILENO, "  (option SHM_%s on a socket of type %d)\n", the_option->name,
+            the_type);
 }
 
 static size_t size_of(enum kind kind)

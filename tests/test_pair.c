@@ -64,8 +64,8 @@ static void types_that_do_not_fit_are_rejected_with_an_event(void)
     static const struct {
         int bound, other;
     } cases[] = {
-        {SHM_PAIR, SHM_DEALER}, {SHM_PUB, SHM_PULL},   {SHM_PUSH, SHM_SUB},  {SHM_REP, SHM_REP},
-        {SHM_REQ, SHM_REQ},     {SHM_SUB, SHM_SUB},    {SHM_PUB, SHM_PUB},   {SHM_PULL, SHM_PULL},
+        {SHM_PAIR, SHM_DEALER}, {SHM_PUB, SHM_PULL},   {SHM_PUSH, SHM_SUB},   {SHM_REP, SHM_REP},
+        {SHM_REQ, SHM_REQ},     {SHM_SUB, SHM_SUB},    {SHM_PUB, SHM_PUB},    {SHM_PULL, SHM_PULL},
         {SHM_PUSH, SHM_PUSH},   {SHM_ROUTER, SHM_REP}, {SHM_REQ, SHM_DEALER}, {SHM_XPUB, SHM_PUB},
     };
 

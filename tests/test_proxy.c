@@ -183,10 +183,8 @@ static void subscriptions_pass_upstream(void)
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
-        TEST(bad_arguments_are_refused),
-        TEST(a_proxy_ends_with_either_of_its_sockets),
-        TEST(calls_pass_both_ways),
-        TEST(jobs_pass_with_a_copy_for_the_capture),
+        TEST(bad_arguments_are_refused),   TEST(a_proxy_ends_with_either_of_its_sockets),
+        TEST(calls_pass_both_ways),        TEST(jobs_pass_with_a_copy_for_the_capture),
         TEST(subscriptions_pass_upstream),
     };
 

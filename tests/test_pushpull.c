@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* PUSH and PULL: each message to one puller, once; who is killed with a job in hand gives it back. */
+/* PUSH and PULL: each message to one puller, once; who is killed with a job in hand gives it back.
+ */
 #include "support/ends.h"
 #include "support/history.h"
 
@@ -293,8 +294,8 @@ static void pull_and_log(struct child *up, void *argument)
     CHECK_OK(shm_msg_init(&msg));
     set_int(pull, SHM_RCVTIMEO, 20);
     while (*part->taken < PUSHERS * COUNT) {
-        ssize_t n = part->by_view ? shm_msg_recv(&msg, pull, 0)
-                                  : shm_recv(pull, bytes, sizeof bytes, 0);
+        ssize_t n =
+            part->by_view ? shm_msg_recv(&msg, pull, 0) : shm_recv(pull, bytes, sizeof bytes, 0);
         const void *data = part->by_view ? shm_msg_data(&msg) : bytes;
 
         if (n < 0) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* REQs and REPs in processes of their own, over a broker of ROUTER and DEALER; checked by history. */
+/* REQs and REPs in processes of their own, over a broker of ROUTER and DEALER; checked by history.
+ */
 #include "support/ends.h"
 #include "support/history.h"
 

@@ -258,7 +258,7 @@ static void a_rep_goes_on_when_its_asker_was_killed(void)
             expect_text(rep, "ask");
         child_kill(&child);
         if (!read_first)
-            expect_text(rep, "ask"); /* it was sent */
+            expect_text(rep, "ask");                 /* it was sent */
         CHECK_INT(shm_send(rep, "answer", 6, 0), 6); /* to nobody */
         CHECK_OK(shm_connect(req, "it"));
         send_text(req, "mine");

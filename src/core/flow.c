@@ -175,10 +175,11 @@ struct block *socket_block(struct shm_socket *s, uint64_t size)
 static void wake_readers(struct shm_socket *s)
 {
     bool one = s->shared_out.kind == RING_SHARED;
+    uint32_t first = s->send_next; /* changes below */
     store_seq_cst(&s->bell.page->sleepers, 0);
     fence_seq_cst();
     for (uint32_t i = 0, woken = 0; i < s->link_count; i++) {
-        struct link *link = s->links[(s->send_next + i) % s->link_count];
+        struct link *link = s->links[(first + i) % s->link_count];
         if (link->state != LINK_UP || link->out != &s->shared_out)
             continue;
         if (woken && one) {
@@ -190,7 +191,7 @@ static void wake_readers(struct shm_socket *s)
             woken = 1;
             stat_add(s, STAT_WAKES, 1);
             if (one)
-                s->send_next = (s->send_next + i + 1) % s->link_count;
+                s->send_next = (first + i + 1) % s->link_count;
         }
     }
 }

@@ -8,9 +8,15 @@
 /* Room there is, but no memory until receivers let go: ask again soon. */
 #define MEMORY_RETRY_NS 500000
 
-static int wait_to_send(struct shm_socket *s, uint64_t deadline_ns)
+static int wait_to_send(struct shm_socket *s, uint64_t deadline_ns, bool *retried)
 {
-    if (s->pattern->can_send(s)) {
+    bool room = s->pattern->can_send(s);
+    if (room && !*retried) {
+        *retried = true; /* room came since; if that is not what was missing, memory is */
+        return 0;
+    }
+    *retried = false;
+    if (room) {
         uint64_t soon = clock_now_ns() + MEMORY_RETRY_NS;
         int error = socket_wait(s, 0, soon < deadline_ns ? soon : deadline_ns);
         return error == -EAGAIN && clock_now_ns() < deadline_ns ? 0 : error;
@@ -27,9 +33,10 @@ static int send_waiting(struct shm_socket *s, const struct part *part, int flags
 {
     bool wait = !(flags & SHM_DONTWAIT) && s->options.send_timeout != 0;
     uint64_t deadline_ns = wait ? clock_deadline_ns(s->options.send_timeout) : 0;
+    bool retried = false;
     s->send_refused = true;
     while (error == -EAGAIN && wait) {
-        error = wait_to_send(s, deadline_ns);
+        error = wait_to_send(s, deadline_ns, &retried);
         if (error < 0)
             return error;
         socket_look(s);

@@ -8,6 +8,7 @@
 #define AHEAD_SLOTS 8
 #endif
 #define STREAK_LONG 8
+#define CLAIMS_AHEAD 16 /* two lines of claim words */
 
 /* A remote word is read-only memory; the accessors want no const. */
 #define word_of(p) ((shared_u64 *)(uintptr_t)(p))
@@ -110,6 +111,8 @@ static int take_shared(struct ring_in *ring, struct ring_taken *taken)
         if (claim_is_taken(seen, t) || !claims_take(claims, index, seen, t))
             continue;
         look_ahead(ring);
+        if (ring->streak > STREAK_LONG)
+            cpu_prefetch_write(&claims->words[(t + CLAIMS_AHEAD) & ring->mask]);
         ring->tail = t + 1;
         if (load_relaxed(&claims->header->hint) < t + 1)
             store_relaxed(&claims->header->hint, t + 1);

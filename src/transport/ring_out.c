@@ -7,6 +7,7 @@
 #include "transport/ring.h"
 
 #define FIRST_FILL 4096
+#define CLAIMS_AHEAD 16 /* words: two lines */
 #define SPARE_SLOTS 512 /* of a shared ring: for messages in hand, beside those that wait */
 #ifndef PREFETCH_SLOTS
 #define PREFETCH_SLOTS 8
@@ -252,4 +253,6 @@ void ring_out_publish(struct ring_out *ring, const struct ring_message *message)
     cpu_prefetch_write(later);
     cpu_prefetch_write((char *)later + CACHE_LINE);
     cpu_prefetch_write((char *)&ring->slots[ring->head & ring->mask] + CACHE_LINE);
+    if (ring->kind == RING_SHARED)
+        __builtin_prefetch(&ring->claims->words[(ring->head + CLAIMS_AHEAD) & ring->mask]);
 }

@@ -77,8 +77,7 @@ void check_err(const char *file, int line, const char *what, long long result, i
     int got = errno;
 
     if (result != -1)
-        check_fail(file, line, "%s returned %lld; wanted -1 and %s", what, result,
-                   name_of(errnum));
+        check_fail(file, line, "%s returned %lld; wanted -1 and %s", what, result, name_of(errnum));
     if (got != errnum)
         check_fail(file, line, "%s failed with %s (%d); wanted %s (%d)", what, name_of(got), got,
                    name_of(errnum), errnum);

@@ -169,7 +169,8 @@ void end_close(struct end *end)
     end->socket = NULL;
 }
 
-/* ---- Envelopes ---------------------------------------------------------------------------------- */
+/* ---- Envelopes ----------------------------------------------------------------------------------
+ */
 
 static bool has_delimiter(const struct end *end)
 {

@@ -42,8 +42,14 @@ struct link_test {
     unsigned deadline_s;
 };
 
-#define LINK_TEST(function)           {#function, function, NULL, 0}
-#define LINK_TEST_IF(function, fits_) {#function, function, fits_, 0}
+#define LINK_TEST(function)                                                                        \
+    {                                                                                              \
+#function, function, NULL, 0                                                               \
+    }
+#define LINK_TEST_IF(function, fits_)                                                              \
+    {                                                                                              \
+#function, function, fits_, 0                                                              \
+    }
 
 int link_test_main(const char *group, const struct link_test *tests, size_t count, int argc,
                    char **argv);
@@ -94,7 +100,8 @@ void end_take_turn(struct end *left);
 /* Both, in this process; nothing where there are no turns. */
 void link_turn(struct end *left, struct end *right);
 
-/* As end_send(), end_recv() (waiting), but a PAIR may be told once that its former peer has gone. */
+/* As end_send(), end_recv() (waiting), but a PAIR may be told once that its former peer has gone.
+ */
 ssize_t end_send_anew(struct end *end, const void *data, size_t size);
 ssize_t end_recv_anew(struct end *end, void *buffer, size_t size);
 /* TEXT from left to right with these, then the turn. */

@@ -221,7 +221,8 @@ int test_main(const char *group, const struct test *tests, size_t count, int arg
     if (!units)
         return 1;
     for (size_t i = 0; i < count; i++)
-        units[i] = (struct CMUnitTest){tests[i].name, run_one, NULL, NULL, (void *)(uintptr_t)&tests[i]};
+        units[i] =
+            (struct CMUnitTest){tests[i].name, run_one, NULL, NULL, (void *)(uintptr_t)&tests[i]};
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     signal(SIGPIPE, SIG_IGN);
     if (argc > 1)

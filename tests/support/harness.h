@@ -26,7 +26,8 @@
  *     }
  *
  * Environment: SHMQ_TEST_SEED (a number: the seed of the random tests), SHMQ_TEST_SCALE (factor
- * on deadlines, for slow machines), SHMQ_TEST_DEADLINE_S (for all, while looking for a hang). The first argument filters tests by a pattern with * and ?.
+ * on deadlines, for slow machines), SHMQ_TEST_DEADLINE_S (for all, while looking for a hang). The
+ * first argument filters tests by a pattern with * and ?.
  */
 #ifndef SHMQ_TEST_HARNESS_H
 #define SHMQ_TEST_HARNESS_H
@@ -91,8 +92,14 @@ struct test {
     unsigned deadline_s; /* 0: 30 s */
 };
 
-#define TEST(function)                   {#function, function, NULL, NULL, 0}
-#define SLOW_TEST(function, deadline_s_) {#function, function, NULL, NULL, deadline_s_}
+#define TEST(function)                                                                             \
+    {                                                                                              \
+#function, function, NULL, NULL, 0                                                         \
+    }
+#define SLOW_TEST(function, deadline_s_)                                                           \
+    {                                                                                              \
+#function, function, NULL, NULL, deadline_s_                                               \
+    }
 
 int test_main(const char *group, const struct test *tests, size_t count, int argc, char **argv);
 

@@ -78,7 +78,8 @@ _Static_assert(sizeof(struct message_head) == HISTORY_MESSAGE_MIN, "the head is 
 
 static uint64_t sum_of(const struct message_head *head, const unsigned char *bytes, size_t size)
 {
-    uint64_t state = head->number * 0x9e3779b97f4a7c15 ^ ((uint64_t)head->sender << 32 | head->size);
+    uint64_t state =
+        head->number * 0x9e3779b97f4a7c15 ^ ((uint64_t)head->sender << 32 | head->size);
     uint64_t word;
 
     for (; size >= sizeof word; bytes += sizeof word, size -= sizeof word) {

@@ -47,7 +47,7 @@ enum history_kind {
     HISTORY_GOT,
     HISTORY_GOT_AGAIN, /* got, flagged as redelivered */
     HISTORY_TORN,
-    HISTORY_LOST, /* number: the counter as read */
+    HISTORY_LOST,   /* number: the counter as read */
     HISTORY_JOINED, /* from here on, everything of SENDER is for this receiver, from NUMBER */
     HISTORY_DIED,
 };

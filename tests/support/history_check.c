@@ -31,7 +31,8 @@ static const char *check_torn(const struct history *h)
     return NULL;
 }
 
-/* ---- What became of each message of one sender ------------------------------------------------ */
+/* ---- What became of each message of one sender ------------------------------------------------
+ */
 
 enum fate { NEVER, CALLED, RETURNED, CANCELLED };
 
@@ -84,7 +85,8 @@ static bool was_sent(const struct sent *sent, uint64_t number)
     return sent->fates[number] == RETURNED || (sent->fates[number] == CALLED && sent->died);
 }
 
-/* ---- One to one -------------------------------------------------------------------------------- */
+/* ---- One to one --------------------------------------------------------------------------------
+ */
 
 static uint64_t next_returned(const struct sent *sent, uint64_t after)
 {
@@ -139,7 +141,8 @@ const char *history_check_fifo(const struct history *h, unsigned sender, unsigne
     return wrong;
 }
 
-/* ---- Senders to competing receivers ------------------------------------------------------------ */
+/* ---- Senders to competing receivers ------------------------------------------------------------
+ */
 
 static const char *count_receiver(const struct history *h, struct sent *sent, unsigned sender,
                                   unsigned receiver)
@@ -220,7 +223,8 @@ const char *history_check_shared(const struct history *h, bool lossy_deaths)
     return NULL;
 }
 
-/* ---- Fan-out ------------------------------------------------------------------------------------ */
+/* ---- Fan-out ------------------------------------------------------------------------------------
+ */
 
 struct reader {
     uint64_t *next; /* by sender: the number that is due; 0: not joined */
@@ -299,7 +303,8 @@ const char *history_check_fanout(const struct history *h)
     return wrong;
 }
 
-/* ---- Requests and answers ----------------------------------------------------------------------- */
+/* ---- Requests and answers -----------------------------------------------------------------------
+ */
 
 static const char *walk_client(const struct history *h, unsigned client, struct sent *sent)
 {

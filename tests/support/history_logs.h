@@ -14,7 +14,8 @@ struct history {
 };
 
 struct history_log {
-    _Alignas(64) _Atomic unsigned count; /* published entries; written by the actor, or for it once dead */
+    _Alignas(64) _Atomic unsigned count; /* published entries; written by the actor, or for it once
+                                            dead */
 };
 
 struct history_entry {
