@@ -172,7 +172,7 @@ struct block *socket_block(struct shm_socket *s, uint64_t size)
 /* ---- wakeups ---- */
 
 /* Somebody who reads the shared ring sleeps. Subscribers are all woken; of pullers one, in turn. */
-static void wake_readers(struct shm_socket *s)
+void wake_readers(struct shm_socket *s)
 {
     bool one = s->shared_out.kind == RING_SHARED;
     uint32_t first = s->send_next; /* changes below */

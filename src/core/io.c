@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/quick.h"
+
 /* Room there is, but no memory until receivers let go: ask again soon. */
 #define MEMORY_RETRY_NS 500000
 
@@ -74,6 +76,10 @@ ssize_t io_send(struct shm_socket *s, const struct part *part, int flags)
 
 SHM_API ssize_t shm_send(shm_socket_t *s, const void *data, size_t size, int flags)
 {
+    if (likely(s != NULL && data != NULL && !(flags & ~SHM_DONTWAIT) && process_is_mine(s->mark) &&
+               !atomic_load_explicit(&s->terminated, memory_order_relaxed)) &&
+        likely(quick_send(s, data, size)))
+        return (ssize_t)size;
     if (unlikely((data == NULL && size > 0) || (flags & ~(SHM_DONTWAIT | SHM_SNDMORE)) != 0 ||
                  size > SSIZE_MAX)) {
         errno = EINVAL;
@@ -82,7 +88,9 @@ SHM_API ssize_t shm_send(shm_socket_t *s, const void *data, size_t size, int fla
     if (unlikely(socket_usable(s) < 0))
         return -1;
     struct part part = {data != NULL ? data : "", size, NULL, (flags & SHM_SNDMORE) != 0, false};
-    return io_send(s, &part, flags);
+    ssize_t result = io_send(s, &part, flags);
+    quick_plan(s);
+    return result;
 }
 
 /* ---- receiving ---- */
@@ -168,6 +176,12 @@ void io_received(struct shm_socket *s, const struct part *part)
 
 SHM_API ssize_t shm_recv(shm_socket_t *s, void *buffer, size_t size, int flags)
 {
+    if (likely(s != NULL && buffer != NULL && !(flags & ~SHM_DONTWAIT) && process_is_mine(s->mark) &&
+               !atomic_load_explicit(&s->terminated, memory_order_relaxed))) {
+        ssize_t got = quick_receive(s, buffer, size, flags);
+        if (likely(got >= 0))
+            return got;
+    }
     struct part part;
     if (unlikely((buffer == NULL && size > 0) || (flags & ~SHM_DONTWAIT) != 0)) {
         errno = EINVAL;
@@ -179,6 +193,7 @@ SHM_API ssize_t shm_recv(shm_socket_t *s, void *buffer, size_t size, int flags)
     if (copied > 0)
         memcpy(buffer, part.data, copied);
     io_received(s, &part);
+    quick_plan(s);
     return (ssize_t)part.size;
 }
 

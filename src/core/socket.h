@@ -151,9 +151,12 @@ struct shm_socket {
     struct ring_out shared_out; /* PUB, PUSH */
     bool has_shared_out;
     struct block *limbo; /* blocks that were sent and may still be pinned */
+    struct ring_out *quick_out; /* quick.h; NULL: the general way */
+    struct link *quick_to, *quick_in;
     struct incoming in;
     struct outgoing out;
     bool last_more, last_redelivered;
+    bool takes_all; /* SUB: everything is subscribed */
     bool peer_conflates; /* a publisher asks for only its newest message to be read */
     bool send_refused; /* the last send did not find room */
     bool send_blocked; /* a send waits: for room enough to be worth waking up for */
@@ -269,6 +272,7 @@ struct block *socket_block(struct shm_socket *s, uint64_t size);
 void link_skip_to_head(struct link *link); /* private tails: what was sent so far is not for us */
 void link_end_read(struct link *link); /* look after a sender that may wait for room */
 void hold_release(struct hold *hold);
+void wake_readers(struct shm_socket *s);
 
 /* ---- wait.c ---- */
 int socket_wait(struct shm_socket *s, short events, uint64_t deadline_ns);

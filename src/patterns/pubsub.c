@@ -122,6 +122,7 @@ static int subscribe(struct shm_socket *s, const void *topic, size_t size)
     int result = prefixes_add(wanted, topic, size);
     if (result < 0)
         return result;
+    s->takes_all = wanted->sorted[0].size == 0;
     /* What was published before anything was subscribed is not for us, unless history was asked for. */
     for (uint32_t i = 0; first && s->options.history == 0 && i < s->link_count; i++)
         if (s->links[i]->has_in && s->links[i]->in.kind == RING_PRIVATE)
@@ -133,7 +134,9 @@ static int subscribe(struct shm_socket *s, const void *topic, size_t size)
 
 static int unsubscribe(struct shm_socket *s, const void *topic, size_t size)
 {
-    int result = prefixes_remove(s->pattern_data, topic, size);
+    struct prefixes *wanted = s->pattern_data;
+    int result = prefixes_remove(wanted, topic, size);
+    s->takes_all = wanted->count > 0 && wanted->sorted[0].size == 0;
     if (result == 1)
         tell_all(s, 0, topic, size);
     return result == -ENOENT ? -EINVAL : 0;

@@ -40,7 +40,7 @@ static int fill_to(struct ring_out *ring, uint64_t bytes)
 
 int ring_out_open(struct ring_out *ring, struct arena *arena, uint32_t kind, uint64_t limit, bool fill_now)
 {
-    uint64_t slots = 8, spare = kind == RING_SHARED ? SPARE_SLOTS : 0;
+    uint64_t slots = 8, spare = kind == RING_SHARED ? SPARE_SLOTS : kind == RING_EXCLUSIVE && limit > 512 ? 64 : 0;
 
     memset(ring, 0, sizeof *ring);
     while (slots < limit + spare && slots < RING_SLOTS_MAX)

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The quick way: a short message of one part through one ring, in one function without a call, when
+ * nothing is unusual. Everything else, and the first message after anything changed, goes the general
+ * way (io.c), which decides by quick_plan() whether the next may be quick. Only about speed.
+ */
+#ifndef SHMQ_CORE_QUICK_H
+#define SHMQ_CORE_QUICK_H
+
+#include <string.h>
+
+#include "core/socket.h"
+
+/* Slots that the sender fetches for writing ahead of time: their transfer overlaps with the work. */
+#define QUICK_AHEAD 8
+#define QUICK_POLLS 1000 /* before the general way, which looks at clocks and deadlines */
+
+/* Up to SLOT_PAYLOAD bytes, 16 at a time, the last ones overlapping: no call, no loop. */
+static inline __attribute__((always_inline)) void copy_short(void *to, const void *from, size_t n)
+{
+    char *d = to;
+    const char *s = from;
+#define COPY16(o)                                   \
+    do {                                            \
+        uint64_t pair_[2];                          \
+        __builtin_memcpy(pair_, s + (o), 16);       \
+        __builtin_memcpy(d + (o), pair_, 16);       \
+    } while (0)
+    if (n >= 16) {
+        COPY16(0);
+        if (n > 32) {
+            COPY16(16);
+            if (n > 64) {
+                COPY16(32);
+                COPY16(48);
+                if (n > 96) {
+                    COPY16(64);
+                    COPY16(80);
+                }
+            }
+            COPY16(n - 32);
+        }
+        COPY16(n - 16);
+        return;
+    }
+    if (n >= 8) {
+        uint64_t a, b;
+        __builtin_memcpy(&a, s, 8);
+        __builtin_memcpy(&b, s + n - 8, 8);
+        __builtin_memcpy(d, &a, 8);
+        __builtin_memcpy(d + n - 8, &b, 8);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        d[i] = s[i];
+}
+
+static inline void quick_forget(struct shm_socket *s)
+{
+    s->quick_out = NULL;
+    s->quick_in = NULL;
+}
+
+/* After a call that went well: may the next be quick? */
+static inline void quick_plan(struct shm_socket *s)
+{
+    struct link *only = s->link_count == 1 && s->links[0]->state == LINK_UP ? s->links[0] : NULL;
+    quick_forget(s);
+    if (s->fd >= 0 || s->options.conflate || s->gone_count != 0)
+        return;
+    if (only != NULL && only->out == &only->own_ring && (s->type == SHM_PAIR || s->type == SHM_DEALER))
+        s->quick_out = only->out, s->quick_to = only;
+    else if (s->has_shared_out && s->link_count > 0 && !s->options.immediate &&
+             (s->type == SHM_PUB || (s->type == SHM_PUSH && !s->options.round_robin)))
+        s->quick_out = &s->shared_out, s->quick_to = NULL;
+    if (s->quick_out != NULL && (s->quick_out->filled <= s->quick_out->mask || s->quick_out->in_flight != NULL))
+        s->quick_out = NULL;
+    if (only != NULL && only->has_in && only->record != NULL && only->in.end == UINT64_MAX && !only->in.newest_only &&
+        ((s->type == SHM_SUB && s->takes_all) || s->type == SHM_PAIR || s->type == SHM_DEALER || s->type == SHM_PULL))
+        s->quick_in = only;
+}
+
+/* Are the next slots' messages of the last lap done with? Many at a time, since their claim words lie
+ * eight to a cache line, and next to those that readers write just now. */
+static inline bool quick_clear(struct ring_out *ring)
+{
+    uint64_t t = ring->head;
+    for (; t < ring->head + 64; t++) {
+        uint64_t seq = load_relaxed(&ring->slots[t & ring->mask].seq);
+        uint64_t word = seq == 0 ? 0 : load_acquire(&ring->claims->words[t & ring->mask]); /* C3 */
+        if (seq != 0 && (claim_state(word) != CLAIM_DONE || !(seq % 2 == 1 || claim_is_taken(word, (seq - 1) / 2))))
+            break;
+    }
+    ring->cleared = t;
+    return t > ring->head;
+}
+
+static inline __attribute__((always_inline)) bool quick_send(struct shm_socket *s, const void *data, size_t size)
+{
+    struct ring_out *ring = s->quick_out;
+    if (unlikely(ring == NULL || s->out.active || ++s->sends % SENDS_PER_LOOK == 0 || size > SLOT_PAYLOAD || load_relaxed(&s->bell.page->attention) != 0))
+        return false;
+    struct link *link = s->quick_to;
+    uint64_t head = ring->head;
+    struct ring_slot *slot = &ring->slots[head & ring->mask];
+    if (ring->kind != RING_PRIVATE || s->options.lossless)
+        if (unlikely(head - ring->acked >= ring->limit))
+            return false;
+    if (ring->kind == RING_SHARED && unlikely(head >= ring->cleared) && !quick_clear(ring))
+        return false;
+    if (head - ring->acked + 64 < ring->limit) {
+        const char *later = (const char *)&ring->slots[(head + QUICK_AHEAD) & ring->mask];
+        cpu_prefetch_write(later);
+        if (size > 48)
+            cpu_prefetch_write(later + CACHE_LINE);
+    }
+    if (ring->kind == RING_PRIVATE) {
+        uint64_t staged[SLOT_WORDS];
+        copy_short(staged, data, size);
+        store_relaxed(&slot->seq, seq_absent(head)); /* R5 */
+        fence_release();
+        store_relaxed(&slot->meta, meta_make(size, 0, 0));
+        copy_words_in(slot->payload, staged, (size + 7) / 8);
+    } else {
+        store_relaxed(&slot->meta, meta_make(size, 0, 0));
+        copy_short((void *)(uintptr_t)slot->payload, data, size);
+    }
+    /* R1: a store with the payload's, then the fence of S1: an exchange would wait for the line twice. */
+    store_release(&slot->seq, seq_ready(head));
+    fence_seq_cst();
+    ring->head = head + 1;
+    store_relaxed(&ring->header->head, head + 1);
+    if (link != NULL) {
+        if (unlikely(bell_ring(&link->peer->bell)))
+            stat_add(s, STAT_WAKES, 1);
+    } else if (unlikely(load_seq_cst(&s->bell.page->sleepers) != 0))
+        wake_readers(s);
+    s->send_refused = false;
+    stat_add(s, STAT_SENT, 1);
+    stat_add(s, STAT_BYTES_SENT, size);
+    return true;
+}
+
+/* -1: the general way. */
+static inline __attribute__((always_inline)) ssize_t quick_receive(struct shm_socket *s, void *buffer, size_t size, int flags)
+{
+    struct link *link = s->quick_in;
+    if (unlikely(link == NULL || s->in.active || s->pending_error != 0 || link->adopt_due))
+        return -1;
+    struct ring_in *ring = &link->in;
+    uint64_t t = ring->tail, ready = seq_ready(t);
+    const struct ring_slot *slot = &ring->slots[t & ring->mask];
+    shared_u64 *word = (shared_u64 *)(uintptr_t)&slot->seq;
+    if (load_acquire(word) != ready) { /* R2 */
+        if ((flags & SHM_DONTWAIT) || s->options.spin_ns == 0 || s->options.receive_timeout == 0)
+            return -1;
+        link_end_read(link);
+        unsigned polls = 0;
+        do {
+            if (++polls > QUICK_POLLS)
+                return -1;
+            __builtin_prefetch((const char *)slot + CACHE_LINE); /* both lines travel at once */
+        } while (load_acquire(word) != ready);
+    }
+    if (unlikely(load_relaxed(&s->bell.page->attention) != 0))
+        return -1;
+    uint64_t meta = load_relaxed((shared_u64 *)(uintptr_t)&slot->meta);
+    size_t length = meta_length(meta);
+    if (unlikely((meta & (META_BLOCK | META_PACKED)) != 0 || length > SLOT_PAYLOAD))
+        return -1;
+    size_t copied = length < size ? length : size;
+    if (ring->kind == RING_EXCLUSIVE) {
+        copy_short(buffer, (const void *)(uintptr_t)slot->payload, copied);
+    } else if (ring->kind == RING_PRIVATE) {
+        uint64_t local[SLOT_WORDS];
+        copy_words_out(local, (const shared_u64 *)slot->payload, (length + 7) / 8);
+        fence_acquire();
+        if (unlikely(load_relaxed(word) != ready)) /* R6 */
+            return -1;
+        copy_short(buffer, local, copied);
+    } else {
+        struct claims *claims = ring->claims;
+        uint64_t seen = load_relaxed(&claims->words[t & ring->mask]);
+        if (unlikely(claim_is_taken(seen, t) || !claims_take(claims, t & ring->mask, seen, t)))
+            return -1;
+        if (load_relaxed(&claims->header->hint) < t + 1)
+            store_relaxed(&claims->header->hint, t + 1);
+        copy_short(buffer, (const void *)(uintptr_t)slot->payload, copied);
+        claims_done(&claims->words[t & ring->mask], t, claims->owner); /* C2 */
+        if (unlikely(bell_ring(&link->peer->bell)))
+            stat_add(s, STAT_WAKES, 1);
+        if (unlikely(++s->receives % RECEIVES_PER_LOOK == 0))
+            socket_busy(s);
+    }
+    ring->tail = t + 1;
+    count_add(&link->record->received, 1);
+    if (ring->kind != RING_SHARED) {
+        store_release(&link->record->tail, t + 1); /* R3 */
+        if (unlikely(++link->unannounced >= link->announce_every))
+            link_end_read(link);
+    }
+    s->last_more = s->last_redelivered = false;
+    stat_add(s, STAT_RECEIVED, 1);
+    stat_add(s, STAT_BYTES_RECEIVED, length);
+    return (ssize_t)length;
+}
+
+#endif
