@@ -233,8 +233,7 @@ static void sync_all(struct shm_socket *s)
 
 void socket_sync(struct shm_socket *s)
 {
-    s->quick_out = NULL;
-    s->quick_in = NULL;
+    quick_forget(s);
     store_seq_cst(&s->bell.page->attention, 0);
     fence_seq_cst();
     uint32_t before = s->link_count;
@@ -437,8 +436,7 @@ static void say_end(struct link *link)
 static void leave_link(struct link *link)
 {
     struct shm_socket *s = link->socket;
-    s->quick_out = NULL;
-    s->quick_in = NULL;
+    quick_forget(s);
     if (s->in.link == link)
         in_end(s);
     say_end(link);

@@ -51,7 +51,6 @@ static int send_waiting(struct shm_socket *s, const struct part *part, int flags
     return error;
 }
 
-
 ssize_t io_send(struct shm_socket *s, const struct part *part, int flags)
 {
     if (unlikely(s->pattern->send == NULL)) {

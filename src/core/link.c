@@ -324,8 +324,7 @@ void link_early_end(struct link *link, bool died)
 
 int link_up(struct link *link, const struct party *party, uint64_t their_offset, uint64_t resume)
 {
-    link->socket->quick_out = NULL;
-    link->socket->quick_in = NULL;
+    quick_forget(link->socket);
     struct shm_socket *s = link->socket;
     struct peer *peer;
 
@@ -400,8 +399,7 @@ static void stop_sending(struct link *link)
 
 void link_gone(struct link *link, bool died)
 {
-    link->socket->quick_out = NULL;
-    link->socket->quick_in = NULL;
+    quick_forget(link->socket);
     struct shm_socket *s = link->socket;
     if (link->state != LINK_UP)
         return;
@@ -446,8 +444,7 @@ void link_died(struct link *link)
 
 void link_break(struct link *link)
 {
-    link->socket->quick_out = NULL;
-    link->socket->quick_in = NULL;
+    quick_forget(link->socket);
     struct shm_socket *s = link->socket;
     stat_add(s, STAT_PROTOCOL_ERRORS, 1);
     event_push(s, SHM_EVENT_BROKEN, link, NULL, 0);
@@ -499,8 +496,7 @@ static bool is_over(struct link *link)
 
 void link_free(struct link *link)
 {
-    link->socket->quick_out = NULL;
-    link->socket->quick_in = NULL;
+    quick_forget(link->socket);
     struct shm_socket *s = link->socket;
     if (s->pattern->link_free != NULL)
         s->pattern->link_free(s, link);

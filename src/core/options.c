@@ -126,8 +126,7 @@ SHM_API int shm_setsockopt(shm_socket_t *s, int option, const void *value, size_
     if (socket_usable(s) < 0)
         return -1;
     socket_look(s);
-    s->quick_out = NULL;
-    s->quick_in = NULL;
+    quick_forget(s);
     return result_of(value == NULL && option != SHM_SUBSCRIBE && option != SHM_UNSUBSCRIBE
                          ? -EINVAL
                          : set(s, option, value, size));

@@ -55,12 +55,6 @@ static inline __attribute__((always_inline)) void copy_short(void *to, const voi
         d[i] = s[i];
 }
 
-static inline void quick_forget(struct shm_socket *s)
-{
-    s->quick_out = NULL;
-    s->quick_in = NULL;
-}
-
 /* After a call that went well: may the next be quick? */
 static inline void quick_plan(struct shm_socket *s)
 {
@@ -98,7 +92,9 @@ static inline bool quick_clear(struct ring_out *ring)
 static inline __attribute__((always_inline)) bool quick_send(struct shm_socket *s, const void *data, size_t size)
 {
     struct ring_out *ring = s->quick_out;
-    if (unlikely(ring == NULL || s->out.active || ++s->sends % SENDS_PER_LOOK == 0 || size > SLOT_PAYLOAD || load_relaxed(&s->bell.page->attention) != 0))
+    /* in_flight: a slot may hold a block of the last lap, which the general way retires. */
+    if (unlikely(ring == NULL || ring->in_flight != NULL || s->out.active || size > SLOT_PAYLOAD ||
+                 ++s->sends % SENDS_PER_LOOK == 0 || load_relaxed(&s->bell.page->attention) != 0))
         return false;
     struct link *link = s->quick_to;
     uint64_t head = ring->head;

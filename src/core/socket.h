@@ -215,6 +215,14 @@ static inline void stat_add(struct shm_socket *s, unsigned stat, uint64_t n)
 
 /* ---- link.c: peers come and go ---- */
 
+/* Something changed: the next message goes the general way (quick.h). */
+static inline void quick_forget(struct shm_socket *s)
+{
+    s->quick_out = NULL;
+    s->quick_in = NULL;
+}
+
+
 /* Look at who is there; cheap when `attention` is not set. */
 void socket_sync(struct shm_socket *s);
 static inline void socket_look(struct shm_socket *s)
