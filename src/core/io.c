@@ -77,7 +77,7 @@ SHM_API ssize_t shm_send(shm_socket_t *s, const void *data, size_t size, int fla
 {
     if (likely(s != NULL && data != NULL && !(flags & ~SHM_DONTWAIT) && process_is_mine(s->mark) &&
                !atomic_load_explicit(&s->terminated, memory_order_relaxed)) &&
-        likely(quick_send(s, data, size)))
+        likely(s->pattern->quick_send == NULL ? quick_send(s, data, size) : s->pattern->quick_send(s, data, size)))
         return (ssize_t)size;
     if (unlikely((data == NULL && size > 0) || (flags & ~(SHM_DONTWAIT | SHM_SNDMORE)) != 0 ||
                  size > SSIZE_MAX)) {
@@ -177,7 +177,8 @@ SHM_API ssize_t shm_recv(shm_socket_t *s, void *buffer, size_t size, int flags)
 {
     if (likely(s != NULL && buffer != NULL && !(flags & ~SHM_DONTWAIT) && process_is_mine(s->mark) &&
                !atomic_load_explicit(&s->terminated, memory_order_relaxed))) {
-        ssize_t got = quick_receive(s, buffer, size, flags);
+        ssize_t got = s->pattern->quick_receive == NULL ? quick_receive(s, buffer, size, flags)
+                                                        : s->pattern->quick_receive(s, buffer, size, flags);
         if (likely(got >= 0))
             return got;
     }

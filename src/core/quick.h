@@ -15,8 +15,10 @@
 #define QUICK_AHEAD 8
 #define QUICK_POLLS 1000 /* before the general way, which looks at clocks and deadlines */
 
+#define QUICK __attribute__((always_inline))
+
 /* Up to SLOT_PAYLOAD bytes, 16 at a time, the last ones overlapping: no call, no loop. */
-static inline __attribute__((always_inline)) void copy_short(void *to, const void *from, size_t n)
+static inline QUICK void copy_short(void *to, const void *from, size_t n)
 {
     char *d = to;
     const char *s = from;
@@ -62,7 +64,8 @@ static inline void quick_plan(struct shm_socket *s)
     quick_forget(s);
     if (s->fd >= 0 || s->options.conflate || s->gone_count != 0)
         return;
-    if (only != NULL && only->out == &only->own_ring && (s->type == SHM_PAIR || s->type == SHM_DEALER))
+    bool own = only != NULL && only->out == &only->own_ring;
+    if (own && (s->type == SHM_PAIR || s->type == SHM_DEALER || s->pattern->quick_send != NULL))
         s->quick_out = only->out, s->quick_to = only;
     else if (s->has_shared_out && s->link_count > 0 && !s->options.immediate &&
              (s->type == SHM_PUB || (s->type == SHM_PUSH && !s->options.round_robin)))
@@ -70,7 +73,8 @@ static inline void quick_plan(struct shm_socket *s)
     if (s->quick_out != NULL && (s->quick_out->filled <= s->quick_out->mask || s->quick_out->in_flight != NULL))
         s->quick_out = NULL;
     if (only != NULL && only->has_in && only->record != NULL && only->in.end == UINT64_MAX && !only->in.newest_only &&
-        ((s->type == SHM_SUB && s->takes_all) || s->type == SHM_PAIR || s->type == SHM_DEALER || s->type == SHM_PULL))
+        ((s->type == SHM_SUB && s->takes_all) || s->type == SHM_PAIR || s->type == SHM_DEALER ||
+         s->type == SHM_PULL || s->pattern->quick_receive != NULL))
         s->quick_in = only;
 }
 
@@ -89,40 +93,36 @@ static inline bool quick_clear(struct ring_out *ring)
     return t > ring->head;
 }
 
-static inline __attribute__((always_inline)) bool quick_send(struct shm_socket *s, const void *data, size_t size)
+/* ---- sending ---- */
+
+/* The slot for a message of SIZE bytes, and those to come fetched ahead; NULL: the general way. */
+static inline QUICK struct ring_slot *quick_slot(struct shm_socket *s, struct ring_out *ring, size_t size)
 {
-    struct ring_out *ring = s->quick_out;
     /* in_flight: a slot may hold a block of the last lap, which the general way retires. */
     if (unlikely(ring == NULL || ring->in_flight != NULL || s->out.active || size > SLOT_PAYLOAD ||
                  ++s->sends % SENDS_PER_LOOK == 0 || load_relaxed(&s->bell.page->attention) != 0))
-        return false;
-    struct link *link = s->quick_to;
+        return NULL;
     uint64_t head = ring->head;
-    struct ring_slot *slot = &ring->slots[head & ring->mask];
     if (ring->kind != RING_PRIVATE || s->options.lossless)
         if (unlikely(head - ring->acked >= ring->limit))
-            return false;
+            return NULL;
     if (ring->kind == RING_SHARED && unlikely(head >= ring->cleared) && !quick_clear(ring))
-        return false;
+        return NULL;
     if (head - ring->acked + 64 < ring->limit) {
         const char *later = (const char *)&ring->slots[(head + QUICK_AHEAD) & ring->mask];
         cpu_prefetch_write(later);
         if (size > 48)
             cpu_prefetch_write(later + CACHE_LINE);
     }
-    if (ring->kind == RING_PRIVATE) {
-        uint64_t staged[SLOT_WORDS];
-        copy_short(staged, data, size);
-        store_relaxed(&slot->seq, seq_absent(head)); /* R5 */
-        fence_release();
-        store_relaxed(&slot->meta, meta_make(size, 0, 0));
-        copy_words_in(slot->payload, staged, (size + 7) / 8);
-    } else {
-        store_relaxed(&slot->meta, meta_make(size, 0, 0));
-        copy_short((void *)(uintptr_t)slot->payload, data, size);
-    }
+    return &ring->slots[head & ring->mask];
+}
+
+/* Publish what was written there; SIZE: the caller's bytes. */
+static inline QUICK void quick_publish(struct shm_socket *s, struct ring_out *ring, struct link *link, size_t size)
+{
+    uint64_t head = ring->head;
     /* R1: a store with the payload's, then the fence of S1: an exchange would wait for the line twice. */
-    store_release(&slot->seq, seq_ready(head));
+    store_release(&ring->slots[head & ring->mask].seq, seq_ready(head));
     fence_seq_cst();
     ring->head = head + 1;
     store_relaxed(&ring->header->head, head + 1);
@@ -134,32 +134,79 @@ static inline __attribute__((always_inline)) bool quick_send(struct shm_socket *
     s->send_refused = false;
     stat_add(s, STAT_SENT, 1);
     stat_add(s, STAT_BYTES_SENT, size);
+}
+
+static inline QUICK bool quick_send(struct shm_socket *s, const void *data, size_t size)
+{
+    struct ring_out *ring = s->quick_out;
+    struct ring_slot *slot = quick_slot(s, ring, size);
+    if (unlikely(slot == NULL))
+        return false;
+    if (ring->kind == RING_PRIVATE) {
+        uint64_t staged[SLOT_WORDS];
+        copy_short(staged, data, size);
+        store_relaxed(&slot->seq, seq_absent(ring->head)); /* R5 */
+        fence_release();
+        store_relaxed(&slot->meta, meta_make(size, 0, 0));
+        copy_words_in(slot->payload, staged, (size + 7) / 8);
+    } else {
+        store_relaxed(&slot->meta, meta_make(size, 0, 0));
+        copy_short((void *)(uintptr_t)slot->payload, data, size);
+    }
+    quick_publish(s, ring, s->quick_to, size);
     return true;
 }
 
-/* -1: the general way. */
-static inline __attribute__((always_inline)) ssize_t quick_receive(struct shm_socket *s, void *buffer, size_t size, int flags)
+/* ---- receiving ---- */
+
+/* The slot of the only peer's next message, once it is there; NULL: the general way. */
+static inline QUICK const struct ring_slot *quick_await(struct shm_socket *s, int flags)
 {
     struct link *link = s->quick_in;
     if (unlikely(link == NULL || s->in.active || s->pending_error != 0 || link->adopt_due))
-        return -1;
+        return NULL;
     struct ring_in *ring = &link->in;
-    uint64_t t = ring->tail, ready = seq_ready(t);
-    const struct ring_slot *slot = &ring->slots[t & ring->mask];
+    uint64_t ready = seq_ready(ring->tail);
+    const struct ring_slot *slot = &ring->slots[ring->tail & ring->mask];
     shared_u64 *word = (shared_u64 *)(uintptr_t)&slot->seq;
     if (load_acquire(word) != ready) { /* R2 */
         if ((flags & SHM_DONTWAIT) || s->options.spin_ns == 0 || s->options.receive_timeout == 0)
-            return -1;
+            return NULL;
         link_end_read(link);
         unsigned polls = 0;
         do {
             if (++polls > QUICK_POLLS)
-                return -1;
+                return NULL;
             __builtin_prefetch((const char *)slot + CACHE_LINE); /* both lines travel at once */
         } while (load_acquire(word) != ready);
     }
-    if (unlikely(load_relaxed(&s->bell.page->attention) != 0))
+    return likely(load_relaxed(&s->bell.page->attention) == 0) ? slot : NULL;
+}
+
+/* The message was copied; LENGTH: the caller's bytes. Not for shared tails. */
+static inline QUICK void quick_done(struct shm_socket *s, struct link *link, size_t length)
+{
+    uint64_t next = ++link->in.tail;
+    count_add(&link->record->received, 1);
+    if (link->in.kind != RING_SHARED) {
+        store_release(&link->record->tail, next); /* R3 */
+        if (unlikely(++link->unannounced >= link->announce_every))
+            link_end_read(link);
+    }
+    s->last_more = s->last_redelivered = false;
+    stat_add(s, STAT_RECEIVED, 1);
+    stat_add(s, STAT_BYTES_RECEIVED, length);
+}
+
+/* -1: the general way. */
+static inline QUICK ssize_t quick_receive(struct shm_socket *s, void *buffer, size_t size, int flags)
+{
+    const struct ring_slot *slot = quick_await(s, flags);
+    if (unlikely(slot == NULL))
         return -1;
+    struct link *link = s->quick_in;
+    struct ring_in *ring = &link->in;
+    uint64_t t = ring->tail;
     uint64_t meta = load_relaxed((shared_u64 *)(uintptr_t)&slot->meta);
     size_t length = meta_length(meta);
     if (unlikely((meta & (META_BLOCK | META_PACKED)) != 0 || length > SLOT_PAYLOAD))
@@ -171,7 +218,7 @@ static inline __attribute__((always_inline)) ssize_t quick_receive(struct shm_so
         uint64_t local[SLOT_WORDS];
         copy_words_out(local, (const shared_u64 *)slot->payload, (length + 7) / 8);
         fence_acquire();
-        if (unlikely(load_relaxed(word) != ready)) /* R6 */
+        if (unlikely(load_relaxed((shared_u64 *)(uintptr_t)&slot->seq) != seq_ready(t))) /* R6 */
             return -1;
         copy_short(buffer, local, copied);
     } else {
@@ -188,16 +235,7 @@ static inline __attribute__((always_inline)) ssize_t quick_receive(struct shm_so
         if (unlikely(++s->receives % RECEIVES_PER_LOOK == 0))
             socket_busy(s);
     }
-    ring->tail = t + 1;
-    count_add(&link->record->received, 1);
-    if (ring->kind != RING_SHARED) {
-        store_release(&link->record->tail, t + 1); /* R3 */
-        if (unlikely(++link->unannounced >= link->announce_every))
-            link_end_read(link);
-    }
-    s->last_more = s->last_redelivered = false;
-    stat_add(s, STAT_RECEIVED, 1);
-    stat_add(s, STAT_BYTES_RECEIVED, length);
+    quick_done(s, link, length);
     return (ssize_t)length;
 }
 

@@ -203,6 +203,9 @@ struct pattern {
     int (*advance)(struct shm_socket *s);
     int (*next_part)(struct shm_socket *s, struct part *part); /* NULL: in_next() */
     int (*set_option)(struct shm_socket *s, int option, const void *value, size_t size); /* NULL ok */
+    /* quick.h, for a pattern whose messages are more than bytes: false, -1: the general way. Both or none. */
+    bool (*quick_send)(struct shm_socket *s, const void *data, size_t size);
+    ssize_t (*quick_receive)(struct shm_socket *s, void *buffer, size_t size, int flags);
 };
 
 extern const struct pattern pattern_pair, pattern_pub, pattern_sub, pattern_xpub, pattern_xsub, pattern_req,

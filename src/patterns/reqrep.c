@@ -10,8 +10,52 @@
 #include <string.h>
 
 #include "core/message_layout.h"
+#include "core/quick.h"
 #include "core/socket.h"
 #include "patterns/reqrep.h"
+
+/* ---- the quick way: an empty part and a short one, in a slot ---- */
+
+#define SHORT_ENVELOPE PART_HEADER /* of an empty part alone */
+#define SHORT_BODY     (SLOT_PAYLOAD - SHORT_ENVELOPE - PART_HEADER)
+
+static inline bool send_short(struct shm_socket *s, uint32_t tag, const void *data, size_t size)
+{
+    size_t whole = SHORT_ENVELOPE + PART_HEADER + part_padded(size);
+    struct ring_slot *slot = size <= SHORT_BODY ? quick_slot(s, s->quick_out, whole) : NULL;
+    if (slot == NULL)
+        return false;
+    store_relaxed(&slot->meta, meta_make(whole, META_PACKED, tag));
+    store_relaxed(&slot->payload[0], 0);
+    store_relaxed(&slot->payload[1], size);
+    copy_short((void *)(uintptr_t)&slot->payload[2], data, size);
+    quick_publish(s, s->quick_out, s->quick_to, size);
+    return true;
+}
+
+/* Wait for such a message: its body's size, or -1; and its tag. */
+static inline ssize_t await_short(struct shm_socket *s, int flags, uint32_t *tag)
+{
+    const struct ring_slot *slot = quick_await(s, flags);
+    if (slot == NULL)
+        return -1;
+    uint64_t meta = load_relaxed((shared_u64 *)(uintptr_t)&slot->meta);
+    uint64_t first = load_relaxed((shared_u64 *)(uintptr_t)&slot->payload[0]);
+    uint64_t size = load_relaxed((shared_u64 *)(uintptr_t)&slot->payload[1]);
+    if ((meta & (META_BLOCK | META_PACKED)) != META_PACKED || first != 0 || size > SHORT_BODY ||
+        meta_length(meta) != SHORT_ENVELOPE + PART_HEADER + part_padded(size))
+        return -1;
+    *tag = meta_tag(meta);
+    return (ssize_t)size;
+}
+
+static inline void take_short(struct shm_socket *s, void *buffer, size_t room, size_t size)
+{
+    struct ring_in *ring = &s->quick_in->in;
+    copy_short(buffer, (const void *)(uintptr_t)&ring->slots[ring->tail & ring->mask].payload[2],
+               size < room ? size : room);
+    quick_done(s, s->quick_in, size);
+}
 
 /* ---- REQ ---- */
 
@@ -67,14 +111,19 @@ static int keep_copy(struct req *req, const struct part *part)
     return 0;
 }
 
+static uint32_t next_id(const struct req *req)
+{
+    uint32_t id = (req->id + 1) & REQUEST_NUMBER;
+    return id == 0 ? 1 : id;
+}
+
 /* Choose a peer and put the envelope. */
 static int begin_request(struct shm_socket *s, struct req *req)
 {
     struct link *link = link_choose(s);
     if (link == NULL)
         return -EAGAIN;
-    uint32_t tag = (req->id + 1) & REQUEST_NUMBER;
-    tag = tag == 0 ? 1 : tag;
+    uint32_t tag = next_id(req);
     out_begin(s, link->out, link, req->waiting ? tag | REQUEST_CANCELS : tag);
     int error = s->options.req_correlate ? out_add(s, &tag, sizeof tag, NULL) : 0;
     if (error == 0)
@@ -224,6 +273,35 @@ static int next_part_req(struct shm_socket *s, struct part *part)
     return result;
 }
 
+static bool quick_request(struct shm_socket *s, const void *data, size_t size)
+{
+    struct req *req = s->pattern_data;
+    if (req->waiting || s->in.active || s->options.req_correlate || s->options.req_resend ||
+        !send_short(s, next_id(req), data, size))
+        return false;
+    req->link = s->quick_to;
+    req->id = next_id(req);
+    req->waiting = true;
+    req->lost = false;
+    req->copy_size = 0;
+    req->ticket = s->quick_out->head - 1;
+    return true;
+}
+
+static ssize_t quick_reply(struct shm_socket *s, void *buffer, size_t room, int flags)
+{
+    struct req *req = s->pattern_data;
+    uint32_t tag;
+    if (!req->waiting || s->options.req_correlate)
+        return -1;
+    ssize_t size = await_short(s, flags, &tag);
+    if (size < 0 || (tag & REQUEST_NUMBER) != req->id)
+        return -1;
+    take_short(s, buffer, room, (size_t)size);
+    req->waiting = req->lost = false;
+    return size;
+}
+
 static void probe(struct shm_socket *s, struct link *link)
 {
     struct part empty = {"", 0, NULL, false, false};
@@ -243,6 +321,8 @@ const struct pattern pattern_req = {
     .can_send = can_request,
     .advance = advance_req,
     .next_part = next_part_req,
+    .quick_send = quick_request,
+    .quick_receive = quick_reply,
 };
 
 /* ---- REP ---- */
@@ -262,8 +342,13 @@ static bool fits_rep(int peer)
 
 static int open_rep(struct shm_socket *s)
 {
-    s->pattern_data = calloc(1, sizeof(struct rep));
-    return s->pattern_data == NULL ? -ENOMEM : 0;
+    struct rep *rep = calloc(1, sizeof *rep);
+    if (rep == NULL)
+        return -ENOMEM;
+    s->pattern_data = rep;
+    rep->room = SHORT_ENVELOPE;
+    rep->envelope = malloc(rep->room);
+    return rep->envelope == NULL ? -ENOMEM : 0;
 }
 
 static void close_rep(struct shm_socket *s)
@@ -354,6 +439,32 @@ static int send_reply(struct shm_socket *s, const struct part *part)
     return 0;
 }
 
+static bool quick_answer(struct shm_socket *s, const void *data, size_t size)
+{
+    struct rep *rep = s->pattern_data;
+    if (!rep->replying || rep->link == NULL || rep->link != s->quick_to || rep->size != SHORT_ENVELOPE ||
+        !send_short(s, rep->tag & REQUEST_NUMBER, data, size))
+        return false;
+    rep->replying = false;
+    return true;
+}
+
+static ssize_t quick_question(struct shm_socket *s, void *buffer, size_t room, int flags)
+{
+    struct rep *rep = s->pattern_data;
+    if (rep->replying)
+        return -1;
+    ssize_t size = await_short(s, flags, &rep->tag);
+    if (size < 0)
+        return -1;
+    memset(rep->envelope, 0, SHORT_ENVELOPE);
+    rep->size = SHORT_ENVELOPE;
+    rep->link = s->quick_in;
+    take_short(s, buffer, room, (size_t)size);
+    rep->replying = true;
+    return size;
+}
+
 static bool can_reply(struct shm_socket *s)
 {
     struct rep *rep = s->pattern_data;
@@ -371,4 +482,6 @@ const struct pattern pattern_rep = {
     .can_send = can_reply,
     .advance = advance_rep,
     .next_part = next_part_rep,
+    .quick_send = quick_answer,
+    .quick_receive = quick_question,
 };
