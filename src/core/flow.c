@@ -99,12 +99,11 @@ static bool is_pinned(struct shm_socket *s, const struct block *blocks)
     return false;
 }
 
-/* Free what was retired and nobody holds a view of (R8: the fence stands before the loads of pins). */
+/* Free what was retired and nobody holds a view of (R8: a fence stood behind whatever retired it). */
 static void free_limbo(struct shm_socket *s)
 {
     struct block *list = s->limbo;
     s->limbo = NULL;
-    fence_seq_cst();
     while (list != NULL) {
         struct block *blocks = list;
         list = list->next;

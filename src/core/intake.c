@@ -168,7 +168,7 @@ static void advance(struct link *link)
     if (link->record == NULL)
         return;
     store_release(&link->record->tail, ring->tail); /* R3 */
-    count_add(&link->record->received, 1);
+    store_relaxed(&link->record->received, ++link->received);
     if (++link->unannounced >= link->announce_every)
         link_end_read(link);
 }
@@ -184,81 +184,92 @@ void in_end(struct shm_socket *s)
     if (link->in.kind != RING_SHARED)
         advance(link);
     if (link->in.kind == RING_SHARED && link->record != NULL)
-        count_add(&link->record->received, 1);
-    if (in->hold != NULL)
+        store_relaxed(&link->record->received, ++link->received);
+    if (in->hold != NULL) {
         hold_release(in->hold);
-    else if (link->in.kind == RING_SHARED) {
+    } else if (link->in.kind == RING_SHARED) {
         struct claims *claims = link->in.claims;
         claims_done(&claims->words[taken->ticket & link->in.mask], taken->ticket, claims->owner); /* C2 */
         if (bell_ring(&link->peer->bell))
             stat_add(s, STAT_WAKES, 1);
-    } else if (taken->pin >= 0)
-        pin_clear(&s->pins, taken->pin);
+    }
+    if (taken->pinned)
+        pin_clear(&s->pins, PIN_IN_HAND);
     in->hold = NULL;
 }
 
 /* ---- views ---- */
 
-void hold_release(struct hold *hold)
+/* The peer's references are counted in two words, so that taking one needs no locked instruction. */
+static void keep_peer(struct hold *hold, struct peer *peer)
 {
-    struct hold copy = {.is_claim = hold->is_claim,
-                        .pin = hold->pin,
-                        .ticket = hold->ticket,
-                        .claim = hold->claim,
-                        .owner = hold->owner,
-                        .peer = hold->peer,
-                        .socket = hold->socket};
-    if (atomic_fetch_sub_explicit(&hold->refs, 1, memory_order_acq_rel) != 1)
-        return;
-    if (copy.is_claim) {
-        claims_done(copy.claim, copy.ticket, copy.owner); /* C2 */
-        bell_ring(&copy.peer->bell);
-    } else {
-        pin_clear(&copy.socket->pins, copy.pin); /* frees the hold as well */
-    }
-    peer_unref(copy.peer);
-    socket_unref(copy.socket);
+    hold->peer = peer;
+    peer->taken++;
 }
 
-static struct hold *free_claim_hold(struct shm_socket *s)
+void hold_release(struct hold *hold)
 {
-    for (int i = 0; i < PINS_FOR_VIEWS; i++)
-        if (atomic_load_explicit(&s->claim_holds[i].refs, memory_order_acquire) == 0)
-            return &s->claim_holds[i];
+    /* The last one leaves the count at 1 until all is done: 0 means free. Nobody can race for it. */
+    int refs = atomic_load_explicit(&hold->refs, memory_order_acquire);
+    while (refs > 1)
+        if (atomic_compare_exchange_weak_explicit(&hold->refs, &refs, refs - 1, memory_order_acq_rel,
+                                                  memory_order_acquire))
+            return;
+    struct peer *peer = hold->peer;
+    struct shm_socket *s = peer->socket;
+    if (hold->claim != NULL) {
+        claims_done(hold->claim, hold->ticket, hold->owner); /* C2 */
+        bell_ring(&peer->bell);
+    } else {
+        pin_clear(&s->pins, (unsigned)(hold - s->holds));
+    }
+    atomic_store_explicit(&hold->refs, 0, memory_order_release); /* free for the next */
+    peer_release(peer);
+}
+
+static struct hold *free_hold(struct shm_socket *s)
+{
+    for (int i = PIN_IN_HAND + 1; i < SEGMENT_PINS; i++)
+        if (atomic_load_explicit(&s->holds[i].refs, memory_order_acquire) == 0)
+            return &s->holds[i];
     return NULL;
+}
+
+struct hold *hold_block(struct link *link, uint64_t offset)
+{
+    struct shm_socket *s = link->socket;
+    struct hold *hold = free_hold(s);
+    if (hold == NULL)
+        return NULL;
+    hold->claim = NULL;
+    keep_peer(hold, link->peer);
+    atomic_store_explicit(&hold->refs, 1, memory_order_relaxed);
+    pin_set(&s->pins, (unsigned)(hold - s->holds), pin_word(link->pin_tag, offset));
+    return hold;
+}
+
+static struct hold *hold_claim(struct link *link, uint64_t ticket)
+{
+    struct hold *hold = free_hold(link->socket);
+    if (hold == NULL)
+        return NULL;
+    hold->claim = &link->in.claims->words[ticket & link->in.mask];
+    hold->ticket = ticket;
+    hold->owner = link->in.claims->owner;
+    keep_peer(hold, link->peer);
+    atomic_store_explicit(&hold->refs, 1, memory_order_relaxed);
+    return hold;
 }
 
 /* What keeps the current message; NULL: all places are taken. */
 static struct hold *make_hold(struct shm_socket *s)
 {
     struct incoming *in = &s->in;
-    struct ring_in *ring = &in->link->in;
-    struct hold *hold;
-
-    if (ring->kind == RING_SHARED) {
-        hold = free_claim_hold(s);
-        if (hold == NULL)
-            return NULL;
-        hold->is_claim = true;
-        hold->ticket = in->taken.ticket;
-        hold->claim = &ring->claims->words[in->taken.ticket & ring->mask];
-        hold->owner = ring->claims->owner;
-    } else {
-        int pin = in->taken.pin;
-        if (ring->kind == RING_EXCLUSIVE)
-            pin = pin_set(&s->pins, pin_word(in->link->pin_tag, in->taken.offset), PINS_FOR_VIEWS);
-        if (pin < 0 || pin >= PINS_FOR_VIEWS)
-            return NULL;
-        hold = &s->pin_holds[pin];
-        hold->is_claim = false;
-        hold->pin = pin;
-    }
-    hold->socket = s;
-    hold->peer = in->link->peer;
-    atomic_fetch_add_explicit(&hold->peer->refs, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
-    atomic_store_explicit(&hold->refs, 1, memory_order_relaxed);
-    return hold;
+    if (in->link->in.kind == RING_SHARED)
+        return hold_claim(in->link, in->taken.ticket);
+    if (in->link->in.kind == RING_PRIVATE && !in->taken.pinned)
+        return NULL;
+    return hold_block(in->link, in->taken.offset);
 }
 
 struct hold *in_hold(struct shm_socket *s)

@@ -14,31 +14,45 @@
 
 /* ---- peers ---- */
 
-static int peer_open(struct peer **out, struct directory *directory, const char *id_hex)
+static int peer_open(struct peer **out, struct shm_socket *s, const char *id_hex)
 {
     struct peer *peer = calloc(1, sizeof *peer);
     if (peer == NULL)
         return -ENOMEM;
-    atomic_store_explicit(&peer->refs, 1, memory_order_relaxed);
-    int error = remote_open(&peer->remote, directory, id_hex);
+    atomic_store_explicit(&peer->refs, PEER_LINKED, memory_order_relaxed);
+    peer->socket = s;
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    int error = remote_open(&peer->remote, s->directory, id_hex);
     if (error == 0)
-        error = bell_attach(&peer->bell, directory_fd(directory), id_hex);
+        error = bell_attach(&peer->bell, directory_fd(s->directory), id_hex);
     if (error < 0) {
-        peer_unref(peer);
+        peer_unlink(peer);
         return error;
     }
     *out = peer;
     return 0;
 }
 
-void peer_unref(struct peer *peer)
+static void give_up(struct peer *peer, int64_t refs)
 {
-    if (peer == NULL || atomic_fetch_sub_explicit(&peer->refs, 1, memory_order_acq_rel) != 1)
+    if (atomic_fetch_sub_explicit(&peer->refs, refs, memory_order_acq_rel) != refs)
         return;
     bell_detach(&peer->bell);
     claims_detach(&peer->claims);
     remote_unref(peer->remote);
+    socket_unref(peer->socket);
     free(peer);
+}
+
+void peer_unlink(struct peer *peer)
+{
+    if (peer != NULL)
+        give_up(peer, PEER_LINKED - peer->taken);
+}
+
+void peer_release(struct peer *peer)
+{
+    give_up(peer, 1);
 }
 
 /* Tell a peer to look at its endpoints. */
@@ -274,7 +288,7 @@ static void split(struct link *link)
             s->in.link = rest;
     } else {
         free(rest);
-        peer_unref(link->peer);
+        peer_unlink(link->peer);
     }
     link->peer = NULL;
     link->theirs = NULL;
@@ -292,13 +306,13 @@ void link_early(struct link *link, const struct party *party)
     struct peer *peer;
 
     if (s->type != SHM_PULL || link->has_in || link->peer != NULL || party->type != SHM_PUSH ||
-        peer_open(&peer, s->directory, party->id_hex) < 0)
+        peer_open(&peer, s, party->id_hex) < 0)
         return;
     struct segment_header *header = (struct segment_header *)(uintptr_t)peer->remote->header;
     uint64_t offset = load_acquire(&header->ring_offset);
     if (offset == 0 || ring_in_open(&link->in, peer->remote, offset) < 0 || link->in.kind != RING_SHARED ||
         claims_attach(&peer->claims, directory_fd(s->directory), party->id_hex, link->in.mask + 1) < 0) {
-        peer_unref(peer);
+        peer_unlink(peer);
         return;
     }
     link->in.claims = &peer->claims;
@@ -319,7 +333,7 @@ void link_early_end(struct link *link, bool died)
     struct peer *peer = link->peer;
     link->peer = NULL;
     link->has_in = false;
-    peer_unref(peer);
+    peer_unlink(peer);
 }
 
 int link_up(struct link *link, const struct party *party, uint64_t their_offset, uint64_t resume)
@@ -328,12 +342,12 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
     struct shm_socket *s = link->socket;
     struct peer *peer;
 
-    int error = peer_open(&peer, s->directory, party->id_hex);
+    int error = peer_open(&peer, s, party->id_hex);
     if (error < 0)
         return error;
     const struct link_record *theirs = remote_at(peer->remote, their_offset, sizeof *theirs);
     if (theirs == NULL || their_offset % 64 != 0 || theirs->magic != LINK_RECORD_MAGIC) {
-        peer_unref(peer);
+        peer_unlink(peer);
         return -EPROTO;
     }
     link->peer = peer;
@@ -357,7 +371,7 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
         link->theirs = NULL;
         link->has_in = false;
         link->state = LINK_QUEUED;
-        peer_unref(peer);
+        peer_unlink(peer);
         return error;
     }
     bool control = s->type == SHM_SUB || s->type == SHM_XSUB;
@@ -514,7 +528,7 @@ void link_free(struct link *link)
     if (link->record != NULL)
         store_release(&link->record->linked_to, 0); /* a peer that left waits for this */
     free_record(link);
-    peer_unref(link->peer);
+    peer_unlink(link->peer);
     free(link);
 }
 
@@ -526,7 +540,7 @@ void link_drop(struct link *link)
     ring_out_forget(&link->own_ring);
     block_forget(link->record_block);
     list_remove(s, link);
-    peer_unref(link->peer);
+    peer_unlink(link->peer);
     free(link);
 }
 

@@ -13,7 +13,7 @@
 
 /* Slots that the sender fetches for writing ahead of time: their transfer overlaps with the work. */
 #define QUICK_AHEAD 8
-#define QUICK_POLLS 1000 /* before the general way, which looks at clocks and deadlines */
+#define QUICK_POLLS 4000 /* some microseconds, before the general way looks at clocks and deadlines */
 
 #define QUICK __attribute__((always_inline))
 
@@ -70,7 +70,7 @@ static inline void quick_plan(struct shm_socket *s)
     else if (s->has_shared_out && s->link_count > 0 && !s->options.immediate &&
              (s->type == SHM_PUB || (s->type == SHM_PUSH && !s->options.round_robin)))
         s->quick_out = &s->shared_out, s->quick_to = NULL;
-    if (s->quick_out != NULL && (s->quick_out->filled <= s->quick_out->mask || s->quick_out->in_flight != NULL))
+    if (s->quick_out != NULL && s->quick_out->filled <= s->quick_out->mask)
         s->quick_out = NULL;
     if (only != NULL && only->has_in && only->record != NULL && only->in.end == UINT64_MAX && !only->in.newest_only &&
         ((s->type == SHM_SUB && s->takes_all) || s->type == SHM_PAIR || s->type == SHM_DEALER ||
@@ -98,11 +98,12 @@ static inline bool quick_clear(struct ring_out *ring)
 /* The slot for a message of SIZE bytes, and those to come fetched ahead; NULL: the general way. */
 static inline QUICK struct ring_slot *quick_slot(struct shm_socket *s, struct ring_out *ring, size_t size)
 {
-    /* in_flight: a slot may hold a block of the last lap, which the general way retires. */
-    if (unlikely(ring == NULL || ring->in_flight != NULL || s->out.active || size > SLOT_PAYLOAD ||
+    if (unlikely(ring == NULL || s->out.active || size > SLOT_PAYLOAD ||
                  ++s->sends % SENDS_PER_LOOK == 0 || load_relaxed(&s->bell.page->attention) != 0))
         return NULL;
     uint64_t head = ring->head;
+    if (unlikely(ring->in_flight != NULL) && ring->in_flight[head & ring->mask] != NULL)
+        return NULL; /* a block of the last lap, for the general way to retire */
     if (ring->kind != RING_PRIVATE || s->options.lossless)
         if (unlikely(head - ring->acked >= ring->limit))
             return NULL;
@@ -136,23 +137,42 @@ static inline QUICK void quick_publish(struct shm_socket *s, struct ring_out *ri
     stat_add(s, STAT_BYTES_SENT, size);
 }
 
+static inline QUICK void quick_write(struct ring_out *ring, struct ring_slot *slot, const void *bytes, size_t length, uint64_t flags)
+{
+    if (ring->kind == RING_PRIVATE) {
+        uint64_t staged[SLOT_WORDS];
+        copy_short(staged, bytes, length);
+        store_relaxed(&slot->seq, seq_absent(ring->head)); /* R5 */
+        fence_release();
+        store_relaxed(&slot->meta, meta_make(length, flags, 0));
+        copy_words_in(slot->payload, staged, (length + 7) / 8);
+    } else {
+        store_relaxed(&slot->meta, meta_make(length, flags, 0));
+        copy_short((void *)(uintptr_t)slot->payload, bytes, length);
+    }
+}
+
 static inline QUICK bool quick_send(struct shm_socket *s, const void *data, size_t size)
 {
     struct ring_out *ring = s->quick_out;
     struct ring_slot *slot = quick_slot(s, ring, size);
     if (unlikely(slot == NULL))
         return false;
-    if (ring->kind == RING_PRIVATE) {
-        uint64_t staged[SLOT_WORDS];
-        copy_short(staged, data, size);
-        store_relaxed(&slot->seq, seq_absent(ring->head)); /* R5 */
-        fence_release();
-        store_relaxed(&slot->meta, meta_make(size, 0, 0));
-        copy_words_in(slot->payload, staged, (size + 7) / 8);
-    } else {
-        store_relaxed(&slot->meta, meta_make(size, 0, 0));
-        copy_short((void *)(uintptr_t)slot->payload, data, size);
-    }
+    quick_write(ring, slot, data, size, 0);
+    quick_publish(s, ring, s->quick_to, size);
+    return true;
+}
+
+/* A message that lies in BLOCK already. */
+static inline bool quick_send_block(struct shm_socket *s, struct block *block, size_t size)
+{
+    struct ring_out *ring = s->quick_out;
+    uint64_t reference[2] = {block->offset, size};
+    struct ring_slot *slot = s->pattern->quick_send == NULL ? quick_slot(s, ring, sizeof reference) : NULL;
+    if (slot == NULL || ring->in_flight == NULL)
+        return false;
+    quick_write(ring, slot, reference, sizeof reference, META_BLOCK);
+    ring->in_flight[ring->head & ring->mask] = block;
     quick_publish(s, ring, s->quick_to, size);
     return true;
 }
@@ -187,7 +207,7 @@ static inline QUICK const struct ring_slot *quick_await(struct shm_socket *s, in
 static inline QUICK void quick_done(struct shm_socket *s, struct link *link, size_t length)
 {
     uint64_t next = ++link->in.tail;
-    count_add(&link->record->received, 1);
+    store_relaxed(&link->record->received, ++link->received);
     if (link->in.kind != RING_SHARED) {
         store_release(&link->record->tail, next); /* R3 */
         if (unlikely(++link->unannounced >= link->announce_every))

@@ -208,6 +208,8 @@ SHM_API int shm_close(shm_socket_t *s)
     store_relaxed(&s->segment.header->closed, 1);
     s->files_awaited = socket_leave_all(s);
     socket_fd_close(s);
+    while (s->link_count > 0)
+        link_drop(s->links[s->link_count - 1]);
     socket_unref(s);
     return 0;
 }
@@ -216,8 +218,6 @@ void socket_unref(struct shm_socket *s)
 {
     if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
         return;
-    while (s->link_count > 0)
-        link_drop(s->links[s->link_count - 1]);
     if (s->shared_out.claims != NULL) {
         claims_detach(s->shared_out.claims);
         free(s->shared_out.claims);

@@ -23,9 +23,11 @@
 
 struct pattern;
 
-/* A peer's memory, kept as long as a link or a view needs it. */
+/* A peer's memory, kept as long as a link or a view needs it; and keeps the socket's. */
 struct peer {
-    _Atomic int refs;
+    _Atomic int64_t refs; /* PEER_LINKED as long as there is a link; less one per view that was closed */
+    int64_t taken;        /* views that were taken, ever: the socket's thread */
+    struct shm_socket *socket;
     struct remote *remote;
     struct bell bell;
     struct claims claims; /* header NULL unless its ring is shared */
@@ -50,6 +52,7 @@ struct link {
     struct ring_out *out; /* NULL: this side does not send here */
     bool has_in;
     struct ring_in in;
+    uint64_t received;    /* as it stands in the record */
     uint32_t unannounced; /* reads since the sender was last looked after (R3, bell) */
     uint32_t announce_every;
     uint64_t answered;     /* connector: generation of the binder that was last linked to */
@@ -77,16 +80,14 @@ struct attach {
     uint32_t capacity;
 };
 
-/* What keeps a view valid: a pin, or a claim. Shared by the parts of one message. */
+/* What keeps a view valid: the pin of its number, or a claim; and the peer. Shared by the parts of one
+ * message. Taken by the socket's thread, released by any. */
 struct hold {
-    _Atomic int refs;
-    bool is_claim;
-    int pin;
+    _Atomic int refs; /* 0: free */
     uint64_t ticket;
-    shared_u64 *claim;
+    shared_u64 *claim; /* NULL: the pin */
     uint32_t owner;
     struct peer *peer;
-    struct shm_socket *socket;
 };
 
 /* The message being received, part by part. */
@@ -168,15 +169,14 @@ struct shm_socket {
     uint64_t checked_at; /* ticks: when the peers' lives were last looked at */
     uint64_t spin_ticks; /* self-calibrated */
 
-    _Atomic int refs; /* the handle and each hold */
+    _Atomic int refs; /* the handle and each peer */
     struct directory *directory;
     struct attach *attaches;
     struct options options;
     char last_endpoint[ENDPOINT_NAME_MAX + 8];
     uint32_t next_pin_tag;
     uint32_t next_auto_id;
-    struct hold pin_holds[SEGMENT_PINS];
-    struct hold claim_holds[SEGMENT_PINS];
+    struct hold holds[SEGMENT_PINS];
     shm_event_t events[EVENTS_KEPT];
     uint32_t events_first, events_count;
     uint64_t events_missed;
@@ -244,7 +244,9 @@ int socket_open_shared_out(struct shm_socket *s, uint32_t kind);
 bool link_is_dead(struct link *link); /* as the kernel has it */
 void link_died(struct link *link);    /* that was found out: take it down */
 void link_break(struct link *link); /* the peer wrote nonsense */
-void peer_unref(struct peer *peer);
+void peer_unlink(struct peer *peer);  /* the link does not need it any more */
+void peer_release(struct peer *peer); /* a view does not */
+#define PEER_LINKED (INT64_C(1) << 62)
 
 /* ---- flow.c: messages through links ---- */
 
@@ -279,6 +281,8 @@ void socket_adopt(struct shm_socket *s); /* look for claims of the dead at the n
 struct link *link_choose(struct shm_socket *s);
 bool link_is_open(const struct link *link); /* takes part in sending */
 struct hold *in_hold(struct shm_socket *s); /* a further reference to what keeps it; NULL: none free */
+/* What keeps a block that the only reader of a ring has not yet gone past. NULL: none free. */
+struct hold *hold_block(struct link *link, uint64_t offset);
 struct block *socket_block(struct shm_socket *s, uint64_t size);
 void link_skip_to_head(struct link *link); /* private tails: what was sent so far is not for us */
 void link_end_read(struct link *link); /* look after a sender that may wait for room */

@@ -2,7 +2,17 @@
 /*
  * Pins: which blocks of its peers a reader holds. Hazard words in the reader's own segment, that
  * senders read before they use a block again (R7, R8 in ring.h). A word is tag << 48 | offset / 64:
- * the tag is the link's, so that each sender knows its own. Set by the socket's thread, cleared by any.
+ * the tag is the link's, so that each sender knows its own.
+ *
+ *   pin 0        the message that is just being taken from a private tail       the socket's thread
+ *   pin 1..255   views, each with the hold of the same number (core/intake.c)   set by the socket's
+ *                                                                    thread, cleared by any
+ *
+ * A view's pin is set before pin 0 is cleared, and senders look at pin 0 first: so they see one of them.
+ * An exclusive tail needs pin 0 as little as a fence: the view's pin stands before the tail that frees
+ * the slot (R3, R4). Which pins are free is known privately: the line travels to senders and would have
+ * to be fetched back to be read.
+ *
  * Died: the words mean nothing any more, since the link's life lock is gone.
  */
 #ifndef SHMQ_TRANSPORT_PINS_H
@@ -12,33 +22,27 @@
 
 struct pins {
     struct segment_header *header;
+    uint32_t used; /* as it stands in the header */
 };
 
-/* One pin is kept for receives that copy, so that they always work. */
-#define PINS_FOR_VIEWS (SEGMENT_PINS - 1)
+#define PIN_IN_HAND 0
 
 static inline uint64_t pin_word(uint32_t tag, uint64_t offset)
 {
     return (uint64_t)tag << 48 | offset >> 6;
 }
 
-/* Set a pin, with P of the Dekker pair (seq_cst): its index below LIMIT, or -1. */
-static inline int pin_set(struct pins *pins, uint64_t word, int limit)
+/* A later fence or release store is what orders it (R7, R3). */
+static inline void pin_set(struct pins *pins, unsigned pin, uint64_t word)
 {
-    struct segment_header *h = pins->header;
-    for (int i = 0; i < limit; i++) {
-        if (load_relaxed(&h->pins[i]) != 0)
-            continue;
-        if (load_relaxed(&h->pins_used) <= (uint32_t)i)
-            store_relaxed(&h->pins_used, (uint32_t)i + 1); /* ordered by the store below */
-        store_seq_cst(&h->pins[i], word);
-        fence_seq_cst();
-        return i;
+    if (unlikely(pins->used <= pin)) {
+        pins->used = pin + 1;
+        store_relaxed(&pins->header->pins_used, pins->used); /* ordered by the store below */
     }
-    return -1;
+    store_release(&pins->header->pins[pin], word);
 }
 
-static inline void pin_clear(struct pins *pins, int pin)
+static inline void pin_clear(struct pins *pins, unsigned pin)
 {
     store_release(&pins->header->pins[pin], 0);
 }

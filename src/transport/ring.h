@@ -3,8 +3,8 @@
  * Rings: one sender, and one of three kinds of tail at the other end.
  *
  * Edges (t a ticket, i its slot)
- *   R1  sender: exchange slot[i].seq := ready(t), seq_cst. Publishes the payload (pairs with R2) and is
- *       S1 of the bell. Linearization point of send.
+ *   R1  sender: store slot[i].seq := ready(t), release. Publishes the payload (pairs with R2). A fence
+ *       seq_cst follows, and makes it S1 of the bell. Linearization point of send.
  *   R2  reader: load slot[i].seq, acquire; if ready(t) the payload of t is visible.
  *   R3  exclusive reader: store tail := t+1, release, after its last load of the payload or block, or
  *       after pinning the block. Pairs with R4.
@@ -14,7 +14,7 @@
  *   R5  sender: store slot[i].seq := absent(t), relaxed; release fence; payload, relaxed words; R1.
  *   R6  reader: R2; payload, relaxed words; acquire fence; load seq, relaxed: equal, or the copy
  *       is thrown away. 64 bits of sequence do not come round.
- *   R7  reader of a block: pin := block (seq_cst); fence; load seq: still ready(t), or unpin.
+ *   R7  reader of a block: pin := block, release; fence seq_cst; load seq: still ready(t), or unpin.
  *   R8  sender: slot[i].seq := absent(..); fence seq_cst; loads all pins: a pinned block is kept.
  *       R7 and R8 are a Dekker pair: either the reader sees the sequence gone or the sender the pin.
  *
@@ -132,13 +132,13 @@ struct ring_taken {
     bool packed;
     bool redelivered;
     bool is_block;
-    int pin; /* private tails: the pin that keeps the block; -1 none */
+    bool pinned; /* private tails: PIN_IN_HAND keeps the block */
     uint64_t offset; /* of the block */
     uint32_t tag;
     uint64_t copy[SLOT_WORDS]; /* private tails: inline bytes lie here */
 };
 
-/* 1 taken; 0 nothing there; -EPROTO; -ENOBUFS: all pins are in use. */
+/* 1 taken; 0 nothing there; -EPROTO. */
 int ring_in_take(struct ring_in *ring, struct ring_taken *taken, struct pins *pins, uint32_t pin_tag);
 
 /* The same for a message that a dead reader of a shared ring had in hand (C4). */

@@ -41,7 +41,7 @@ static int locate(struct ring_in *ring, struct ring_taken *taken, uint64_t meta,
     taken->packed = (meta & META_PACKED) != 0;
     taken->tag = meta_tag(meta);
     taken->is_block = (meta & META_BLOCK) != 0;
-    taken->pin = -1;
+    taken->pinned = false;
     taken->redelivered = false;
     if (!taken->is_block) {
         taken->size = meta_length(meta);
@@ -51,7 +51,10 @@ static int locate(struct ring_in *ring, struct ring_taken *taken, uint64_t meta,
     taken->size = payload[1];
     taken->offset = payload[0];
     taken->bytes = payload[0] % 64 == 0 ? remote_at(ring->remote, payload[0], taken->size) : NULL;
-    return taken->bytes != NULL ? 1 : -EPROTO;
+    if (taken->bytes == NULL)
+        return -EPROTO;
+    __builtin_prefetch(taken->bytes); /* under way while the caller is told of it */
+    return 1;
 }
 
 /* ---- exclusive and shared tails: the slot does not change under us ---- */
@@ -181,13 +184,13 @@ static int take_private_once(struct ring_in *ring, struct ring_taken *taken, str
     int result = locate(ring, taken, meta, taken->copy);
     if (result < 0 || !taken->is_block)
         return result;
-    taken->pin = pin_set(pins, pin_word(pin_tag, taken->copy[0]), SEGMENT_PINS); /* R7 */
-    if (taken->pin < 0)
-        return -ENOBUFS;
+    pin_set(pins, PIN_IN_HAND, pin_word(pin_tag, taken->copy[0])); /* R7 */
+    fence_seq_cst();
     if (load_acquire(word_of(&slot->seq)) != ready) {
-        pin_clear(pins, taken->pin);
+        pin_clear(pins, PIN_IN_HAND);
         return lapped(ring), 2;
     }
+    taken->pinned = true;
     return 1;
 }
 

@@ -115,7 +115,8 @@ static void retire(struct ring_out *ring, uint64_t slot)
 static void withdraw(struct ring_out *ring, uint64_t t)
 {
     store_relaxed(&ring->header->oldest, t + 1);
-    store_release(&ring->slots[t & ring->mask].seq, seq_absent(t)); /* R8: the fence is the collector's */
+    store_release(&ring->slots[t & ring->mask].seq, seq_absent(t)); /* R8 */
+    fence_seq_cst();
 }
 
 void ring_out_reclaim(struct ring_out *ring, uint64_t until)
@@ -246,7 +247,9 @@ void ring_out_publish(struct ring_out *ring, const struct ring_message *message)
         retire(ring, slot_index); /* of the last lap */
         ring->in_flight[slot_index] = message->blocks;
     }
-    (void)exchange_seq_cst(&slot->seq, seq_ready(ring->head)); /* R1 */
+    /* R1: a store with the payload's, then the fence of S1: an exchange would wait for the line twice. */
+    store_release(&slot->seq, seq_ready(ring->head));
+    fence_seq_cst();
     ring->head++;
     store_relaxed(&ring->header->head, ring->head);
     struct ring_slot *later = &ring->slots[(ring->head + PREFETCH_SLOTS) & ring->mask];
