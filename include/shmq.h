@@ -133,8 +133,8 @@ enum {
     SHM_SPIN_NS = 1000,        /* RW int64: ns to spin before sleeping; 0 never sleeps late but at
                                   once, -1 spins for ever, -2 (default) calibrates itself          */
     SHM_LOSSLESS = 1001,       /* RW int: PUB: wait (or EAGAIN) for the slowest subscriber; before */
-    SHM_HISTORY = 1002,        /* RW int: SUB, XSUB: start with up to N earlier messages, from the
-                                  publisher's next call on; before                                 */
+    SHM_HISTORY = 1002,        /* RW int: SUB, XSUB: start with up to N earlier messages, at once from
+                                  a publisher that is bound; before                                */
     SHM_REDELIVER = 1003,      /* RW int: PULL: 1 (default) take over the message of a puller that
                                   died with it in hand (shm_msg_redelivered() tells); 0: drop it   */
     SHM_MEMORY_LIMIT = 1004,   /* RW uint64 bytes: shared memory that this socket may take for

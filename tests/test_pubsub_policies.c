@@ -231,6 +231,99 @@ static void history_is_filtered_like_the_rest(void)
     CHECK_OK(shm_close(pub));
 }
 
+/* ---- History of a publisher that makes no call ---- */
+
+#define LARGE 300000
+
+static void send_large(shm_socket_t *pub, unsigned seed)
+{
+    unsigned char *bytes = CHECK_PTR(malloc(LARGE));
+
+    pattern_fill(bytes, LARGE, seed);
+    CHECK_INT(shm_send(pub, bytes, LARGE, 0), LARGE);
+    free(bytes);
+}
+
+static void expect_large(shm_socket_t *sub, unsigned seed)
+{
+    shm_msg_t msg;
+
+    CHECK_OK(shm_msg_init(&msg));
+    CHECK_INT(shm_msg_recv(&msg, sub, SHM_DONTWAIT), LARGE);
+    pattern_check(shm_msg_data(&msg), LARGE, seed);
+    CHECK_OK(shm_msg_close(&msg));
+}
+
+/* Publishes 1..4, a large one, two parts; then is silent until it is told to publish 7 and 8. */
+static void publish_and_be_silent(struct child *up, void *argument)
+{
+    shm_socket_t *pub = socket_new(SHM_PUB);
+
+    CHECK_OK(shm_bind(pub, "it"));
+    for (uint64_t i = 1; i <= 4; i++)
+        send_number(pub, i);
+    send_large(pub, 5);
+    CHECK_INT(shm_send(pub, "six", 3, SHM_SNDMORE), 3);
+    CHECK_INT(shm_send(pub, "parts", 5, 0), 5);
+    child_say(up, 1);
+    CHECK_INT(child_hear(up), 1);
+    send_number(pub, 7);
+    send_large(pub, 8);
+    child_say(up, 2);
+    CHECK_INT(child_hear(up), 2);
+    CHECK_OK(shm_close(pub));
+}
+
+static void expect_silent_history(shm_socket_t *sub)
+{
+    char got[8];
+
+    expect_number(sub, 3);
+    expect_number(sub, 4);
+    expect_large(sub, 5);
+    CHECK_INT(shm_recv(sub, got, sizeof got, SHM_DONTWAIT), 3);
+    CHECK_MEM(got, 3, "six", 3);
+    CHECK_INT(shm_recv(sub, got, sizeof got, SHM_DONTWAIT), 5);
+    CHECK_MEM(got, 5, "parts", 5);
+    expect_nothing(sub);
+}
+
+static void a_silent_publishers_history_is_there_at_once(void)
+{
+    struct child child = child_start(publish_and_be_silent, NULL);
+    shm_socket_t *sub = sub_new();
+
+    CHECK_INT(child_hear(&child), 1);
+    set_int(sub, SHM_HISTORY, 4);
+    CHECK_OK(shm_connect(sub, "it"));
+    expect_silent_history(sub);
+    child_say(&child, 1);
+    CHECK_INT(child_hear(&child), 2);
+    expect_number(sub, 7);
+    expect_large(sub, 8);
+    expect_nothing(sub);
+    CHECK_INT(lost_of(sub), 0);
+    child_say(&child, 2);
+    child_wait(&child);
+    CHECK_OK(shm_close(sub));
+}
+
+static void a_silent_publishers_history_survives_its_kill(void)
+{
+    struct child child = child_start(publish_and_be_silent, NULL);
+    shm_socket_t *sub = sub_new();
+
+    CHECK_INT(child_hear(&child), 1);
+    set_int(sub, SHM_HISTORY, 4);
+    CHECK_OK(shm_connect(sub, "it"));
+    expect_number(sub, 3);
+    child_kill(&child);
+    expect_number(sub, 4);
+    expect_large(sub, 5);
+    CHECK_OK(shm_close(sub));
+    leave_files(); /* of the killed */
+}
+
 /* ---- Conflate ---- */
 
 static void conflate_keeps_the_newest_only(void)
@@ -367,6 +460,8 @@ int main(int argc, char **argv)
         TEST(history_gives_a_newcomer_the_last_messages),
         TEST(history_goes_over_into_what_is_new),
         TEST(history_is_filtered_like_the_rest),
+        TEST(a_silent_publishers_history_is_there_at_once),
+        TEST(a_silent_publishers_history_survives_its_kill),
         TEST(conflate_keeps_the_newest_only),
         TEST(conflate_respects_the_filter),
         TEST(a_sub_hears_several_publishers_fairly),

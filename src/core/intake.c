@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Intake: messages on their way in. Taking, parts, letting go, views. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/message_layout.h"
@@ -16,6 +17,56 @@ static void count_lost(struct shm_socket *s, struct link *link)
     if (link->record != NULL)
         count_add(&link->record->lost, lost);
     event_push(s, SHM_EVENT_LAPPED, link, NULL, lost);
+}
+
+/* Does a packed message refer to blocks beside its own? */
+static bool has_blocks(const void *bytes, uint64_t size)
+{
+    uint64_t word;
+    for (uint64_t at = 0; size - at >= PART_HEADER && at < size; at += PART_HEADER + part_padded(word & PART_SIZE_MASK)) {
+        memcpy(&word, (const char *)bytes + at, sizeof word);
+        if ((word & PART_BLOCK) || part_padded(word & PART_SIZE_MASK) > size - at - PART_HEADER)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * The publisher does not know us yet and does not mind our pins: take a copy, which is good if the slot
+ * still is what it was. 1; 0 it has to wait for the link; 2 the publisher was faster.
+ */
+static int copy_unpinned(struct shm_socket *s, struct link *link)
+{
+    struct incoming *in = &s->in;
+    struct ring_taken *taken = &in->taken;
+    if (!taken->is_block)
+        return 1;
+    pin_clear(&s->pins, PIN_IN_HAND);
+    taken->pinned = false;
+    uint64_t words = (taken->size + 7) / 8;
+    if (words > in->copy_words) {
+        uint64_t *larger = realloc(in->copy, 8 * words);
+        if (larger == NULL)
+            return 0;
+        in->copy = larger;
+        in->copy_words = words;
+    }
+    copy_words_out(in->copy, (const shared_u64 *)(const void *)taken->bytes, words);
+    if (!ring_in_still(&link->in))
+        return 2;
+    taken->bytes = (const unsigned char *)in->copy;
+    return taken->packed && has_blocks(in->copy, taken->size) ? 0 : 1;
+}
+
+static int take_early(struct shm_socket *s, struct link *link)
+{
+    int result = 2;
+    for (int attempt = 0; attempt < 16 && result == 2; attempt++) {
+        result = ring_in_take(&link->in, &s->in.taken, &s->pins, link->pin_tag);
+        if (result == 1)
+            result = copy_unpinned(s, link);
+    }
+    return result == 2 ? 0 : result;
 }
 
 static int take(struct shm_socket *s, struct link *link)
@@ -34,6 +85,8 @@ static int take(struct shm_socket *s, struct link *link)
             return adopted;
         link->adopt_due = false;
     }
+    if (unlikely(link->early) && link->in.kind == RING_PRIVATE)
+        return take_early(s, link);
     return ring_in_take(&link->in, taken, &s->pins, link->pin_tag);
 }
 
@@ -64,16 +117,23 @@ int in_begin(struct shm_socket *s, struct link *link)
     return 1;
 }
 
-int in_begin_fair(struct shm_socket *s)
+int in_begin_gone(struct shm_socket *s)
 {
-    uint32_t count = s->link_count;
-    /* What the gone have left comes before what their successors send. */
-    for (uint32_t i = 0; unlikely(s->gone_count > 0) && i < count; i++)
+    for (uint32_t i = 0; unlikely(s->gone_count > 0) && i < s->link_count; i++)
         if (s->links[i]->state == LINK_GONE) {
             int result = in_begin(s, s->links[i]);
             if (result != 0)
                 return result;
         }
+    return 0;
+}
+
+int in_begin_fair(struct shm_socket *s)
+{
+    uint32_t count = s->link_count;
+    int gone = in_begin_gone(s);
+    if (gone != 0)
+        return gone;
     uint32_t next = s->receive_next;
     for (uint32_t i = 0; i < count; i++) {
         if (next >= count)

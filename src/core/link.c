@@ -195,19 +195,26 @@ int link_new(struct link **out, struct shm_socket *s, struct attach *attach, uin
 
 /* ---- up ---- */
 
-static int first_ticket(struct link *link, uint64_t resume, uint64_t *first)
+/* As far back from ticket START as SHM_HISTORY asks for, and there still is. */
+static uint64_t back_from(const struct ring_in *ring, uint64_t start, uint64_t history)
+{
+    uint64_t oldest = load_acquire((shared_u64 *)(uintptr_t)&ring->header->oldest);
+    uint64_t slots = ring->mask + 1, most = slots - slots / 8, back = history < most ? history : most;
+    uint64_t from = start > back ? start - back : 0;
+    return from > oldest ? from : oldest;
+}
+
+/* BEGAN: where a reader that had begun before the answer goes on; UINT64_MAX: it had not. */
+static int first_ticket(struct link *link, uint64_t resume, uint64_t began, uint64_t *first)
 {
     struct shm_socket *s = link->socket;
     uint64_t start = load_acquire((shared_u64 *)(uintptr_t)&link->theirs->start);
     if (start == UINT64_MAX)
         return 0; /* it has not seen us yet */
-    if (link->in.kind == RING_PRIVATE && s->options.history > 0 && !link->in.newest_only) {
-        uint64_t oldest = load_acquire((shared_u64 *)(uintptr_t)&link->in.header->oldest);
-        uint64_t back = (uint64_t)s->options.history, slots = link->in.mask + 1;
-        back = back > slots - slots / 8 ? slots - slots / 8 : back;
-        uint64_t from = start > back ? start - back : 0;
-        start = from > oldest ? from : oldest;
-    }
+    if (link->in.kind == RING_PRIVATE && began != UINT64_MAX)
+        start = began;
+    else if (link->in.kind == RING_PRIVATE && s->options.history > 0 && !link->in.newest_only)
+        start = back_from(&link->in, start, (uint64_t)s->options.history);
     *first = resume > start ? resume : start;
     return 1;
 }
@@ -216,7 +223,7 @@ static int first_ticket(struct link *link, uint64_t resume, uint64_t *first)
 int link_open_in(struct link *link, uint64_t resume)
 {
     struct shm_socket *s = link->socket;
-    uint64_t offset, first;
+    uint64_t offset, first, began = link->began ? link->in.tail : UINT64_MAX;
 
     if (link->has_in || link->theirs == NULL)
         return link->has_in;
@@ -226,9 +233,12 @@ int link_open_in(struct link *link, uint64_t resume)
     int error = ring_in_open(&link->in, link->peer->remote, offset);
     if (error < 0)
         return error;
-    error = first_ticket(link, resume, &first);
-    if (error <= 0)
+    error = first_ticket(link, resume, began, &first);
+    if (error <= 0) {
+        link->in.tail = began;
         return error;
+    }
+    link->began = false;
     if (link->in.kind == RING_SHARED) {
         error = claims_attach(&link->peer->claims, directory_fd(s->directory), link->party.id_hex, link->in.mask + 1);
         if (error < 0)
@@ -296,26 +306,50 @@ static void split(struct link *link)
     link->died = false;
 }
 
+/* The kind of ring that may be read before the binder has answered; 0: none. */
+static uint32_t early_kind(const struct shm_socket *s, const struct party *binder)
+{
+    if (s->type == SHM_PULL && binder->type == SHM_PUSH)
+        return RING_SHARED;
+    bool subscriber = s->type == SHM_SUB || s->type == SHM_XSUB;
+    bool publisher = binder->type == SHM_PUB || binder->type == SHM_XPUB;
+    return subscriber && publisher && s->options.history > 0 ? RING_PRIVATE : 0;
+}
+
+static bool open_early(struct link *link, struct peer *peer, const struct party *party, uint32_t kind)
+{
+    struct shm_socket *s = link->socket;
+    struct segment_header *header = (struct segment_header *)(uintptr_t)peer->remote->header;
+    uint64_t offset = load_acquire(&header->ring_offset);
+    if (offset == 0 || ring_in_open(&link->in, peer->remote, offset) < 0 || link->in.kind != kind ||
+        link->in.newest_only)
+        return false;
+    if (kind == RING_PRIVATE) {
+        uint64_t head = load_acquire((shared_u64 *)(uintptr_t)&link->in.header->head);
+        link->in.tail = back_from(&link->in, head, (uint64_t)s->options.history);
+        return true;
+    }
+    link->in.claims = &peer->claims;
+    return claims_attach(&peer->claims, directory_fd(s->directory), party->id_hex, link->in.mask + 1) == 0;
+}
+
 /*
- * A PULL need not wait until the PUSH that is bound looks up from its work: it can take from the shared
- * queue, whose claims need nobody's consent, before there is an answer.
+ * Some need not wait until the binder looks up from its work. A PULL can take from a PUSH's queue, whose
+ * claims need nobody's consent. A SUB can read a PUB's history, which the PUB does not notice; so that
+ * pins mean nothing to it, and blocks are copied (intake.c).
  */
 void link_early(struct link *link, const struct party *party)
 {
     struct shm_socket *s = link->socket;
+    uint32_t kind = early_kind(s, party);
     struct peer *peer;
 
-    if (s->type != SHM_PULL || link->has_in || link->peer != NULL || party->type != SHM_PUSH ||
-        peer_open(&peer, s, party->id_hex) < 0)
+    if (kind == 0 || link->has_in || link->peer != NULL || peer_open(&peer, s, party->id_hex) < 0)
         return;
-    struct segment_header *header = (struct segment_header *)(uintptr_t)peer->remote->header;
-    uint64_t offset = load_acquire(&header->ring_offset);
-    if (offset == 0 || ring_in_open(&link->in, peer->remote, offset) < 0 || link->in.kind != RING_SHARED ||
-        claims_attach(&peer->claims, directory_fd(s->directory), party->id_hex, link->in.mask + 1) < 0) {
+    if (!open_early(link, peer, party, kind)) {
         peer_unlink(peer);
         return;
     }
-    link->in.claims = &peer->claims;
     link->peer = peer;
     link->party = *party;
     link->has_in = link->early = true;
@@ -333,6 +367,7 @@ void link_early_end(struct link *link, bool died)
     struct peer *peer = link->peer;
     link->peer = NULL;
     link->has_in = false;
+    link->began = link->in.kind == RING_PRIVATE;
     peer_unlink(peer);
 }
 
@@ -352,6 +387,7 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
     }
     link->peer = peer;
     link->theirs = theirs;
+    link->began = link->began && memcmp(link->party.id, party->id, sizeof party->id) == 0;
     link->party = *party;
     link->party.type = peer->remote->header->type;
     link->state = LINK_UP;

@@ -79,6 +79,7 @@ static void free_memory(struct shm_socket *s)
     if (s->pattern->close != NULL)
         s->pattern->close(s);
     free(s->links);
+    free(s->in.copy);
     while (s->limbo != NULL) {
         struct block *next = s->limbo->next;
         block_forget(s->limbo);

@@ -57,7 +57,8 @@ struct link {
     uint32_t announce_every;
     uint64_t answered;     /* connector: generation of the binder that was last linked to */
     uint64_t rejected;     /* connector: the rejection that was last reported */
-    bool early;            /* QUEUED, but the binder's shared queue is read already */
+    bool early;            /* QUEUED, but the binder's ring is read already */
+    bool began;            /* the tail of the ring read early is to be gone on with */
     bool adopt_due;        /* its ring is shared: look for claims of the dead */
     bool drained;          /* GONE: its emptiness was acted upon */
     uint64_t linked_before; /* whom the peer was linked to when it came */
@@ -98,6 +99,8 @@ struct incoming {
     uint64_t at; /* packed: the next part */
     uint64_t previous; /* where the last part began, should it have to be given again */
     struct hold *hold;
+    uint64_t *copy; /* of a block of a sender who does not know us yet */
+    size_t copy_words;
 };
 
 /* The message being sent, part by part. */
@@ -274,7 +277,9 @@ int out_part(struct shm_socket *s, struct ring_out *ring, struct link *link, con
 int in_begin(struct shm_socket *s, struct link *link);
 int in_next(struct shm_socket *s, struct part *part); /* 1; 0 no more; -EPROTO */
 void in_end(struct shm_socket *s);
-/* in_begin() on the next link in turn that has a message. */
+/* in_begin() on a link whose peer went: what it left comes before what its successor sends. */
+int in_begin_gone(struct shm_socket *s);
+/* That, or else in_begin() on the next link in turn that has a message. */
 int in_begin_fair(struct shm_socket *s);
 void socket_adopt(struct shm_socket *s); /* look for claims of the dead at the next receives */
 /* The next link in turn that takes a message, or NULL. */

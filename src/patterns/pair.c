@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * PAIR: one peer. Further connectors are turned away, and the next of them gets its turn when the
- * place is free. That the peer went is said once, by EPIPE; after that the socket waits for a new one.
+ * place is free. That the peer went is said once, by EPIPE: behind what it had sent and before what its
+ * successor sends, for which the socket then waits.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -71,7 +72,8 @@ static bool can_send(struct shm_socket *s)
 
 static int advance(struct shm_socket *s)
 {
-    int result = in_begin_fair(s);
+    const struct pair *pair = s->pattern_data;
+    int result = likely(!pair->broken_pipe) ? in_begin_fair(s) : in_begin_gone(s);
     return result != 0 ? result : pipe_error(s);
 }
 

@@ -150,6 +150,9 @@ bool ring_in_has(struct ring_in *ring);
 /* Is there something behind the message in hand? */
 bool ring_in_has_more(const struct ring_in *ring);
 
+/* Private tails: does the slot of the message in hand still hold it, behind all loads so far? (R6) */
+bool ring_in_still(const struct ring_in *ring);
+
 /* Private tails: go to the newest message, or to the end, without counting a loss. */
 void ring_in_skip_to_head(struct ring_in *ring);
 

@@ -250,6 +250,12 @@ bool ring_in_has_more(const struct ring_in *ring)
     return ring_in_has(&next);
 }
 
+bool ring_in_still(const struct ring_in *ring)
+{
+    fence_acquire();
+    return load_relaxed(word_of(&ring->slots[ring->tail & ring->mask].seq)) == seq_ready(ring->tail); /* R6 */
+}
+
 void ring_in_skip_to_head(struct ring_in *ring)
 {
     uint64_t head = load_acquire(word_of(&ring->header->head));
