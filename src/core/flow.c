@@ -37,7 +37,7 @@ void link_look_at_tail(struct link *link)
  * reader would only hinder each other. */
 static inline bool is_open(const struct shm_socket *s, const struct ring_out *ring)
 {
-    uint64_t slack = unlikely(s->send_blocked) && ring->limit >= 64 ? ring->limit / 4 : 0;
+    uint64_t slack = unlikely(s->send_blocked) && ring->limit >= RING_LARGE ? ring->limit / 4 : 0;
     return ring->head - ring->acked + slack < ring->limit;
 }
 

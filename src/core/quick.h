@@ -13,6 +13,11 @@
 
 /* Slots that the sender fetches for writing ahead of time: their transfer overlaps with the work. */
 #define QUICK_AHEAD 8
+#define QUICK_NEAR_FULL 64 /* slots: the last ones are not fetched, the reader is among them */
+#define QUICK_STREAK 8 /* messages taken without waiting, from which on a backlog is expected */
+#ifndef QUICK_CLEAR
+#define QUICK_CLEAR 8 /* claim words, of a shared ring, that are looked at together: a line */
+#endif
 #define QUICK_POLLS 4000 /* some microseconds, before the general way looks at clocks and deadlines */
 
 #define QUICK __attribute__((always_inline))
@@ -78,15 +83,25 @@ static inline void quick_plan(struct shm_socket *s)
         s->quick_in = only;
 }
 
-/* Are the next slots' messages of the last lap done with? Many at a time, since their claim words lie
- * eight to a cache line, and next to those that readers write just now. */
+/*
+ * Are the next slots' messages of the last lap done with? A few lines of claim words at a time, since readers
+ * write those before them just now; the next travel meanwhile. The slots themselves are not looked at: that
+ * none was skipped in the last lap says what is in them.
+ */
 static inline bool quick_clear(struct ring_out *ring)
 {
-    uint64_t t = ring->head;
-    for (; t < ring->head + 64; t++) {
-        uint64_t seq = load_relaxed(&ring->slots[t & ring->mask].seq);
-        uint64_t word = seq == 0 ? 0 : load_acquire(&ring->claims->words[t & ring->mask]); /* C3 */
-        if (seq != 0 && (claim_state(word) != CLAIM_DONE || !(seq % 2 == 1 || claim_is_taken(word, (seq - 1) / 2))))
+    uint64_t t = ring->head, slots = ring->mask + 1, end = (t | (QUICK_CLEAR - 1)) + 1;
+    if (t < slots) {
+        ring->cleared = slots;
+        return true;
+    }
+    if (ring->skipped + slots > t)
+        return false;
+    for (uint64_t word = end; word < end + QUICK_CLEAR; word += 8)
+        __builtin_prefetch(&ring->claims->words[word & ring->mask]);
+    for (; t < end; t++) {
+        uint64_t word = load_acquire(&ring->claims->words[t & ring->mask]); /* C3 */
+        if (claim_state(word) != CLAIM_DONE || !claim_is_taken(word, t - slots))
             break;
     }
     ring->cleared = t;
@@ -104,12 +119,12 @@ static inline QUICK struct ring_slot *quick_slot(struct shm_socket *s, struct ri
     uint64_t head = ring->head;
     if (unlikely(ring->in_flight != NULL) && ring->in_flight[head & ring->mask] != NULL)
         return NULL; /* a block of the last lap, for the general way to retire */
-    if (ring->kind != RING_PRIVATE || s->options.lossless)
-        if (unlikely(head - ring->acked >= ring->limit))
-            return NULL;
+    bool bounded = ring->kind != RING_PRIVATE || s->options.lossless;
+    if (bounded && unlikely(head - ring->acked >= ring->limit))
+        return NULL;
     if (ring->kind == RING_SHARED && unlikely(head >= ring->cleared) && !quick_clear(ring))
         return NULL;
-    if (head - ring->acked + 64 < ring->limit) {
+    if (!bounded || head - ring->acked + QUICK_NEAR_FULL < ring->limit) {
         const char *later = (const char *)&ring->slots[(head + QUICK_AHEAD) & ring->mask];
         cpu_prefetch_write(later);
         if (size > 48)
@@ -193,12 +208,19 @@ static inline QUICK const struct ring_slot *quick_await(struct shm_socket *s, in
         if ((flags & SHM_DONTWAIT) || s->options.spin_ns == 0 || s->options.receive_timeout == 0)
             return NULL;
         link_end_read(link);
+        if (unlikely(ring->streak > QUICK_STREAK))
+            pause_ns(BURST_NS);
+        ring->streak = 0;
         unsigned polls = 0;
         do {
             if (++polls > QUICK_POLLS)
                 return NULL;
             __builtin_prefetch((const char *)slot + CACHE_LINE); /* both lines travel at once */
         } while (load_acquire(word) != ready);
+    } else if (++ring->streak > QUICK_STREAK) {
+        const char *later = (const char *)&ring->slots[(ring->tail + QUICK_AHEAD) & ring->mask];
+        __builtin_prefetch(later);
+        __builtin_prefetch(later + CACHE_LINE);
     }
     return likely(load_relaxed(&s->bell.page->attention) == 0) ? slot : NULL;
 }
@@ -246,6 +268,8 @@ static inline QUICK ssize_t quick_receive(struct shm_socket *s, void *buffer, si
         uint64_t seen = load_relaxed(&claims->words[t & ring->mask]);
         if (unlikely(claim_is_taken(seen, t) || !claims_take(claims, t & ring->mask, seen, t)))
             return -1;
+        if (ring->streak > QUICK_STREAK)
+            cpu_prefetch_write(&claims->words[(t + 16) & ring->mask]);
         if (load_relaxed(&claims->header->hint) < t + 1)
             store_relaxed(&claims->header->hint, t + 1);
         copy_short(buffer, (const void *)(uintptr_t)slot->payload, copied);

@@ -295,6 +295,9 @@ void hold_release(struct hold *hold);
 void wake_readers(struct shm_socket *s);
 
 /* ---- wait.c ---- */
+#define BURST_NS   200 /* a peer that was caught up with is left alone for so long */
+#define RING_LARGE 64  /* from this mark on a blocked sender waits for more than one place */
+void pause_ns(uint64_t ns);
 int socket_wait(struct shm_socket *s, short events, uint64_t deadline_ns);
 void socket_empty_poll(struct shm_socket *s);
 void socket_busy(struct shm_socket *s);

@@ -21,9 +21,7 @@
 #define SPIN_MIN_US     1
 #define SPIN_MAX_US     100
 #define SPIN_LONGEST_NS INT64_C(1000000000000) /* of a chosen time; more is the same */
-#ifndef BURST_NS
-#define BURST_NS 200
-#endif
+#define DRAIN_NS        1500 /* between looks for room in a large ring: a quarter of it takes longer */
 #define POLLS_PER_LOOK  64   /* polls between looks at the clock */
 #define POLLS_NO_PAUSE  4096 /* polls at full speed before pausing between them */
 #define CHECK_MS        100  /* how often a spinner or poller asks after its peers */
@@ -138,9 +136,9 @@ static void calibrate(struct shm_socket *s, uint64_t slept_ticks)
  * look at once would take the very line from it that it is about to write, each time. A reply could
  * not come sooner than this anyway.
  */
-static void leave_alone(void)
+void pause_ns(uint64_t ns)
 {
-    uint64_t until = cpu_ticks() + clock_ticks_per_us() * BURST_NS / 1000;
+    uint64_t until = cpu_ticks() + clock_ticks_per_us() * ns / 1000;
     while (cpu_ticks() < until)
         ;
 }
@@ -149,11 +147,12 @@ static void leave_alone(void)
 static int spin(struct shm_socket *s, short events, uint64_t budget, uint64_t deadline_ns)
 {
     uint64_t start = cpu_ticks();
+    bool drains = s->send_blocked && (s->options.send_hwm == 0 || s->options.send_hwm >= RING_LARGE);
     for (uint64_t polls = 0;; polls++) {
         if (should_return(s, events))
             return 1;
         if (polls == 0 || (events & SHM_POLLOUT))
-            leave_alone();
+            pause_ns(drains ? DRAIN_NS : BURST_NS);
         if (polls % POLLS_PER_LOOK == POLLS_PER_LOOK - 1) {
             uint64_t now = cpu_ticks();
             if (now - start > budget)

@@ -54,6 +54,7 @@ struct ring_out {
     uint64_t head;
     uint64_t limit;   /* messages that may be under way */
     uint64_t cleared; /* shared: slots of lower tickets are known to be free again */
+    uint64_t skipped; /* shared: one past the last ticket that was skipped; 0 none */
     uint64_t acked;   /* every reader is known to be past this */
     uint64_t filled;  /* slots that have memory */
     uint64_t reclaim; /* tickets below it hold no block */

@@ -170,8 +170,8 @@ void ring_out_look(struct ring_out *ring)
         ring->acked = hint;
     while (ring->acked < ring->head) {
         uint64_t slot = ring->acked & ring->mask;
-        if (!claim_is_taken(load_acquire(&claims->words[slot]), ring->acked) &&
-            load_relaxed(&ring->slots[slot].seq) == seq_ready(ring->acked))
+        bool skipped = ring->acked < ring->skipped && load_relaxed(&ring->slots[slot].seq) != seq_ready(ring->acked);
+        if (!skipped && !claim_is_taken(load_acquire(&claims->words[slot]), ring->acked))
             return;
         ring->acked++;
     }
@@ -197,6 +197,7 @@ int ring_out_claimable(struct ring_out *ring)
             return 0; /* not even taken: only a liar's hint leads here */
         store_release(&ring->slots[slot].seq, seq_absent(ring->head));
         ring->head++;
+        ring->skipped = ring->head;
         store_relaxed(&ring->header->head, ring->head);
         if (ring_out_ready(ring) < 0)
             return 0;
