@@ -3,7 +3,8 @@
  * Accessors for words in shared memory, and the few machine-dependent instructions.
  *
  * Nobody touches shared memory but through these: every load is one load, into a local, which is
- * then checked and used (law 3: anyone may lie). Orders are on the operations.
+ * then checked and used (law 3: anyone may lie). What a peer may write is read by the functions of
+ * base/peer.h. Orders are on the operations.
  */
 #ifndef SHMQ_BASE_ATOMIC_H
 #define SHMQ_BASE_ATOMIC_H
@@ -79,18 +80,9 @@ static inline uint64_t cpu_ticks(void)
 }
 
 /*
- * Copies between shared and private memory that may race with the writer (private tails): whole
- * words, relaxed, so that the race is defined; the caller validates the sequence afterwards.
- * SHARED is 8-byte aligned; WORDS 8-byte words are copied.
+ * Into shared memory, where a reader may be just now (private tails): whole words, relaxed, so that the
+ * race is defined; the reader validates the sequence afterwards (peer_words). SHARED is 8-byte aligned.
  */
-static inline void copy_words_out(void *local, const shared_u64 *shared, size_t words)
-{
-    for (size_t i = 0; i < words; i++) {
-        uint64_t word = load_relaxed(&shared[i]);
-        __builtin_memcpy((char *)local + 8 * i, &word, 8);
-    }
-}
-
 static inline void copy_words_in(shared_u64 *shared, const void *local, size_t words)
 {
     for (size_t i = 0; i < words; i++) {
@@ -99,5 +91,11 @@ static inline void copy_words_in(shared_u64 *shared, const void *local, size_t w
         store_relaxed(&shared[i], word);
     }
 }
+
+#ifdef SHMQ_LIAR
+#include "base/liar.h"
+#else
+#include "base/peer.h"
+#endif
 
 #endif

@@ -74,8 +74,8 @@ static uint64_t resume_point(struct shm_socket *s, struct attach *attach, uint32
     if (remote_open(&dead, s->directory, id_hex) < 0)
         return 0;
     const struct link_record *record = remote_at(dead, old.link_offset, sizeof *record);
-    if (record != NULL && record->magic == LINK_RECORD_MAGIC)
-        resume = load_acquire((shared_u64 *)(uintptr_t)&record->tail);
+    if (record != NULL && peer_u32_once(&record->magic) == LINK_RECORD_MAGIC)
+        resume = peer_u64_acquire(&record->tail);
     remote_unref(dead);
     return resume;
 }
@@ -540,7 +540,7 @@ static bool is_awaited(struct shm_socket *s)
             continue;
         if (link->peer == NULL)
             return true;
-        uint64_t last = load_acquire((shared_u64 *)(uintptr_t)&link->theirs->last_linked);
+        uint64_t last = peer_u64_acquire(&link->theirs->last_linked);
         if (!link->died && last != id && last == link->linked_before &&
             segment_is_alive(directory_fd(s->directory), link->party.id_hex))
             return true;

@@ -24,7 +24,7 @@ void event_push(struct shm_socket *s, int event, const struct link *link, const 
         e->peer_type = link->party.gen != 0 ? (int)link->party.type : -1;
         e->peer_pid = (int)link->party.pid;
         if (link->peer != NULL)
-            e->peer_pid = (int)link->peer->remote->header->pid;
+            e->peer_pid = (int)peer_u32_once(&link->peer->remote->header->pid);
         if (name == NULL && link->attach != NULL)
             name = link->attach->endpoint.name;
     }

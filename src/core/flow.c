@@ -19,7 +19,7 @@ static void read_tail(struct link *link, struct ring_out *ring)
 {
     if (link->theirs == NULL || (link->state != LINK_UP && link->state != LINK_LEAVING))
         return;
-    uint64_t tail = load_acquire((shared_u64 *)(uintptr_t)&link->theirs->tail); /* R4 */
+    uint64_t tail = peer_u64_acquire(&link->theirs->tail); /* R4 */
     if (tail > ring->head) {
         link_break(link);
         return;
@@ -58,7 +58,7 @@ static void read_tails(struct shm_socket *s, struct ring_out *ring)
         struct link *link = s->links[i];
         if (link->state != LINK_UP || link->out != ring)
             continue;
-        uint64_t tail = load_acquire((shared_u64 *)(uintptr_t)&link->theirs->tail);
+        uint64_t tail = peer_u64_acquire(&link->theirs->tail);
         uint64_t start = load_relaxed(&link->record->start);
         if (tail < start)
             tail = start; /* it has not begun to read */
@@ -93,7 +93,7 @@ static bool is_pinned(struct shm_socket *s, const struct block *blocks)
         if (link->peer == NULL || link->theirs == NULL || link->died)
             continue;
         for (const struct block *b = blocks; b != NULL; b = b->chain)
-            if (pins_has(link->peer->remote->header, pin_word(link->theirs->pin_tag, b->offset)))
+            if (pins_has(link->peer->remote->header, pin_word(link->their_tag, b->offset)))
                 return true;
     }
     return false;
@@ -182,7 +182,7 @@ void wake_readers(struct shm_socket *s)
         if (link->state != LINK_UP || link->out != &s->shared_out)
             continue;
         if (woken && one) {
-            if (load_relaxed(&link->peer->bell.page->parked) != 0) {
+            if (peer_u32(&link->peer->bell.page->parked) != 0) {
                 store_relaxed(&s->bell.page->sleepers, 1); /* there are more, for the next message */
                 return;
             }
@@ -198,7 +198,7 @@ void wake_readers(struct shm_socket *s)
 static inline void wake(struct shm_socket *s, struct link *link)
 {
     if (link == NULL) {
-        if (unlikely(load_seq_cst(&s->bell.page->sleepers) != 0))
+        if (unlikely(peer_u32_seq_cst(&s->bell.page->sleepers) != 0))
             wake_readers(s);
     } else if (link->state == LINK_UP && unlikely(bell_ring(&link->peer->bell))) {
         stat_add(s, STAT_WAKES, 1);

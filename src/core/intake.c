@@ -51,7 +51,7 @@ static int copy_unpinned(struct shm_socket *s, struct link *link)
         in->copy = larger;
         in->copy_words = words;
     }
-    copy_words_out(in->copy, (const shared_u64 *)(const void *)taken->bytes, words);
+    peer_words(in->copy, (const shared_u64 *)(const void *)taken->bytes, words);
     if (!ring_in_still(&link->in))
         return 2;
     taken->bytes = (const unsigned char *)in->copy;
@@ -177,12 +177,12 @@ int in_next(struct shm_socket *s, struct part *part)
         return 0;
     if (taken->size - in->at < PART_HEADER)
         return -EPROTO;
-    memcpy(&word, taken->bytes + in->at, sizeof word); /* once: it may change under us */
+    peer_copy(&word, taken->bytes + in->at, sizeof word); /* once: it may change under us */
     uint64_t size = word & PART_SIZE_MASK, left = taken->size - in->at - PART_HEADER;
     if (word & PART_BLOCK) {
         if (left < sizeof offset)
             return -EPROTO;
-        memcpy(&offset, taken->bytes + in->at + PART_HEADER, sizeof offset);
+        peer_copy(&offset, taken->bytes + in->at + PART_HEADER, sizeof offset);
         part->data = offset % 64 == 0 ? remote_at(in->link->in.remote, offset, size) : NULL;
         if (part->data == NULL)
             return -EPROTO;

@@ -198,7 +198,7 @@ int link_new(struct link **out, struct shm_socket *s, struct attach *attach, uin
 /* As far back from ticket START as SHM_HISTORY asks for, and there still is. */
 static uint64_t back_from(const struct ring_in *ring, uint64_t start, uint64_t history)
 {
-    uint64_t oldest = load_acquire((shared_u64 *)(uintptr_t)&ring->header->oldest);
+    uint64_t oldest = peer_u64_acquire(&ring->header->oldest);
     uint64_t slots = ring->mask + 1, most = slots - slots / 8, back = history < most ? history : most;
     uint64_t from = start > back ? start - back : 0;
     return from > oldest ? from : oldest;
@@ -208,7 +208,7 @@ static uint64_t back_from(const struct ring_in *ring, uint64_t start, uint64_t h
 static int first_ticket(struct link *link, uint64_t resume, uint64_t began, uint64_t *first)
 {
     struct shm_socket *s = link->socket;
-    uint64_t start = load_acquire((shared_u64 *)(uintptr_t)&link->theirs->start);
+    uint64_t start = peer_u64_acquire(&link->theirs->start);
     if (start == UINT64_MAX)
         return 0; /* it has not seen us yet */
     if (link->in.kind == RING_PRIVATE && began != UINT64_MAX)
@@ -227,7 +227,7 @@ int link_open_in(struct link *link, uint64_t resume)
 
     if (link->has_in || link->theirs == NULL)
         return link->has_in;
-    offset = load_acquire((shared_u64 *)(uintptr_t)&link->theirs->ring_offset);
+    offset = peer_u64_acquire(&link->theirs->ring_offset);
     if (offset == 0)
         return 0;
     int error = ring_in_open(&link->in, link->peer->remote, offset);
@@ -250,7 +250,7 @@ int link_open_in(struct link *link, uint64_t resume)
         link->in.newest_only = false; /* the newest may not be wanted: the pattern looks for itself */
         s->peer_conflates = true;
     }
-    uint64_t mark = mark_of(s->options.receive_hwm), limit = link->in.header->limit;
+    uint64_t mark = mark_of(s->options.receive_hwm), limit = peer_u64_once(&link->in.header->limit);
     mark = (mark < limit ? mark : limit) / 4;
     link->announce_every = mark < 1 ? 1 : mark > 4096 ? 4096 : (uint32_t)mark;
     store_release(&link->record->tail, first);
@@ -268,7 +268,7 @@ static void limit_shared(struct shm_socket *s)
         struct link *link = s->links[i];
         if (link->state != LINK_UP)
             continue;
-        uint64_t mark = load_relaxed((shared_u32 *)(uintptr_t)&link->theirs->receive_limit);
+        uint64_t mark = peer_u32(&link->theirs->receive_limit);
         limit = mark > 0 && mark < limit ? mark : limit;
     }
     s->shared_out.limit = limit;
@@ -287,6 +287,7 @@ static void split(struct link *link)
         rest->party = link->party;
         rest->peer = link->peer;
         rest->theirs = link->theirs;
+        rest->their_tag = link->their_tag;
         rest->pin_tag = link->pin_tag;
         rest->has_in = link->has_in;
         rest->in = link->in;
@@ -319,13 +320,12 @@ static uint32_t early_kind(const struct shm_socket *s, const struct party *binde
 static bool open_early(struct link *link, struct peer *peer, const struct party *party, uint32_t kind)
 {
     struct shm_socket *s = link->socket;
-    struct segment_header *header = (struct segment_header *)(uintptr_t)peer->remote->header;
-    uint64_t offset = load_acquire(&header->ring_offset);
+    uint64_t offset = peer_u64_acquire(&peer->remote->header->ring_offset);
     if (offset == 0 || ring_in_open(&link->in, peer->remote, offset) < 0 || link->in.kind != kind ||
         link->in.newest_only)
         return false;
     if (kind == RING_PRIVATE) {
-        uint64_t head = load_acquire((shared_u64 *)(uintptr_t)&link->in.header->head);
+        uint64_t head = peer_u64_acquire(&link->in.header->head);
         link->in.tail = back_from(&link->in, head, (uint64_t)s->options.history);
         return true;
     }
@@ -381,15 +381,16 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
     if (error < 0)
         return error;
     const struct link_record *theirs = remote_at(peer->remote, their_offset, sizeof *theirs);
-    if (theirs == NULL || their_offset % 64 != 0 || theirs->magic != LINK_RECORD_MAGIC) {
+    if (theirs == NULL || their_offset % 64 != 0 || peer_u32_once(&theirs->magic) != LINK_RECORD_MAGIC) {
         peer_unlink(peer);
         return -EPROTO;
     }
     link->peer = peer;
     link->theirs = theirs;
     link->began = link->began && memcmp(link->party.id, party->id, sizeof party->id) == 0;
+    link->their_tag = peer_u32_once(&theirs->pin_tag);
     link->party = *party;
-    link->party.type = peer->remote->header->type;
+    link->party.type = peer_u32_once(&peer->remote->header->type);
     link->state = LINK_UP;
     link->died = false;
     if (link->party.type > SHM_XSUB || !s->pattern->fits((int)link->party.type))
@@ -412,7 +413,7 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
     }
     bool control = s->type == SHM_SUB || s->type == SHM_XSUB;
     if (link->out == &link->own_ring && !control) {
-        uint64_t mark = load_relaxed((shared_u32 *)(uintptr_t)&theirs->receive_limit);
+        uint64_t mark = peer_u32(&theirs->receive_limit);
         link->own_ring.limit = mark > 0 && mark < link->base_limit ? mark : link->base_limit;
     } else if (link->out != NULL && link->out->kind == RING_PRIVATE) {
         store_release(&link->record->start, link->out->head);
@@ -420,7 +421,7 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
     limit_shared(s);
     uint64_t id;
     memcpy(&id, party->id, sizeof id);
-    link->linked_before = load_relaxed((shared_u64 *)(uintptr_t)&theirs->last_linked);
+    link->linked_before = peer_u64(&theirs->last_linked);
     store_release(&link->record->linked_to, id);
     store_release(&link->record->last_linked, id);
     stat_add(s, STAT_PEERS, 1);
@@ -455,13 +456,13 @@ void link_gone(struct link *link, bool died)
         return;
     if (!link->broken)
         link_open_in(link, 0); /* it may have begun, sent and gone since we last looked */
-    uint64_t end = load_acquire((shared_u64 *)(uintptr_t)&link->theirs->end);
-    bool left = load_acquire((shared_u32 *)(uintptr_t)&link->theirs->left) != 0;
+    uint64_t end = peer_u64_acquire(&link->theirs->end);
+    bool left = peer_u32_acquire(&link->theirs->left) != 0;
     link->died = died && !left;
     if (link->has_in && left)
         link->in.end = end;
     if (link->out == &link->own_ring) {
-        uint64_t tail = load_acquire((shared_u64 *)(uintptr_t)&link->theirs->tail);
+        uint64_t tail = peer_u64_acquire(&link->theirs->tail);
         if (tail > link->own_ring.acked && tail <= link->own_ring.head)
             link->own_ring.acked = tail;
     }
@@ -512,7 +513,7 @@ void link_break(struct link *link)
 static bool others_hold_claims(const struct ring_in *ring)
 {
     for (uint64_t i = 0; i < ring->claims->slots; i++) {
-        uint64_t word = load_acquire(&ring->claims->words[i]);
+        uint64_t word = peer_u64_acquire(&ring->claims->words[i]);
         if (claim_state(word) == CLAIM_CLAIMED && claim_owner(word) != ring->claims->owner)
             return true;
     }
@@ -527,7 +528,7 @@ static bool is_over(struct link *link)
     if (link->state == LINK_GONE) {
         if (link->has_in && (ring_in_has(&link->in) || (link->in.kind == RING_SHARED && others_hold_claims(&link->in))))
             return false;
-        return link->died || link->broken || link->theirs == NULL || !pins_any(link->peer->remote->header, link->theirs->pin_tag);
+        return link->died || link->broken || link->theirs == NULL || !pins_any(link->peer->remote->header, link->their_tag);
     }
     if (link->state != LINK_LEAVING)
         return false;
@@ -535,13 +536,13 @@ static bool is_over(struct link *link)
         return false; /* the binder fetches the rest; until the socket closes */
     if (link->died)
         return true;
-    uint64_t tail = load_acquire((shared_u64 *)(uintptr_t)&link->theirs->tail), id;
+    uint64_t tail = peer_u64_acquire(&link->theirs->tail), id;
     memcpy(&id, s->segment.header->id, sizeof id);
-    if (link->sticky || load_acquire((shared_u64 *)(uintptr_t)&link->theirs->linked_to) == id)
+    if (link->sticky || peer_u64_acquire(&link->theirs->linked_to) == id)
         return false; /* it may still look at our ring and record */
     bool unread = link->out != NULL && link->out->kind == RING_EXCLUSIVE &&
                   tail < load_relaxed(&link->record->end) && tail <= link->own_ring.head;
-    return !unread && !pins_any(link->peer->remote->header, link->theirs->pin_tag);
+    return !unread && !pins_any(link->peer->remote->header, link->their_tag);
 }
 
 void link_free(struct link *link)

@@ -204,13 +204,13 @@ static bool keep_quick(struct shm_socket *s, struct message *m, int flags)
     if (slot == NULL || s->quick_in->in.kind != RING_EXCLUSIVE || s->pattern->quick_receive != NULL)
         return false;
     struct link *link = s->quick_in;
-    uint64_t meta = load_relaxed((shared_u64 *)(uintptr_t)&slot->meta);
-    uint64_t offset = load_relaxed((shared_u64 *)(uintptr_t)&slot->payload[0]), size = meta_length(meta);
+    uint64_t meta = peer_u64(&slot->meta);
+    uint64_t offset = peer_u64(&slot->payload[0]), size = meta_length(meta);
     const void *bytes = (const void *)(uintptr_t)slot->payload;
     if (meta & META_PACKED)
         return false;
     if (meta & META_BLOCK) {
-        size = load_relaxed((shared_u64 *)(uintptr_t)&slot->payload[1]);
+        size = peer_u64(&slot->payload[1]);
         bytes = offset % 64 == 0 ? remote_at(link->in.remote, offset, size) : NULL;
         if (bytes == NULL)
             return false; /* the general way says what is wrong with it */

@@ -100,7 +100,7 @@ static inline bool quick_clear(struct ring_out *ring)
     for (uint64_t word = end; word < end + QUICK_CLEAR; word += 8)
         __builtin_prefetch(&ring->claims->words[word & ring->mask]);
     for (; t < end; t++) {
-        uint64_t word = load_acquire(&ring->claims->words[t & ring->mask]); /* C3 */
+        uint64_t word = peer_u64_acquire(&ring->claims->words[t & ring->mask]); /* C3 */
         if (claim_state(word) != CLAIM_DONE || !claim_is_taken(word, t - slots))
             break;
     }
@@ -114,7 +114,7 @@ static inline bool quick_clear(struct ring_out *ring)
 static inline QUICK struct ring_slot *quick_slot(struct shm_socket *s, struct ring_out *ring, size_t size)
 {
     if (unlikely(ring == NULL || s->out.active || size > SLOT_PAYLOAD ||
-                 ++s->sends % SENDS_PER_LOOK == 0 || load_relaxed(&s->bell.page->attention) != 0))
+                 ++s->sends % SENDS_PER_LOOK == 0 || peer_u32(&s->bell.page->attention) != 0))
         return NULL;
     uint64_t head = ring->head;
     if (unlikely(ring->in_flight != NULL) && ring->in_flight[head & ring->mask] != NULL)
@@ -145,7 +145,7 @@ static inline QUICK void quick_publish(struct shm_socket *s, struct ring_out *ri
     if (link != NULL) {
         if (unlikely(bell_ring(&link->peer->bell)))
             stat_add(s, STAT_WAKES, 1);
-    } else if (unlikely(load_seq_cst(&s->bell.page->sleepers) != 0))
+    } else if (unlikely(peer_u32_seq_cst(&s->bell.page->sleepers) != 0))
         wake_readers(s);
     s->send_refused = false;
     stat_add(s, STAT_SENT, 1);
@@ -203,8 +203,7 @@ static inline QUICK const struct ring_slot *quick_await(struct shm_socket *s, in
     struct ring_in *ring = &link->in;
     uint64_t ready = seq_ready(ring->tail);
     const struct ring_slot *slot = &ring->slots[ring->tail & ring->mask];
-    shared_u64 *word = (shared_u64 *)(uintptr_t)&slot->seq;
-    if (load_acquire(word) != ready) { /* R2 */
+    if (peer_u64_acquire(&slot->seq) != ready) { /* R2 */
         if ((flags & SHM_DONTWAIT) || s->options.spin_ns == 0 || s->options.receive_timeout == 0)
             return NULL;
         link_end_read(link);
@@ -216,13 +215,13 @@ static inline QUICK const struct ring_slot *quick_await(struct shm_socket *s, in
             if (++polls > QUICK_POLLS)
                 return NULL;
             __builtin_prefetch((const char *)slot + CACHE_LINE); /* both lines travel at once */
-        } while (load_acquire(word) != ready);
+        } while (peer_u64_acquire(&slot->seq) != ready);
     } else if (++ring->streak > QUICK_STREAK) {
         const char *later = (const char *)&ring->slots[(ring->tail + QUICK_AHEAD) & ring->mask];
         __builtin_prefetch(later);
         __builtin_prefetch(later + CACHE_LINE);
     }
-    return likely(load_relaxed(&s->bell.page->attention) == 0) ? slot : NULL;
+    return likely(peer_u32(&s->bell.page->attention) == 0) ? slot : NULL;
 }
 
 /* The message was copied; LENGTH: the caller's bytes. Not for shared tails. */
@@ -249,7 +248,7 @@ static inline QUICK ssize_t quick_receive(struct shm_socket *s, void *buffer, si
     struct link *link = s->quick_in;
     struct ring_in *ring = &link->in;
     uint64_t t = ring->tail;
-    uint64_t meta = load_relaxed((shared_u64 *)(uintptr_t)&slot->meta);
+    uint64_t meta = peer_u64(&slot->meta);
     size_t length = meta_length(meta);
     if (unlikely((meta & (META_BLOCK | META_PACKED)) != 0 || length > SLOT_PAYLOAD))
         return -1;
@@ -258,19 +257,19 @@ static inline QUICK ssize_t quick_receive(struct shm_socket *s, void *buffer, si
         copy_short(buffer, (const void *)(uintptr_t)slot->payload, copied);
     } else if (ring->kind == RING_PRIVATE) {
         uint64_t local[SLOT_WORDS];
-        copy_words_out(local, (const shared_u64 *)slot->payload, (length + 7) / 8);
+        peer_words(local, slot->payload, (length + 7) / 8);
         fence_acquire();
-        if (unlikely(load_relaxed((shared_u64 *)(uintptr_t)&slot->seq) != seq_ready(t))) /* R6 */
+        if (unlikely(peer_u64(&slot->seq) != seq_ready(t))) /* R6 */
             return -1;
         copy_short(buffer, local, copied);
     } else {
         struct claims *claims = ring->claims;
-        uint64_t seen = load_relaxed(&claims->words[t & ring->mask]);
+        uint64_t seen = peer_u64(&claims->words[t & ring->mask]);
         if (unlikely(claim_is_taken(seen, t) || !claims_take(claims, t & ring->mask, seen, t)))
             return -1;
         if (ring->streak > QUICK_STREAK)
             cpu_prefetch_write(&claims->words[(t + 16) & ring->mask]);
-        if (load_relaxed(&claims->header->hint) < t + 1)
+        if (peer_u64(&claims->header->hint) < t + 1)
             store_relaxed(&claims->header->hint, t + 1);
         copy_short(buffer, (const void *)(uintptr_t)slot->payload, copied);
         claims_done(&claims->words[t & ring->mask], t, claims->owner); /* C2 */

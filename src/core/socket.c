@@ -159,7 +159,7 @@ static void linger(struct shm_socket *s)
             return;
         uint64_t left = deadline_ns - now_ns;
         bell_park(&s->bell, BELL_PARKED);
-        if (load_relaxed(&s->bell.page->attention) == 0)
+        if (peer_u32(&s->bell.page->attention) == 0)
             bell_sleep(&s->bell, BELL_PARKED, left < BELL_SLICE_NS ? left : BELL_SLICE_NS);
         bell_unpark(&s->bell);
         socket_sync(s);

@@ -45,6 +45,7 @@ struct link {
     struct party party; /* the peer, when there is one */
     struct peer *peer;
     const struct link_record *theirs;
+    uint32_t their_tag; /* of the peer's pins for this link */
     struct block *record_block;
     struct link_record *record; /* mine; NULL for the rest of a split link */
     uint32_t pin_tag;
@@ -233,7 +234,7 @@ static inline void quick_forget(struct shm_socket *s)
 void socket_sync(struct shm_socket *s);
 static inline void socket_look(struct shm_socket *s)
 {
-    if (unlikely(load_relaxed(&s->bell.page->attention) != 0))
+    if (unlikely(peer_u32(&s->bell.page->attention) != 0))
         socket_sync(s);
 }
 /* Ask the kernel who still lives. */

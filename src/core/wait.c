@@ -44,7 +44,7 @@ short socket_events(struct shm_socket *s, short wanted)
 
 static bool should_return(struct shm_socket *s, short events)
 {
-    return load_relaxed(&s->bell.page->attention) != 0 || socket_events(s, events) != 0 ||
+    return peer_u32(&s->bell.page->attention) != 0 || socket_events(s, events) != 0 ||
            atomic_load_explicit(&s->terminated, memory_order_relaxed);
 }
 

@@ -39,9 +39,9 @@ static inline ssize_t await_short(struct shm_socket *s, int flags, uint32_t *tag
     const struct ring_slot *slot = quick_await(s, flags);
     if (slot == NULL)
         return -1;
-    uint64_t meta = load_relaxed((shared_u64 *)(uintptr_t)&slot->meta);
-    uint64_t first = load_relaxed((shared_u64 *)(uintptr_t)&slot->payload[0]);
-    uint64_t size = load_relaxed((shared_u64 *)(uintptr_t)&slot->payload[1]);
+    uint64_t meta = peer_u64(&slot->meta);
+    uint64_t first = peer_u64(&slot->payload[0]);
+    uint64_t size = peer_u64(&slot->payload[1]);
     if ((meta & (META_BLOCK | META_PACKED)) != META_PACKED || first != 0 || size > SHORT_BODY ||
         meta_length(meta) != SHORT_ENVELOPE + PART_HEADER + part_padded(size))
         return -1;
@@ -238,7 +238,7 @@ static bool is_reply(struct shm_socket *s, const struct req *req)
     if (s->options.req_correlate) {
         if (in_next(s, &part) != 1 || part.size != sizeof number)
             return false;
-        memcpy(&number, part.data, sizeof number);
+        peer_copy(&number, part.data, sizeof number);
         if (number != req->id)
             return false;
     }
@@ -382,7 +382,7 @@ static int read_envelope(struct shm_socket *s, struct rep *rep)
         rep->envelope = larger;
         rep->room = size;
     }
-    memcpy(rep->envelope, s->in.taken.bytes, size);
+    peer_copy(rep->envelope, s->in.taken.bytes, size);
     rep->size = size;
     rep->link = s->in.link->state == LINK_UP ? s->in.link : NULL;
     rep->tag = s->in.taken.tag;

@@ -94,7 +94,7 @@ static int link_new(struct shm_socket *s, struct link *link)
 {
     struct router *r = s->pattern_data;
     const struct segment_header *header = link->peer->remote->header;
-    uint32_t size = header->routing_id_size;
+    uint32_t size = peer_u32_once(&header->routing_id_size);
 
     if (size > 255)
         return -EPROTO;
@@ -108,7 +108,7 @@ static int link_new(struct shm_socket *s, struct link *link)
         return 0;
     }
     unsigned char id[256];
-    memcpy(id, header->routing_id, size);
+    peer_copy(id, header->routing_id, size);
     struct link *other = *find(r, id, size);
     if (other != NULL && other != link && link_is_dead(other)) {
         link_died(other); /* a successor, before the death was noticed */

@@ -127,7 +127,7 @@ static int read_subscribers(struct shm_socket *s)
         if (result == 1) {
             unsigned char *copy = malloc(part.size + 1);
             if (copy != NULL) {
-                memcpy(copy, part.data, part.size); /* before it is looked at: it may change */
+                peer_copy(copy, part.data, part.size); /* before it is looked at: it may change */
                 if (part.size == 0 || copy[0] > 1)
                     pass_on(s->pattern_data, copy, part.size);
                 else if (link->pattern_data != NULL)

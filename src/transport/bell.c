@@ -55,7 +55,7 @@ int bell_attach(struct bell *bell, int dir, const char *id_hex)
         error = -EPROTO;
     if (error == 0) {
         bell->page = os_map(fd, 0, sizeof *bell->page, OS_WRITE);
-        error = bell->page == NULL ? -errno : bell->page->magic != BELL_MAGIC ? -EPROTO : 0;
+        error = bell->page == NULL ? -errno : peer_u64_once(&bell->page->magic) != BELL_MAGIC ? -EPROTO : 0;
     }
     close(fd);
     if (error < 0)
@@ -80,7 +80,7 @@ void bell_unlink(int dir, const char *id_hex)
 
 unsigned bell_wake(struct bell *bell)
 {
-    uint32_t how = exchange_seq_cst(&bell->page->parked, 0);
+    uint32_t how = peer_u32_exchange(&bell->page->parked, 0);
 
     if (how & BELL_PARKED)
         os_futex_wake(&bell->page->parked);

@@ -68,7 +68,7 @@ unsigned bell_wake(struct bell *bell);
 /* S2: after a seq_cst publication. */
 static inline unsigned bell_ring(struct bell *bell)
 {
-    if (likely(load_seq_cst(&bell->page->parked) == 0))
+    if (likely(peer_u32_seq_cst(&bell->page->parked) == 0))
         return 0;
     return bell_wake(bell);
 }

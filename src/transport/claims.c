@@ -53,7 +53,7 @@ int claims_new(struct claims *claims, int dir, const char *id_hex, uint64_t slot
 static bool is_named(struct claims *claims, uint32_t owner)
 {
     for (uint64_t i = 0; i < claims->slots; i++) {
-        uint64_t word = load_relaxed(&claims->words[i]);
+        uint64_t word = peer_u64(&claims->words[i]);
         if (claim_state(word) == CLAIM_CLAIMED && claim_owner(word) == owner)
             return true;
     }
@@ -91,7 +91,7 @@ int claims_attach(struct claims *claims, int dir, const char *id_hex, uint64_t s
         error = -EPROTO;
     if (error == 0)
         error = map(claims, fd, slots);
-    if (error == 0 && (claims->header->magic != CLAIMS_MAGIC || claims->header->slots != slots))
+    if (error == 0 && (peer_u64_once(&claims->header->magic) != CLAIMS_MAGIC || peer_u64_once(&claims->header->slots) != slots))
         error = -EPROTO;
     if (error == 0)
         error = choose_owner(claims, fd);
@@ -123,7 +123,7 @@ uint64_t claims_adopt(struct claims *claims)
     int fd = -1;
 
     for (uint64_t i = 0; i < claims->slots && adopted == UINT64_MAX; i++) {
-        uint64_t word = load_acquire(&claims->words[i]);
+        uint64_t word = peer_u64_acquire(&claims->words[i]);
         uint32_t owner = claim_owner(word);
         if (claim_state(word) != CLAIM_CLAIMED || owner == claims->owner || owner == known_alive)
             continue;

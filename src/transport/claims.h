@@ -102,8 +102,7 @@ void claims_unlink(int dir, const char *id_hex);
 static inline bool claims_take(struct claims *claims, uint64_t slot, uint64_t seen, uint64_t ticket)
 {
     uint64_t mine = claim_word(ticket, CLAIM_CLAIMED, claims->owner);
-    return atomic_compare_exchange_strong_explicit(&claims->words[slot], &seen, mine, memory_order_acq_rel,
-                                                   memory_order_relaxed);
+    return peer_u64_replace(&claims->words[slot], seen, mine);
 }
 
 /* C2 */

@@ -99,7 +99,8 @@ static int map_file(struct endpoint *endpoint, int fd)
     if (endpoint->header == NULL)
         return -errno;
     endpoint->slots = (struct endpoint_slot *)(void *)((char *)endpoint->header + ENDPOINT_HEADER_SIZE);
-    if (endpoint->header->magic != ENDPOINT_MAGIC || endpoint->header->abi != SHMQ_ABI)
+    if (peer_u64_once(&endpoint->header->magic) != ENDPOINT_MAGIC ||
+        peer_u32_once(&endpoint->header->abi) != SHMQ_ABI)
         return -ENOCOMPATPROTO;
     return 0;
 }
@@ -167,10 +168,13 @@ static int binder_place(struct endpoint *endpoint, int fd)
 
 static void raise_high(struct endpoint *endpoint, uint32_t to)
 {
-    uint32_t high = load_relaxed(&endpoint->header->high);
-    while (high < to && !atomic_compare_exchange_weak_explicit(&endpoint->header->high, &high, to,
-                                                               memory_order_seq_cst, memory_order_relaxed))
-        ;
+    uint32_t high = peer_u32(&endpoint->header->high);
+    /* Honest ones only raise it, each its own place once. */
+    for (uint32_t i = 0; i < ENDPOINT_SLOTS && high < to; i++) {
+        if (atomic_compare_exchange_strong_explicit(&endpoint->header->high, &high, to, memory_order_seq_cst,
+                                                    memory_order_relaxed))
+            return;
+    }
 }
 
 static int connector_place(struct endpoint *endpoint, int fd)
@@ -179,7 +183,7 @@ static int connector_place(struct endpoint *endpoint, int fd)
 
     for (uint32_t i = 0; i < ENDPOINT_SLOTS; i++) {
         /* A valid record is its owner's, or a dead one's that the binder has still to read. */
-        if (i < high && (load_acquire(&endpoint->slots[i].party.gen) & 1))
+        if (i < high && (peer_u64_acquire(&endpoint->slots[i].party.gen) & 1))
             continue;
         if (os_lock(fd, ENDPOINT_BYTE_SLOT + i, 1, OS_WRITE) != 0) {
             if (os_is_locked(fd, ENDPOINT_BYTE_REMOVE, 1) == 1)
@@ -188,7 +192,7 @@ static int connector_place(struct endpoint *endpoint, int fd)
         }
         int error = os_file_allocate(fd, ENDPOINT_HEADER_SIZE + i * sizeof(struct endpoint_slot),
                                      sizeof(struct endpoint_slot));
-        if (error == 0 && (load_acquire(&endpoint->slots[i].party.gen) & 1)) {
+        if (error == 0 && (peer_u64_acquire(&endpoint->slots[i].party.gen) & 1)) {
             os_unlock(fd, ENDPOINT_BYTE_SLOT + i, 1); /* announced and died in between */
             continue;
         }
@@ -200,6 +204,16 @@ static int connector_place(struct endpoint *endpoint, int fd)
     return -EUSERS;
 }
 
+static bool has_its_name(const struct endpoint *endpoint)
+{
+    char name[ENDPOINT_NAME_MAX];
+    size_t size = strlen(endpoint->name);
+    if (peer_u32_once(&endpoint->header->name_size) != size)
+        return false;
+    peer_copy(name, endpoint->header->name, size);
+    return memcmp(name, endpoint->name, size) == 0;
+}
+
 /* One attempt: 0 in, -EAGAIN again, else an error. */
 static int meet_once(struct endpoint *endpoint, place_fn *place)
 {
@@ -208,13 +222,12 @@ static int meet_once(struct endpoint *endpoint, place_fn *place)
     if (fd < 0)
         return fd == -ENOENT ? -EAGAIN : fd;
     int error = map_file(endpoint, fd); /* the mapping keeps the lock after close */
-    size_t size = strlen(endpoint->name);
-    if (error == 0 && (endpoint->header->name_size != size || memcmp(endpoint->header->name, endpoint->name, size) != 0))
+    if (error == 0 && !has_its_name(endpoint))
         error = -ENOCOMPATPROTO; /* damaged, or two long names with one hash */
     if (error == 0)
         error = place(endpoint, fd);
     if (error == 0 &&
-        (load_seq_cst(&endpoint->header->poison) != 0 || !os_file_same(dir, endpoint->file, fd)))
+        (peer_u32_seq_cst(&endpoint->header->poison) != 0 || !os_file_same(dir, endpoint->file, fd)))
         error = -EAGAIN;
     if (error == 0) {
         endpoint->fd = os_file_open(dir, endpoint->file, OS_WRITE);
@@ -268,7 +281,7 @@ static struct endpoint_party *my_party(struct endpoint *endpoint)
 /* Make the generation even (invalid); the fields may be written after that. */
 static uint64_t retract(shared_u64 *gen)
 {
-    uint64_t value = load_relaxed(gen);
+    uint64_t value = peer_u64(gen);
     if (value & 1)
         store_relaxed(gen, ++value);
     fence_release();
@@ -300,21 +313,20 @@ void endpoint_leave(struct endpoint *endpoint, bool retracted)
     endpoint->directory = NULL;
 }
 
-static int read_party(const struct endpoint_party *shared, struct party *out)
+static int read_party(const struct endpoint_party *party, struct party *out)
 {
-    struct endpoint_party *party = (struct endpoint_party *)(uintptr_t)shared;
     uint64_t words[2];
     for (int attempt = 0; attempt < 16; attempt++) {
-        out->gen = load_seq_cst(&party->gen);
+        out->gen = peer_u64_seq_cst(&party->gen);
         if (!(out->gen & 1))
             return 0;
-        words[0] = load_relaxed(&party->id[0]);
-        words[1] = load_relaxed(&party->id[1]);
-        out->type = (uint32_t)load_relaxed(&party->type);
-        out->pid = (uint32_t)load_relaxed(&party->pid);
-        out->link_offset = load_relaxed(&party->link_offset);
+        words[0] = peer_u64(&party->id[0]);
+        words[1] = peer_u64(&party->id[1]);
+        out->type = (uint32_t)peer_u64(&party->type);
+        out->pid = (uint32_t)peer_u64(&party->pid);
+        out->link_offset = peer_u64(&party->link_offset);
         fence_acquire();
-        if (load_relaxed(&party->gen) == out->gen) {
+        if (peer_u64(&party->gen) == out->gen) {
             memcpy(out->id, words, sizeof words);
             segment_id_hex(out->id_hex, out->id);
             return 1;
@@ -335,7 +347,7 @@ int endpoint_connector(const struct endpoint *endpoint, uint32_t slot, struct pa
 
 uint32_t endpoint_high(const struct endpoint *endpoint)
 {
-    uint32_t high = load_seq_cst((shared_u32 *)(uintptr_t)&endpoint->header->high);
+    uint32_t high = peer_u32_seq_cst(&endpoint->header->high);
     return high <= ENDPOINT_SLOTS ? high : ENDPOINT_SLOTS;
 }
 
@@ -357,21 +369,21 @@ void endpoint_answer_write(struct endpoint *endpoint, uint32_t slot, const struc
 
 int endpoint_answer_read(const struct endpoint *endpoint, uint32_t slot, struct answer *out)
 {
-    struct endpoint_answer *shared = (struct endpoint_answer *)(uintptr_t)&endpoint->slots[slot].answer;
+    const struct endpoint_answer *shared = &endpoint->slots[slot].answer;
     for (int attempt = 0; attempt < 16; attempt++) {
-        uint64_t gen = load_seq_cst(&shared->gen);
+        uint64_t gen = peer_u64_seq_cst(&shared->gen);
         if (!(gen & 1))
             return 0;
-        out->peer_gen = load_relaxed(&shared->peer_gen);
-        out->binder_gen = load_relaxed(&shared->binder_gen);
-        out->verdict = load_relaxed(&shared->verdict);
-        out->link_offset = load_relaxed(&shared->link_offset);
-        out->resume = load_relaxed(&shared->resume);
-        uint64_t id[2] = {load_relaxed(&shared->binder_id[0]), load_relaxed(&shared->binder_id[1])};
+        out->peer_gen = peer_u64(&shared->peer_gen);
+        out->binder_gen = peer_u64(&shared->binder_gen);
+        out->verdict = peer_u64(&shared->verdict);
+        out->link_offset = peer_u64(&shared->link_offset);
+        out->resume = peer_u64(&shared->resume);
+        uint64_t id[2] = {peer_u64(&shared->binder_id[0]), peer_u64(&shared->binder_id[1])};
         memcpy(out->binder_id, id, sizeof id);
         out->gen = gen;
         fence_acquire();
-        if (load_relaxed(&shared->gen) == gen)
+        if (peer_u64(&shared->gen) == gen)
             return 1;
     }
     return 0;
@@ -379,7 +391,7 @@ int endpoint_answer_read(const struct endpoint *endpoint, uint32_t slot, struct 
 
 uint64_t endpoint_gen(const struct endpoint *endpoint)
 {
-    return load_relaxed(&my_party((struct endpoint *)(uintptr_t)endpoint)->gen);
+    return peer_u64(&my_party((struct endpoint *)(uintptr_t)endpoint)->gen);
 }
 
 int endpoint_binder_lives(const struct endpoint *endpoint)

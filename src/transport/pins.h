@@ -50,18 +50,18 @@ static inline void pin_clear(struct pins *pins, unsigned pin)
 /* Is any block with this TAG pinned by the reader whose header this is? */
 static inline bool pins_any(const struct segment_header *header, uint32_t tag)
 {
-    uint32_t used = load_acquire((shared_u32 *)(uintptr_t)&header->pins_used);
+    uint32_t used = peer_u32_acquire(&header->pins_used);
     for (uint32_t i = 0; i < used && i < SEGMENT_PINS; i++)
-        if (load_acquire((shared_u64 *)(uintptr_t)&header->pins[i]) >> 48 == tag)
+        if (peer_u64_acquire(&header->pins[i]) >> 48 == tag)
             return true;
     return false;
 }
 
 static inline bool pins_has(const struct segment_header *header, uint64_t word)
 {
-    uint32_t used = load_acquire((shared_u32 *)(uintptr_t)&header->pins_used);
+    uint32_t used = peer_u32_acquire(&header->pins_used);
     for (uint32_t i = 0; i < used && i < SEGMENT_PINS; i++)
-        if (load_acquire((shared_u64 *)(uintptr_t)&header->pins[i]) == word)
+        if (peer_u64_acquire(&header->pins[i]) == word)
             return true;
     return false;
 }

@@ -10,17 +10,14 @@
 #define STREAK_LONG 8
 #define CLAIMS_AHEAD 16 /* two lines of claim words */
 
-/* A remote word is read-only memory; the accessors want no const. */
-#define word_of(p) ((shared_u64 *)(uintptr_t)(p))
-
 int ring_in_open(struct ring_in *ring, struct remote *remote, uint64_t offset)
 {
     const struct ring_header *header = remote_at(remote, offset, sizeof *header);
     if (header == NULL || offset % 64 != 0)
         return -EPROTO;
-    uint64_t slots = header->slots;
-    uint32_t kind = header->kind;
-    if (header->magic != RING_MAGIC || slots < 8 || slots > RING_SLOTS_MAX || (slots & (slots - 1)) != 0 ||
+    uint64_t slots = peer_u64_once(&header->slots);
+    uint32_t kind = peer_u32_once(&header->kind);
+    if (peer_u32_once(&header->magic) != RING_MAGIC || slots < 8 || slots > RING_SLOTS_MAX || (slots & (slots - 1)) != 0 ||
         kind < RING_PRIVATE || kind > RING_SHARED ||
         remote_at(remote, offset, RING_HEADER + slots * sizeof(struct ring_slot)) != header)
         return -EPROTO;
@@ -31,7 +28,7 @@ int ring_in_open(struct ring_in *ring, struct remote *remote, uint64_t offset)
     ring->mask = slots - 1;
     ring->kind = kind;
     ring->end = UINT64_MAX;
-    ring->newest_only = header->newest_only != 0;
+    ring->newest_only = peer_u32_once(&header->newest_only) != 0;
     return 0;
 }
 
@@ -61,10 +58,10 @@ static int locate(struct ring_in *ring, struct ring_taken *taken, uint64_t meta,
 
 static int locate_stable(struct ring_in *ring, const struct ring_slot *slot, struct ring_taken *taken)
 {
-    uint64_t meta = load_relaxed(word_of(&slot->meta));
+    uint64_t meta = peer_u64(&slot->meta);
     if (!(meta & META_BLOCK))
         return locate(ring, taken, meta, (const uint64_t *)(const void *)slot->payload);
-    uint64_t reference[2] = {load_relaxed(word_of(&slot->payload[0])), load_relaxed(word_of(&slot->payload[1]))};
+    uint64_t reference[2] = {peer_u64(&slot->payload[0]), peer_u64(&slot->payload[1])};
     return locate(ring, taken, meta, reference);
 }
 
@@ -84,7 +81,7 @@ static inline void look_ahead(struct ring_in *ring)
 static int take_exclusive(struct ring_in *ring, struct ring_taken *taken)
 {
     const struct ring_slot *slot = &ring->slots[ring->tail & ring->mask];
-    if (load_acquire(word_of(&slot->seq)) != seq_ready(ring->tail)) { /* R2 */
+    if (peer_u64_acquire(&slot->seq) != seq_ready(ring->tail)) { /* R2 */
         ring->streak = 0;
         return 0;
     }
@@ -96,28 +93,28 @@ static int take_exclusive(struct ring_in *ring, struct ring_taken *taken)
 static int take_shared(struct ring_in *ring, struct ring_taken *taken)
 {
     struct claims *claims = ring->claims;
-    uint64_t hint = load_relaxed(&claims->header->hint);
+    uint64_t hint = peer_u64(&claims->header->hint);
 
-    if (hint > ring->tail && hint <= load_relaxed(word_of(&ring->header->head)))
+    if (hint > ring->tail && hint <= peer_u64(&ring->header->head))
         ring->tail = hint;
     for (uint64_t step = 0; step <= 2 * ring->mask; step++, ring->tail++) {
         uint64_t t = ring->tail, index = t & ring->mask;
         const struct ring_slot *slot = &ring->slots[index];
-        uint64_t seq = load_acquire(word_of(&slot->seq)); /* R2 */
+        uint64_t seq = peer_u64_acquire(&slot->seq); /* R2 */
         if (seq < seq_absent(t)) {
             ring->streak = 0;
             return 0;
         }
         if (seq != seq_ready(t))
             continue; /* skipped, or long gone */
-        uint64_t seen = load_relaxed(&claims->words[index]);
+        uint64_t seen = peer_u64(&claims->words[index]);
         if (claim_is_taken(seen, t) || !claims_take(claims, index, seen, t))
             continue;
         look_ahead(ring);
         if (ring->streak > STREAK_LONG)
             cpu_prefetch_write(&claims->words[(t + CLAIMS_AHEAD) & ring->mask]);
         ring->tail = t + 1;
-        if (load_relaxed(&claims->header->hint) < t + 1)
+        if (peer_u64(&claims->header->hint) < t + 1)
             store_relaxed(&claims->header->hint, t + 1);
         taken->ticket = t;
         return locate_stable(ring, slot, taken);
@@ -141,8 +138,8 @@ int ring_in_adopt(struct ring_in *ring, struct ring_taken *taken)
 /* The writer is a lap ahead, or gave ticket t up: go on where there certainly is something. */
 static int lapped(struct ring_in *ring)
 {
-    uint64_t head = load_acquire(word_of(&ring->header->head));
-    uint64_t oldest = load_acquire(word_of(&ring->header->oldest));
+    uint64_t head = peer_u64_acquire(&ring->header->head);
+    uint64_t oldest = peer_u64_acquire(&ring->header->oldest);
     uint64_t slots = ring->mask + 1, to = ring->tail + 1;
 
     if (head > slots - slots / 4 && head - (slots - slots / 4) > to)
@@ -159,13 +156,13 @@ static int lapped(struct ring_in *ring)
 /* ring->tail's slot is odd: just being written, or given up? */
 static bool was_dropped(struct ring_in *ring)
 {
-    return load_acquire(word_of(&ring->header->oldest)) > ring->tail;
+    return peer_u64_acquire(&ring->header->oldest) > ring->tail;
 }
 
 static int take_private_once(struct ring_in *ring, struct ring_taken *taken, struct pins *pins, uint32_t pin_tag)
 {
     const struct ring_slot *slot = &ring->slots[ring->tail & ring->mask];
-    uint64_t ready = seq_ready(ring->tail), seq = load_acquire(word_of(&slot->seq)); /* R2 */
+    uint64_t ready = seq_ready(ring->tail), seq = peer_u64_acquire(&slot->seq); /* R2 */
 
     if (seq != ready) {
         if (seq > ready || (seq == ready - 1 && was_dropped(ring)))
@@ -174,11 +171,11 @@ static int take_private_once(struct ring_in *ring, struct ring_taken *taken, str
         return 0;
     }
     look_ahead(ring);
-    uint64_t meta = load_relaxed(word_of(&slot->meta));
+    uint64_t meta = peer_u64(&slot->meta);
     uint64_t length = meta_length(meta) <= SLOT_PAYLOAD ? meta_length(meta) : SLOT_PAYLOAD;
-    copy_words_out(taken->copy, (const shared_u64 *)slot->payload, (length + 7) / 8);
+    peer_words(taken->copy, slot->payload, (length + 7) / 8);
     fence_acquire();
-    if (load_relaxed(word_of(&slot->seq)) != ready) /* R6 */
+    if (peer_u64(&slot->seq) != ready) /* R6 */
         return lapped(ring), 2;
     taken->ticket = ring->tail;
     int result = locate(ring, taken, meta, taken->copy);
@@ -186,7 +183,7 @@ static int take_private_once(struct ring_in *ring, struct ring_taken *taken, str
         return result;
     pin_set(pins, PIN_IN_HAND, pin_word(pin_tag, taken->copy[0])); /* R7 */
     fence_seq_cst();
-    if (load_acquire(word_of(&slot->seq)) != ready) {
+    if (peer_u64_acquire(&slot->seq) != ready) {
         pin_clear(pins, PIN_IN_HAND);
         return lapped(ring), 2;
     }
@@ -197,7 +194,7 @@ static int take_private_once(struct ring_in *ring, struct ring_taken *taken, str
 static int take_private(struct ring_in *ring, struct ring_taken *taken, struct pins *pins, uint32_t pin_tag)
 {
     if (ring->newest_only) {
-        uint64_t head = load_acquire(word_of(&ring->header->head));
+        uint64_t head = peer_u64_acquire(&ring->header->head);
         if (head > ring->end)
             head = ring->end;
         if (head > ring->tail + 1)
@@ -227,17 +224,17 @@ bool ring_in_has(struct ring_in *ring)
 {
     if (ring->tail >= ring->end && ring->kind != RING_SHARED)
         return false;
-    uint64_t seq = load_acquire(word_of(&ring->slots[ring->tail & ring->mask].seq));
+    uint64_t seq = peer_u64_acquire(&ring->slots[ring->tail & ring->mask].seq);
     if (ring->kind == RING_EXCLUSIVE)
         return seq == seq_ready(ring->tail);
     if (ring->kind == RING_PRIVATE)
         return seq >= seq_ready(ring->tail) || (seq == seq_absent(ring->tail) && was_dropped(ring));
     for (uint64_t step = 0; step <= ring->mask; step++, ring->tail++) {
         uint64_t index = ring->tail & ring->mask;
-        seq = load_acquire(word_of(&ring->slots[index].seq));
+        seq = peer_u64_acquire(&ring->slots[index].seq);
         if (seq < seq_absent(ring->tail))
             return false;
-        if (seq == seq_ready(ring->tail) && !claim_is_taken(load_relaxed(&ring->claims->words[index]), ring->tail))
+        if (seq == seq_ready(ring->tail) && !claim_is_taken(peer_u64(&ring->claims->words[index]), ring->tail))
             return true;
     }
     return false;
@@ -253,12 +250,12 @@ bool ring_in_has_more(const struct ring_in *ring)
 bool ring_in_still(const struct ring_in *ring)
 {
     fence_acquire();
-    return load_relaxed(word_of(&ring->slots[ring->tail & ring->mask].seq)) == seq_ready(ring->tail); /* R6 */
+    return peer_u64(&ring->slots[ring->tail & ring->mask].seq) == seq_ready(ring->tail); /* R6 */
 }
 
 void ring_in_skip_to_head(struct ring_in *ring)
 {
-    uint64_t head = load_acquire(word_of(&ring->header->head));
+    uint64_t head = peer_u64_acquire(&ring->header->head);
     if (head > ring->tail && head <= ring->end)
         ring->tail = head;
 }

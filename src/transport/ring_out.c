@@ -129,7 +129,7 @@ void ring_out_reclaim(struct ring_out *ring, uint64_t until)
     for (uint64_t t = ring->reclaim; t < ring->head && t < until; t++) {
         uint64_t slot = t & ring->mask;
         if (ring->kind == RING_SHARED) {
-            uint64_t word = load_acquire(&ring->claims->words[slot]); /* C3 */
+            uint64_t word = peer_u64_acquire(&ring->claims->words[slot]); /* C3 */
             if (claim_state(word) != CLAIM_DONE || !claim_is_taken(word, t)) {
                 contiguous = contiguous && ring->in_flight[slot] == NULL;
                 continue;
@@ -165,13 +165,13 @@ int ring_out_drop_oldest(struct ring_out *ring)
 void ring_out_look(struct ring_out *ring)
 {
     struct claims *claims = ring->claims;
-    uint64_t hint = load_relaxed(&claims->header->hint);
+    uint64_t hint = peer_u64(&claims->header->hint);
     if (hint > ring->acked && hint <= ring->head)
         ring->acked = hint;
     while (ring->acked < ring->head) {
         uint64_t slot = ring->acked & ring->mask;
         bool skipped = ring->acked < ring->skipped && load_relaxed(&ring->slots[slot].seq) != seq_ready(ring->acked);
-        if (!skipped && !claim_is_taken(load_acquire(&claims->words[slot]), ring->acked))
+        if (!skipped && !claim_is_taken(peer_u64_acquire(&claims->words[slot]), ring->acked))
             return;
         ring->acked++;
     }
@@ -189,7 +189,7 @@ int ring_out_claimable(struct ring_out *ring)
         uint64_t seq = load_relaxed(&ring->slots[slot].seq);
         if (seq == 0)
             return 1; /* first lap */
-        uint64_t word = load_acquire(&ring->claims->words[slot]); /* C3 */
+        uint64_t word = peer_u64_acquire(&ring->claims->words[slot]); /* C3 */
         uint64_t before = (seq - 1) / 2; /* the ticket of the last lap, sent or skipped */
         if (claim_state(word) == CLAIM_DONE && (seq % 2 == 1 || claim_is_taken(word, before)))
             return 1;

@@ -175,9 +175,11 @@ int segment_is_alive(int dir, const char *id_hex)
 static int check_header(const struct segment_header *header, const char *id_hex)
 {
     char hex[2 * SEGMENT_ID_SIZE + 1];
-    if (header->magic != SEGMENT_MAGIC || header->abi != SHMQ_ABI)
+    uint8_t id[SEGMENT_ID_SIZE];
+    if (peer_u64_once(&header->magic) != SEGMENT_MAGIC || peer_u32_once(&header->abi) != SHMQ_ABI)
         return -EPROTO;
-    segment_id_hex(hex, header->id);
+    peer_copy(id, header->id, sizeof id);
+    segment_id_hex(hex, id);
     return strcmp(hex, id_hex) == 0 ? 0 : -EPROTO;
 }
 
@@ -236,8 +238,8 @@ void remote_unref(struct remote *remote)
         return;
     /* One who died at several endpoints may have messages for others, who have not come to map it yet:
      * that is for them, for the last at those endpoints, or for `shmq gc`. */
-    bool only_ours = remote->header == NULL || load_relaxed((shared_u32 *)(uintptr_t)&remote->header->closed) ||
-                     load_relaxed((shared_u32 *)(uintptr_t)&remote->header->attached) <= 1;
+    bool only_ours = remote->header == NULL || peer_u32(&remote->header->closed) ||
+                     peer_u32(&remote->header->attached) <= 1;
     for (unsigned e = 0; e < SEGMENT_EXTENTS; e++) {
         const unsigned char *base = load_relaxed(&remote->base[e]);
         os_unmap((void *)(uintptr_t)base, segment_extent_size(e));
