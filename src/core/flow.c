@@ -15,17 +15,18 @@
 
 /* ---- room ---- */
 
-static void read_tail(struct link *link, struct ring_out *ring)
+/* false: it says that it read what was not sent. Taking it down for that is left to link_has_room(): others
+ * who look are in the middle of something with its ring. */
+static bool read_tail(struct link *link, struct ring_out *ring)
 {
     if (link->theirs == NULL || (link->state != LINK_UP && link->state != LINK_LEAVING))
-        return;
+        return true;
     uint64_t tail = peer_u64_acquire(&link->theirs->tail); /* R4 */
-    if (tail > ring->head) {
-        link_break(link);
-        return;
-    }
+    if (tail > ring->head)
+        return false;
     if (tail > ring->acked)
         ring->acked = tail;
+    return true;
 }
 
 void link_look_at_tail(struct link *link)
@@ -46,8 +47,11 @@ bool link_has_room(struct link *link)
     struct ring_out *ring = &link->own_ring;
     if (ring->kind == RING_PRIVATE || is_open(link->socket, ring))
         return true;
-    read_tail(link, ring);
-    return link->out != NULL && is_open(link->socket, ring);
+    if (unlikely(!read_tail(link, ring))) {
+        link_break(link); /* frees the ring, perhaps */
+        return false;
+    }
+    return is_open(link->socket, ring);
 }
 
 /* How far has the slowest of all subscribers read? */
