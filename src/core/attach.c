@@ -74,7 +74,7 @@ static uint64_t resume_point(struct shm_socket *s, struct attach *attach, uint32
     if (remote_open(&dead, s->directory, id_hex) < 0)
         return 0;
     const struct link_record *record = remote_at(dead, old.link_offset, sizeof *record);
-    if (record != NULL && peer_u32_once(&record->magic) == LINK_RECORD_MAGIC)
+    if (record != NULL && old.link_offset % 64 == 0 && peer_u32_once(&record->magic) == LINK_RECORD_MAGIC)
         resume = peer_u64_acquire(&record->tail);
     remote_unref(dead);
     return resume;
