@@ -81,13 +81,16 @@ static void take_out(struct router *r, struct link *link)
     }
 }
 
+/* One that nobody has: the numbers come round, and who asks for many must not get another's. */
 static void make_id(struct shm_socket *s, struct link *link)
 {
-    uint32_t number = ++s->next_auto_id;
-    link->routing_id[0] = 0;
-    for (int i = 0; i < 4; i++)
-        link->routing_id[1 + i] = (uint8_t)(number >> (24 - 8 * i));
     link->routing_id_size = 5;
+    do {
+        uint32_t number = ++s->next_auto_id;
+        link->routing_id[0] = 0;
+        for (int i = 0; i < 4; i++)
+            link->routing_id[1 + i] = (uint8_t)(number >> (24 - 8 * i));
+    } while (*find(s->pattern_data, link->routing_id, 5) != NULL);
 }
 
 static int link_new(struct shm_socket *s, struct link *link)
@@ -109,6 +112,8 @@ static int link_new(struct shm_socket *s, struct link *link)
     }
     unsigned char id[256];
     peer_copy(id, header->routing_id, size);
+    if (id[0] == 0)
+        return -EPROTO; /* those are made here: it would take another's */
     struct link *other = *find(r, id, size);
     if (other != NULL && other != link && link_is_dead(other)) {
         link_died(other); /* a successor, before the death was noticed */
