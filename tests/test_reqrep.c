@@ -358,6 +358,31 @@ static void a_rep_gives_the_whole_envelope_back(void)
     CHECK_OK(shm_close(rep));
 }
 
+/* A large part lies in a block of the asker's: the answer must not point there as if it were its own. */
+static void a_hop_of_any_size_comes_back_as_it_was(void)
+{
+    static char hop[100000], got[sizeof hop];
+    shm_socket_t *dealer = socket_new(SHM_DEALER), *rep = socket_new(SHM_REP);
+
+    CHECK_OK(shm_bind(rep, "it"));
+    CHECK_OK(shm_connect(dealer, "it"));
+    join(dealer, rep);
+    for (size_t size = 1; size <= sizeof hop; size = size * 3 + 1) {
+        memset(hop, (int)size & 0xff, size);
+        CHECK_INT(shm_send(dealer, hop, size, SHM_SNDMORE), size);
+        CHECK_INT(shm_send(dealer, "", 0, SHM_SNDMORE), 0);
+        CHECK_INT(shm_send(dealer, "ask", 3, 0), 3);
+        expect_text(rep, "ask");
+        CHECK_INT(shm_send(rep, "answer", 6, 0), 6);
+        CHECK_INT(shm_recv(dealer, got, sizeof got, 0), size);
+        CHECK_MEM(got, size, hop, size);
+        expect_text(dealer, "");
+        expect_text(dealer, "answer");
+    }
+    CHECK_OK(shm_close(dealer));
+    CHECK_OK(shm_close(rep));
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
@@ -372,6 +397,7 @@ int main(int argc, char **argv)
         TEST(correlated_requests_carry_a_number_that_a_router_sees),
         TEST(malformed_and_unasked_replies_are_ignored),
         TEST(a_rep_gives_the_whole_envelope_back),
+        TEST(a_hop_of_any_size_comes_back_as_it_was),
     };
 
     return test_main("reqrep", tests, COUNT_OF(tests), argc, argv);

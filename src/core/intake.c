@@ -74,7 +74,8 @@ static int take(struct shm_socket *s, struct link *link)
     struct ring_taken *taken = &s->in.taken;
     if (unlikely(link->adopt_due)) {
         int adopted = ring_in_adopt(&link->in, taken);
-        while (adopted == 1 && !s->options.redeliver) {
+        /* No more than there are slots, should somebody go on claiming for the dead. */
+        for (uint64_t n = 0; n < link->in.mask && adopted == 1 && !s->options.redeliver; n++) {
             claims_done(&link->in.claims->words[taken->ticket & link->in.mask], taken->ticket, link->in.claims->owner);
             stat_add(s, STAT_LOST, 1);
             adopted = ring_in_adopt(&link->in, taken);
@@ -256,6 +257,14 @@ void in_end(struct shm_socket *s)
     if (taken->pinned)
         pin_clear(&s->pins, PIN_IN_HAND);
     in->hold = NULL;
+}
+
+int in_break(struct shm_socket *s)
+{
+    struct link *link = s->in.link;
+    in_end(s);
+    link_break(link);
+    return -EPROTO;
 }
 
 /* ---- views ---- */

@@ -106,12 +106,7 @@ static int receive(struct shm_socket *s, struct part *part)
         return result;
     part->synthetic = false;
     result = s->pattern->next_part != NULL ? s->pattern->next_part(s, part) : in_next(s, part);
-    if (unlikely(result < 0)) {
-        struct link *link = s->in.link;
-        in_end(s);
-        link_break(link);
-    }
-    return result;
+    return unlikely(result < 0) ? in_break(s) : result;
 }
 
 bool socket_can_receive(struct shm_socket *s)

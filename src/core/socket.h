@@ -254,6 +254,9 @@ void peer_release(struct peer *peer); /* a view does not */
 
 /* ---- flow.c: messages through links ---- */
 
+/* Messages that one call passes over, at most: a peer may send them faster than we find them useless. */
+#define PASSED_OVER_MAX RING_SLOTS_MAX
+
 /* Room for one more message? Looks at the reader's tail when need be. */
 bool link_has_room(struct link *link);
 void link_look_at_tail(struct link *link);
@@ -278,6 +281,7 @@ int out_part(struct shm_socket *s, struct ring_out *ring, struct link *link, con
 int in_begin(struct shm_socket *s, struct link *link);
 int in_next(struct shm_socket *s, struct part *part); /* 1; 0 no more; -EPROTO */
 void in_end(struct shm_socket *s);
+int in_break(struct shm_socket *s); /* its bytes make no sense: end it, detach the sender; -EPROTO */
 /* in_begin() on a link whose peer went: what it left comes before what its successor sends. */
 int in_begin_gone(struct shm_socket *s);
 /* That, or else in_begin() on the next link in turn that has a message. */

@@ -93,7 +93,7 @@ static int advance(struct shm_socket *s)
     int result = in_begin_fair(s);
     if (likely(!s->options.conflate) || result != 1)
         return result;
-    while (ring_in_has_more(&s->in.link->in)) {
+    for (uint64_t n = 0; n < PASSED_OVER_MAX && ring_in_has_more(&s->in.link->in); n++) {
         struct link *link = s->in.link;
         in_end(s);
         result = in_begin(s, link);

@@ -155,8 +155,7 @@ static int next_wanted(struct shm_socket *s)
     const struct prefixes *wanted = s->pattern_data;
     struct part first;
 
-    /* A bound, should a publisher be faster than the filter. */
-    for (uint64_t looked_at = 0; looked_at < RING_SLOTS_MAX; looked_at++) {
+    for (uint64_t n = 0; n < PASSED_OVER_MAX; n++) {
         int result = in_begin_fair(s);
         if (result != 1 || wanted->sorted[0].size == 0)
             return result;
@@ -174,7 +173,7 @@ static int next_wanted(struct shm_socket *s)
 static int newest_wanted(struct shm_socket *s)
 {
     int result = next_wanted(s);
-    while (result == 1 && ring_in_has_more(&s->in.link->in)) {
+    for (uint64_t n = 0; n < PASSED_OVER_MAX && result == 1 && ring_in_has_more(&s->in.link->in); n++) {
         struct link *link = s->in.link;
         uint64_t ticket = s->in.taken.ticket;
         in_end(s);

@@ -228,21 +228,23 @@ static int send_again(struct shm_socket *s, struct req *req)
     return 0;
 }
 
-/* Is the message just begun the reply? Then go past its envelope. */
-static bool is_reply(struct shm_socket *s, const struct req *req)
+/* Is the message just begun the reply? Then go past its envelope. 1, 0; -EPROTO. */
+static int is_reply(struct shm_socket *s, const struct req *req)
 {
     struct part part;
     uint32_t number;
+    int result;
     if ((s->in.taken.tag & REQUEST_NUMBER) != req->id)
-        return false;
+        return 0;
     if (s->options.req_correlate) {
-        if (in_next(s, &part) != 1 || part.size != sizeof number)
-            return false;
+        if ((result = in_next(s, &part)) != 1 || part.size != sizeof number)
+            return result < 0 ? result : 0;
         peer_copy(&number, part.data, sizeof number);
         if (number != req->id)
-            return false;
+            return 0;
     }
-    return in_next(s, &part) == 1 && part.size == 0 && part.more;
+    result = in_next(s, &part);
+    return result == 1 ? part.size == 0 && part.more : result;
 }
 
 static int advance_req(struct shm_socket *s)
@@ -250,13 +252,14 @@ static int advance_req(struct shm_socket *s)
     struct req *req = s->pattern_data;
     if (!req->waiting)
         return -EFSM;
-    int result;
-    while ((result = in_begin_fair(s)) == 1) {
-        if (is_reply(s, req))
-            return 1;
+    int result = 0;
+    for (uint64_t n = 0; n < PASSED_OVER_MAX && (result = in_begin_fair(s)) == 1; n++) {
+        result = is_reply(s, req);
+        if (result != 0)
+            return result < 0 ? in_break(s) : 1;
         in_end(s); /* of a request that was given up */
     }
-    if (result < 0 || !req->lost)
+    if (result != 0 || !req->lost)
         return result;
     if (s->options.req_resend)
         return send_again(s, req);
@@ -366,24 +369,39 @@ static void rep_link_gone(struct shm_socket *s, struct link *link)
         rep->link = NULL;
 }
 
-/* Keep the envelope of the message just begun. 1 done; 0 it has none: drop it. */
+/* A part of the envelope, with its bytes, wherever they lie in the asker's memory: there the answer cannot
+ * point to, and what stands there may change. */
+static int keep_part(struct rep *rep, const struct part *part)
+{
+    uint64_t word = part->size;
+    size_t need = rep->size + PART_HEADER + part_padded(part->size);
+    if (need > rep->room) {
+        unsigned char *larger = realloc(rep->envelope, 2 * need);
+        if (larger == NULL)
+            return -ENOMEM;
+        rep->envelope = larger;
+        rep->room = 2 * need;
+    }
+    memcpy(rep->envelope + rep->size, &word, sizeof word);
+    memset(rep->envelope + rep->size + PART_HEADER, 0, part_padded(part->size));
+    if (part->size > 0)
+        peer_copy(rep->envelope + rep->size + PART_HEADER, part->data, part->size);
+    rep->size = need;
+    return 0;
+}
+
+/* Keep the envelope of the message just begun. 1 done; 0 it has none: drop it; -EPROTO. */
 static int read_envelope(struct shm_socket *s, struct rep *rep)
 {
     struct part part;
+    rep->size = 0;
     do {
-        if (in_next(s, &part) != 1 || !part.more)
+        int result = in_next(s, &part);
+        if (result < 0)
+            return result;
+        if (result != 1 || !part.more || keep_part(rep, &part) < 0)
             return 0;
     } while (part.size > 0);
-    size_t size = s->in.at;
-    if (size > rep->room) {
-        unsigned char *larger = realloc(rep->envelope, size);
-        if (larger == NULL)
-            return 0;
-        rep->envelope = larger;
-        rep->room = size;
-    }
-    peer_copy(rep->envelope, s->in.taken.bytes, size);
-    rep->size = size;
     rep->link = s->in.link->state == LINK_UP ? s->in.link : NULL;
     rep->tag = s->in.taken.tag;
     return 1;
@@ -394,13 +412,14 @@ static int advance_rep(struct shm_socket *s)
     struct rep *rep = s->pattern_data;
     if (rep->replying)
         return -EFSM;
-    int result;
-    while ((result = in_begin_fair(s)) == 1) {
-        if (read_envelope(s, rep))
-            return 1;
+    int result = 0;
+    for (uint64_t n = 0; n < PASSED_OVER_MAX && (result = in_begin_fair(s)) == 1; n++) {
+        result = read_envelope(s, rep);
+        if (result != 0)
+            return result < 0 ? in_break(s) : 1;
         in_end(s);
     }
-    return result;
+    return result == 1 ? 0 : result;
 }
 
 static int next_part_rep(struct shm_socket *s, struct part *part)

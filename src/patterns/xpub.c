@@ -120,8 +120,8 @@ static void subscription(struct shm_socket *s, struct link *link, const unsigned
 static int read_subscribers(struct shm_socket *s)
 {
     struct part part;
-    int result;
-    while ((result = in_begin_fair(s)) == 1) {
+    int result = 0;
+    for (uint64_t n = 0; n < PASSED_OVER_MAX && (result = in_begin_fair(s)) == 1; n++) {
         struct link *link = s->in.link;
         result = in_next(s, &part);
         if (result == 1) {
@@ -135,13 +135,11 @@ static int read_subscribers(struct shm_socket *s)
             }
             free(copy);
         }
+        if (result < 0)
+            return in_break(s);
         in_end(s);
-        if (result < 0) {
-            link_break(link);
-            return result;
-        }
     }
-    return result;
+    return result == 1 ? 0 : result;
 }
 
 static int advance(struct shm_socket *s)
