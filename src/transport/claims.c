@@ -8,6 +8,8 @@
 
 #include "transport/os.h"
 
+#define CHOICES_MAX 100
+
 static void set_name(struct claims *claims, int dir, const char *id_hex)
 {
     memset(claims, 0, sizeof *claims);
@@ -50,26 +52,52 @@ int claims_new(struct claims *claims, int dir, const char *id_hex, uint64_t slot
     return error;
 }
 
-static bool is_named(struct claims *claims, uint32_t owner)
+/* A set of owners. */
+struct owners {
+    uint64_t words[(CLAIMS_OWNERS + 64) / 64];
+};
+
+static bool has_owner(const struct owners *owners, uint32_t owner)
+{
+    return owners->words[owner / 64] >> owner % 64 & 1;
+}
+
+static void add_owner(struct owners *owners, uint32_t owner)
+{
+    owners->words[owner / 64] |= UINT64_C(1) << owner % 64;
+}
+
+static void note_named(struct claims *claims, struct owners *named)
 {
     for (uint64_t i = 0; i < claims->slots; i++) {
         uint64_t word = peer_u64(&claims->words[i]);
-        if (claim_state(word) == CLAIM_CLAIMED && claim_owner(word) == owner)
-            return true;
+        if (claim_state(word) == CLAIM_CLAIMED)
+            add_owner(named, claim_owner(word));
     }
-    return false;
 }
 
-/* Become an owner: a locked byte that no word names, so that a dead one's claims stay the dead's. */
+/*
+ * Become an owner: a locked byte that no word names, so that a dead one's claims stay the dead's. One may
+ * have claimed and died since the words were looked at, so they are looked at again with the lock; who names
+ * all owners in turn gets us to give up.
+ */
 static int choose_owner(struct claims *claims, int fd)
 {
-    for (uint32_t owner = 1; owner <= CLAIMS_OWNERS; owner++) {
+    struct owners named = {0};
+    int looks = 0;
+
+    note_named(claims, &named);
+    for (uint32_t owner = 1; owner <= CLAIMS_OWNERS && looks < CHOICES_MAX; owner++) {
+        if (has_owner(&named, owner))
+            continue;
         int error = os_lock(fd, CLAIMS_BYTE_OWNER + owner, 1, OS_WRITE);
         if (error == -EAGAIN)
             continue;
         if (error < 0)
             return error;
-        if (!is_named(claims, owner)) {
+        note_named(claims, &named);
+        looks++;
+        if (!has_owner(&named, owner)) {
             claims->owner = owner;
             return 0;
         }
@@ -118,19 +146,20 @@ void claims_unlink(int dir, const char *id_hex)
 
 uint64_t claims_adopt(struct claims *claims)
 {
-    uint32_t known_alive = 0; /* neighbours often have the same owner: ask the kernel once */
+    struct owners alive = {0}; /* the kernel is asked once about each */
     uint64_t adopted = UINT64_MAX;
     int fd = -1;
 
     for (uint64_t i = 0; i < claims->slots && adopted == UINT64_MAX; i++) {
         uint64_t word = peer_u64_acquire(&claims->words[i]);
         uint32_t owner = claim_owner(word);
-        if (claim_state(word) != CLAIM_CLAIMED || owner == claims->owner || owner == known_alive)
+        if (claim_state(word) != CLAIM_CLAIMED || owner == claims->owner || has_owner(&alive, owner) ||
+            claim_ticket(word) % claims->slots != i) /* a liar's: that ticket is not this slot's */
             continue;
         if (fd < 0 && (fd = os_file_open(claims->dir, claims->name, OS_READ)) < 0)
             return UINT64_MAX;
         if (os_is_locked(fd, CLAIMS_BYTE_OWNER + owner, 1) != 0) {
-            known_alive = owner;
+            add_owner(&alive, owner);
             continue;
         }
         if (claims_take(claims, i, word, claim_ticket(word)))
