@@ -90,8 +90,10 @@ unsigned bell_wake(struct bell *bell)
         fifo_name(fifo, bell->name);
         /* Opened each time: no descriptor per peer is kept for what happens only after a sleep. */
         int fd = openat(bell->dir, fifo, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+        struct stat st;
         if (fd >= 0) {
-            bell_fd_raise(fd);
+            if (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode)) /* and not somebody's file under that name */
+                bell_fd_raise(fd);
             close(fd);
         }
         errno = saved;
