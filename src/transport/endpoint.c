@@ -112,6 +112,19 @@ static void unmap_file(struct endpoint *endpoint)
     endpoint->slots = NULL;
 }
 
+/* `high` may be a liar's: in a full file system a look at a slot without memory would be a SIGBUS. */
+static uint32_t high_through(struct endpoint *endpoint, int fd)
+{
+    uint32_t high = peer_u32_seq_cst(&endpoint->header->high);
+    high = high <= ENDPOINT_SLOTS ? high : ENDPOINT_SLOTS;
+    if (high > endpoint->backed) {
+        if (os_file_allocate(fd, ENDPOINT_HEADER_SIZE, high * sizeof(struct endpoint_slot)) < 0)
+            return endpoint->backed;
+        endpoint->backed = high;
+    }
+    return high;
+}
+
 /* With all bytes locked through FD: nobody is here, nobody can come. */
 static void remove_locked(struct endpoint *endpoint, int fd)
 {
@@ -122,10 +135,7 @@ static void remove_locked(struct endpoint *endpoint, int fd)
     if (!os_file_same(dir, endpoint->file, fd))
         return;
     if (map_file(&here, fd) == 0) {
-        /* As far as `high` says, which may be a liar's: without memory a look would be a SIGBUS. */
-        uint32_t high = endpoint_high(&here);
-        if (os_file_allocate(fd, 0, ENDPOINT_HEADER_SIZE + high * sizeof(struct endpoint_slot)) < 0)
-            high = 0;
+        uint32_t high = high_through(&here, fd);
         store_seq_cst(&here.header->poison, 1);
         if (endpoint_binder(&here, &party))
             segment_reap(dir, party.id_hex);
@@ -179,7 +189,7 @@ static void raise_high(struct endpoint *endpoint, uint32_t to)
 
 static int connector_place(struct endpoint *endpoint, int fd)
 {
-    uint32_t high = endpoint_high(endpoint);
+    uint32_t high = high_through(endpoint, fd);
 
     for (uint32_t i = 0; i < ENDPOINT_SLOTS; i++) {
         /* A valid record is its owner's, or a dead one's that the binder has still to read. */
@@ -345,10 +355,9 @@ int endpoint_connector(const struct endpoint *endpoint, uint32_t slot, struct pa
     return read_party(&endpoint->slots[slot].party, out);
 }
 
-uint32_t endpoint_high(const struct endpoint *endpoint)
+uint32_t endpoint_high(struct endpoint *endpoint)
 {
-    uint32_t high = peer_u32_seq_cst(&endpoint->header->high);
-    return high <= ENDPOINT_SLOTS ? high : ENDPOINT_SLOTS;
+    return high_through(endpoint, endpoint->fd);
 }
 
 void endpoint_answer_write(struct endpoint *endpoint, uint32_t slot, const struct answer *answer)

@@ -15,6 +15,7 @@ struct endpoint {
     struct endpoint_slot *slots;
     int fd; /* for asking about others' locks; holds none */
     uint32_t slot; /* mine, or ENDPOINT_BINDER */
+    uint32_t backed; /* slots that certainly have memory */
     char name[ENDPOINT_NAME_MAX + 1];
     char file[256];
 };
@@ -53,7 +54,7 @@ void endpoint_leave(struct endpoint *endpoint, bool retracted);
 /* 1 and *out is valid; 0 there is nobody (or it is just being written). */
 int endpoint_binder(const struct endpoint *endpoint, struct party *out);
 int endpoint_connector(const struct endpoint *endpoint, uint32_t slot, struct party *out);
-uint32_t endpoint_high(const struct endpoint *endpoint);
+uint32_t endpoint_high(struct endpoint *endpoint); /* slots below it have memory */
 
 /* The binder's answer to a slot. */
 void endpoint_answer_write(struct endpoint *endpoint, uint32_t slot, const struct answer *answer);
