@@ -26,6 +26,7 @@ int os_file_link(int dir, int fd, const char *name); /* -EEXIST when the name is
  * hard link, another owner, a mode open to others. */
 int os_file_open(int dir, const char *name, int access);
 int os_file_size(int fd, uint64_t *size);
+int os_file_identity(int fd, uint64_t *size, uint64_t *inode);
 int os_file_same(int dir, const char *name, int fd); /* 1 the name means this file, 0 not */
 
 /* Make the file at least END bytes long, sparse. */

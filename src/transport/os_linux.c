@@ -75,13 +75,20 @@ int os_file_open(int dir, const char *name, int access)
     return fd;
 }
 
-int os_file_size(int fd, uint64_t *size)
+int os_file_identity(int fd, uint64_t *size, uint64_t *inode)
 {
     struct stat st;
     if (fstat(fd, &st) != 0)
         return -errno;
     *size = (uint64_t)st.st_size;
+    *inode = (uint64_t)st.st_ino;
     return 0;
+}
+
+int os_file_size(int fd, uint64_t *size)
+{
+    uint64_t inode;
+    return os_file_identity(fd, size, &inode);
 }
 
 int os_file_same(int dir, const char *name, int fd)

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,8 +14,12 @@
 
 void segment_id_hex(char hex[2 * SEGMENT_ID_SIZE + 1], const uint8_t id[SEGMENT_ID_SIZE])
 {
-    for (int i = 0; i < SEGMENT_ID_SIZE; i++)
-        snprintf(hex + 2 * i, 3, "%02x", id[i]);
+    static const char digits[] = "0123456789abcdef";
+    for (int i = 0; i < SEGMENT_ID_SIZE; i++) {
+        hex[2 * i] = digits[id[i] >> 4];
+        hex[2 * i + 1] = digits[id[i] & 15];
+    }
+    hex[2 * SEGMENT_ID_SIZE] = '\0';
 }
 
 static void file_name(char name[40], const char *id_hex)
@@ -185,15 +188,15 @@ static int check_header(const struct segment_header *header, const char *id_hex)
 
 static int map_first(struct remote *remote, int fd)
 {
-    struct stat st;
+    uint64_t size;
     int error = os_lock(fd, SEGMENT_BYTE_READER, 1, OS_READ);
     if (error < 0)
         return -ENOENT; /* somebody is just removing it */
-    if (fstat(fd, &st) != 0)
-        return -errno;
-    if ((uint64_t)st.st_size < SEGMENT_EXTENT_MIN)
+    error = os_file_identity(fd, &size, &remote->inode);
+    if (error < 0)
+        return error;
+    if (size < SEGMENT_EXTENT_MIN)
         return -EPROTO;
-    remote->inode = (uint64_t)st.st_ino;
     void *base = os_map(fd, 0, SEGMENT_EXTENT_MIN, OS_READ);
     if (base == NULL)
         return -errno;
@@ -254,8 +257,7 @@ void remote_unref(struct remote *remote)
 const void *remote_map(struct remote *remote, uint64_t offset, uint64_t size)
 {
     char name[40];
-    uint64_t file_size = 0;
-    struct stat st;
+    uint64_t file_size, inode;
     unsigned e = segment_extent(offset);
 
     if (e >= SEGMENT_EXTENTS || size > segment_extent_size(e) - (offset - segment_extent_start(e)) ||
@@ -267,8 +269,7 @@ const void *remote_map(struct remote *remote, uint64_t offset, uint64_t size)
         return NULL;
     uint64_t end = segment_extent_start(e) + segment_extent_size(e);
     void *base = NULL;
-    if (os_file_size(fd, &file_size) == 0 && file_size >= end && fstat(fd, &st) == 0 &&
-        (uint64_t)st.st_ino == remote->inode)
+    if (os_file_identity(fd, &file_size, &inode) == 0 && file_size >= end && inode == remote->inode)
         base = os_map(fd, segment_extent_start(e), segment_extent_size(e), OS_READ);
     close(fd);
     if (base == NULL)
