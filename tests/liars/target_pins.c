@@ -16,7 +16,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct segment_header peer, mine;
     struct pins pins = {.header = &mine};
-    int set[8], count = 0;
 
     liar_begin(data, size);
     liar_tempt = tempt;
@@ -29,14 +28,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         pins_has(&peer, sought);
         liar_allow("pins_any", SEGMENT_PINS + 1);
         pins_any(&peer, tag);
-        int pin = count < 8 ? pin_set(&pins, sought, SEGMENT_PINS) : -1; /* 0 is no pin */
-        if (pin >= 0)
-            set[count++] = pin;
-        if (count > 0 && liar_byte() & 1)
-            pin_clear(&pins, set[--count]);
+        unsigned pin = liar_byte();
+        pin_set(&pins, pin, sought);
+        CHECK(pins.used > pin && pins.used <= SEGMENT_PINS);
+        pin_clear(&pins, pin);
     }
-    while (count > 0)
-        pin_clear(&pins, set[--count]);
     memset(peer.pins, 0, sizeof peer.pins);
     return 0;
 }

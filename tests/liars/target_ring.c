@@ -103,7 +103,7 @@ static void take(struct shm_socket *s, bool adopt)
 {
     struct ring_taken *taken = &s->in.taken;
     int result = adopt ? ring_in_adopt(ring, taken) : ring_in_take(ring, taken, &s->pins, 1);
-    CHECK(result >= -ENOBUFS && result <= 1);
+    CHECK(result == -EPROTO || result == 0 || result == 1);
     if (result != 1)
         return;
     CHECK(taken->is_block || taken->size <= SLOT_PAYLOAD);
@@ -115,8 +115,8 @@ static void take(struct shm_socket *s, bool adopt)
         claims_done(&claims.words[taken->ticket & ring->mask], taken->ticket, claims.owner);
     else
         ring->tail = taken->ticket + 1;
-    if (taken->pin >= 0)
-        pin_clear(&s->pins, taken->pin);
+    if (taken->pinned)
+        pin_clear(&s->pins, PIN_IN_HAND);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -158,7 +158,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                              .slots = ring->mask + 1, .dir = -1, .name = "liar"};
     store_relaxed(&claims_page.hint, 0);
     ring->claims = &claims;
-    socket.pins.header = &mine;
+    socket.pins = (struct pins){.header = &mine};
     memset(&socket.in, 0, sizeof socket.in);
     uint64_t reads = 16 * (ring->mask + 1) + 1024;
     for (int step = 0; step < STEPS && (liar_has_more() || step < 4); step++) {
