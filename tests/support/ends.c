@@ -86,10 +86,14 @@ static void set_id(struct end *end, const char *mine, const char *theirs)
 
 void end_open(struct end *end, const struct link *link, bool left)
 {
-    *end = (struct end){.is_left = left};
+    end_setup(end, link, left, socket_new(left ? link->pair->left : link->pair->right));
+}
+
+void end_setup(struct end *end, const struct link *link, bool left, shm_socket_t *socket)
+{
+    *end = (struct end){.is_left = left, .socket = socket};
     end->type = left ? link->pair->left : link->pair->right;
     end->peer_type = left ? link->pair->right : link->pair->left;
-    end->socket = socket_new(end->type);
     if (end->type == SHM_SUB || end->type == SHM_XSUB)
         CHECK_OK(shm_setsockopt(end->socket, SHM_SUBSCRIBE, "", 0));
     if (end->type == SHM_ROUTER)

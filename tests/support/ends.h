@@ -54,6 +54,8 @@ struct link_test {
 int link_test_main(const char *group, const struct link_test *tests, size_t count, int argc,
                    char **argv);
 
+/* The table, by index; *count says how long it is. */
+const struct pair *pair_at(unsigned index, unsigned *count);
 bool pair_is_two_way(const struct pair *pair);
 bool pair_waits(const struct pair *pair);
 bool pair_has_no_turns(const struct pair *pair);
@@ -72,6 +74,8 @@ void join(shm_socket_t *a, shm_socket_t *b);
 
 /* Open an end of LINK, neither bound nor connected; left or right. */
 void end_open(struct end *end, const struct link *link, bool left);
+/* Open it with a SOCKET that is there already. */
+void end_setup(struct end *end, const struct link *link, bool left, shm_socket_t *socket);
 /* Bind or connect, as LINK has it for this end. */
 void end_attach(struct end *end, const struct link *link, const char *name);
 /* Both of these. */

@@ -17,6 +17,12 @@ static const struct pair pairs[] = {
     {SHM_PUSH, SHM_PULL, "PUSH/PULL", false, false, true},
 };
 
+const struct pair *pair_at(unsigned index, unsigned *count)
+{
+    *count = COUNT_OF(pairs);
+    return &pairs[index % COUNT_OF(pairs)];
+}
+
 bool pair_is_two_way(const struct pair *pair)
 {
     return pair->two_way;

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* Clients and servers; either kind is doomed or stays. */
+#include "storm.h"
+
+static unsigned char bytes[MESSAGE_ROOM];
+
+/* The answer, or the word that there will be none. */
+static void await_end_of_call(struct actor *actor, uint64_t number)
+{
+    struct history *history = actor->stage->history;
+    ssize_t n;
+
+    actor_says(actor, "awaiting an answer");
+    while ((n = end_recv(&actor->end, bytes, sizeof bytes, 0)) < 0 &&
+           (errno == EAGAIN || actor_lacks_memory(actor)))
+        ;
+    if (n >= 0)
+        history_log_message(history, actor->number, bytes, (size_t)n, false);
+    else if (errno == ECONNRESET && !actor->plan->left_dies)
+        history_log(history, actor->number, HISTORY_CANCEL, actor->number, number);
+    else
+        FAIL("the call ended with: %s", shm_strerror(errno));
+}
+
+static bool call(struct actor *actor, uint64_t number)
+{
+    struct history *history = actor->stage->history;
+    size_t size = HISTORY_MESSAGE_MIN + number * 31 % (actor->plan->size_max - HISTORY_MESSAGE_MIN + 1);
+
+    actor_says(actor, "calling");
+    history_message_make(bytes, size, actor->number, number);
+    history_log(history, actor->number, HISTORY_CALL, actor->number, number);
+    if (end_send(&actor->end, bytes, size, 0) < 0) {
+        if (errno != EAGAIN && !actor_lacks_memory(actor))
+            FAIL("call: %s", shm_strerror(errno));
+        history_log(history, actor->number, HISTORY_CANCEL, actor->number, number);
+        return false;
+    }
+    history_log(history, actor->number, HISTORY_RETURN, actor->number, number);
+    return true;
+}
+
+void calls_client(struct actor *actor)
+{
+    struct stage *stage = actor->stage;
+    uint64_t limit = actor->doomed ? actor->plan->messages : ENTRIES / 4;
+    unsigned answered = 0;
+
+    doom_reached(actor, AT_START, 0);
+    actor_open(actor, true);
+    if (!actor->doomed)
+        stage->ready++;
+    doom_reached(actor, WHEN_MET, 0);
+    for (uint64_t n = 1; n <= limit && (actor->doomed || !stage->finished); n++) {
+        if (!call(actor, n))
+            continue;
+        if (answered == 0)
+            doom_reached(actor, AFTER_FIRST, 1); /* with the request out */
+        await_end_of_call(actor, n);
+        doom_reached(actor, AFTER_SOME, ++answered);
+        if (!actor->doomed)
+            rest_us(n > MESSAGES_MAX ? 2000 : actor->plan->pace_us); /* its history is not endless */
+    }
+    actor_says(actor, "awaiting death");
+    if (actor->doomed && actor->doom.phase != NEVER)
+        doom_await();
+    actor_close(actor);
+}
+
+static void answer(struct actor *actor, size_t size)
+{
+    actor_says(actor, "answering");
+    while (end_send(&actor->end, bytes, size, SHM_DONTWAIT) < 0) {
+        if (errno == EHOSTUNREACH || errno == EAGAIN)
+            break; /* the client is no more */
+        if (!actor_lacks_memory(actor))
+            FAIL("answer: %s", shm_strerror(errno));
+    }
+    actor->end.envelope_sent = false;
+}
+
+void calls_server(struct actor *actor)
+{
+    struct stage *stage = actor->stage;
+    unsigned served = 0;
+    bool done = false;
+
+    doom_reached(actor, AT_START, 0);
+    actor_open(actor, false);
+    if (!actor->doomed) {
+        stage->ready++;
+        stage->last_is_here = true;
+    }
+    doom_reached(actor, WHEN_MET, 0);
+    while (!done) {
+        ssize_t n;
+
+        actor_says(actor, "serving");
+        n = end_recv(&actor->end, bytes, sizeof bytes, actor->plan->waiting == BY_BLOCKING ? 0 : SHM_DONTWAIT);
+        if (n < 0) {
+            if (errno != EAGAIN && !actor_lacks_memory(actor))
+                FAIL("serve: %s", shm_strerror(errno));
+            done = stage->others_done || (actor->doomed && actor->doom.phase == NEVER && served >= actor->doom.some);
+            if (!done)
+                actor_wait(actor);
+            continue;
+        }
+        history_log_message(stage->history, actor->number, bytes, (size_t)n, false);
+        if (++served == 1)
+            doom_reached(actor, AFTER_FIRST, 1);
+        doom_reached(actor, AFTER_SOME, served);
+        answer(actor, (size_t)n);
+    }
+    actor_says(actor, "awaiting death");
+    if (actor->doomed && actor->doom.phase != NEVER)
+        doom_await();
+    actor_close(actor);
+}

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: MIT */
+/* The course of a round: survivors first, victims one after the other in their slots, the last ones,
+ * the end; then the verdict, and a look at what was left in the directory. */
+#include "storm.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+
+extern char **environ;
+
+struct member {
+    pid_t pid;
+    unsigned actor;
+    bool is_victim, is_doomed, is_killed; /* killed by us: at the end, or because it may hang */
+};
+
+struct course {
+    struct lane *lane;
+    struct stage *stage;
+    const struct plan *plan;
+    struct member crew[64];
+    unsigned count, started; /* victims */
+    struct tally tally;
+    struct totals *totals;
+    struct faults faults;
+    int64_t deadline_ms;
+    char wrong[300];
+};
+
+__attribute__((format(printf, 2, 3))) static void complain(struct course *course, const char *format, ...)
+{
+    va_list arguments;
+
+    if (course->wrong[0])
+        return;
+    va_start(arguments, format);
+    vsnprintf(course->wrong, sizeof course->wrong, format, arguments);
+    va_end(arguments);
+}
+
+/* ---- Processes ---- */
+
+static struct actor self;
+
+static void say_where(void)
+{
+    dprintf(STDERR_FILENO, "    in actor %u, %s, of ", self.number, self.stage->doing[self.number]);
+    plan_print(self.plan, STDERR_FILENO);
+}
+
+/* In a round that breaks the contract's own ground, errors are expected. */
+static bool expects_errors(const struct plan *plan)
+{
+    return plan->kind == TRUNCATE || plan->kind == UNLINK;
+}
+
+_Noreturn static void live(struct course *course, role_fn *role, unsigned number, bool doomed, bool quiet)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    self = (struct actor){.stage = course->stage, .plan = course->plan, .number = number, .doomed = doomed};
+    self.doom = doomed ? plan_doom(course->plan, number) : (struct doom){.phase = NEVER};
+    self.stage->doing[number] = "starting";
+    on_fail(say_where);
+    if (quiet)
+        dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDERR_FILENO);
+    role(&self);
+    _exit(0);
+}
+
+static void start(struct course *course, role_fn *role, bool is_victim, bool is_doomed)
+{
+    unsigned number = course->stage->actors++;
+    bool quiet = expects_errors(course->plan) && is_victim;
+    struct member *member = &course->crew[course->count++];
+    pid_t pid;
+
+    pid = (pid_t)CHECK_OK(fork());
+    if (pid == 0)
+        live(course, role, number, is_doomed, quiet);
+    *member = (struct member){pid, number, is_victim, is_doomed, false};
+    course->started += is_victim;
+}
+
+static unsigned count_crew(const struct course *course, bool victims)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < course->count; i++)
+        count += course->crew[i].is_victim == victims;
+    return count;
+}
+
+static void judge_end(struct course *course, const struct member *member, int status)
+{
+    const char *doing = course->stage->doing[member->actor];
+    bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+
+    if (killed) {
+        history_log(course->stage->history, member->actor, HISTORY_DIED, 0, 0);
+        course->tally.kills++;
+        course->totals->kind_kills[course->plan->kind]++;
+        if (member->is_doomed)
+            course->totals->phase_kills[plan_doom(course->plan, member->actor).phase]++;
+        else if (!member->is_killed)
+            complain(course, "actor %u, which was not doomed, was killed by somebody", member->actor);
+    } else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS && course->plan->kind == TRUNCATE &&
+               member->is_victim) {
+        course->tally.buses++;
+    } else if (WIFSIGNALED(status)) {
+        complain(course, "actor %u was ended by signal %d while %s", member->actor, WTERMSIG(status), doing);
+    } else if (WEXITSTATUS(status) != 0 && !(expects_errors(course->plan) && member->is_victim)) {
+        complain(course, "actor %u gave up while %s", member->actor, doing);
+    } else if (member->is_victim) {
+        course->tally.restarts++;
+    }
+}
+
+/* Reap who has ended; somebody who is not of the crew is an heir. */
+static bool reap(struct course *course, int flags)
+{
+    int status;
+    pid_t pid = waitpid(-1, &status, flags);
+
+    if (pid <= 0)
+        return false;
+    for (unsigned i = 0; i < course->count; i++)
+        if (course->crew[i].pid == pid) {
+            struct member member = course->crew[i];
+
+            course->crew[i] = course->crew[--course->count];
+            if (course->faults.stopped == pid)
+                course->faults.stopped = 0;
+            judge_end(course, &member, status);
+            return true;
+        }
+    return true;
+}
+
+static void kill_member(struct member *member)
+{
+    member->is_killed = true;
+    if (member->pid > 1)
+        kill(member->pid, SIGKILL);
+}
+
+static void kill_crew(struct course *course)
+{
+    for (unsigned i = 0; i < course->count; i++)
+        kill_member(&course->crew[i]);
+    while (course->count > 0 && reap(course, 0))
+        ;
+}
+
+static void end_heirs(struct course *course)
+{
+    unsigned count = course->stage->heirs;
+
+    course->tally.heirs += count;
+    for (unsigned i = 0; i < count && i < HEIRS_MAX; i++)
+        if (course->stage->heir[i] > 1)
+            kill(course->stage->heir[i], SIGKILL);
+    while (waitpid(-1, NULL, 0) > 0)
+        ;
+}
+
+/* ---- Time ---- */
+
+static void say_who_hangs(struct course *course)
+{
+    for (unsigned i = 0; i < course->count; i++) {
+        const char *doing = course->stage->doing[course->crew[i].actor];
+
+        dprintf(STDERR_FILENO, "storm: actor %u (pid %d) is %s\n", course->crew[i].actor,
+                (int)course->crew[i].pid, doing ? doing : "not begun");
+    }
+    complain(course, "a hang: %u processes did not end in %d s", course->count, DEADLINE_MS / 1000);
+}
+
+/* Let a little time pass, or until somebody has ended; true while there is no reason to stop. */
+static bool pass(struct course *course)
+{
+    struct timespec limit = {0, 500000};
+    pid_t pids[64];
+    sigset_t wanted;
+
+    sigemptyset(&wanted);
+    sigaddset(&wanted, SIGCHLD);
+    for (unsigned i = 0; i < course->count; i++)
+        pids[i] = course->crew[i].is_victim || !expects_errors(course->plan) ? course->crew[i].pid : 0;
+    faults_step(&course->faults, course->plan, pids, course->count, &course->tally);
+    if (!reap(course, WNOHANG))
+        sigtimedwait(&wanted, NULL, &limit);
+    if (now_ms() > course->deadline_ms && !course->wrong[0])
+        say_who_hangs(course);
+    return course->wrong[0] == '\0';
+}
+
+static void await_ready(struct course *course, unsigned count)
+{
+    while (course->stage->ready < count && pass(course))
+        ;
+}
+
+static void await_end(struct course *course, bool victims)
+{
+    while (count_crew(course, victims) > 0 && pass(course))
+        ;
+}
+
+static void run_victims(struct course *course, role_fn *role)
+{
+    while ((course->started < course->plan->victims || count_crew(course, true) > 0) && !course->wrong[0]) {
+        while (course->started < course->plan->victims && count_crew(course, true) < course->plan->slots)
+            start(course, role, true, true);
+        pass(course);
+    }
+}
+
+/* ---- The kinds ---- */
+
+static void run_senders(struct course *course)
+{
+    for (unsigned i = 0; i < course->plan->survivors; i++)
+        start(course, flow_surviving_receiver, false, false);
+    await_ready(course, course->plan->survivors);
+    run_victims(course, flow_doomed_sender);
+    faults_end(&course->faults);
+    course->stage->finished = true;
+    await_end(course, false);
+}
+
+static void run_receivers(struct course *course)
+{
+    start(course, flow_surviving_sender, false, false);
+    await_ready(course, 1);
+    run_victims(course, flow_doomed_receiver);
+    faults_end(&course->faults);
+    course->stage->finished = true;
+    if (course->wrong[0])
+        return;
+    start(course, flow_last_receiver, true, false);
+    await_end(course, true);
+    course->tally.restarts -= course->tally.restarts > 0;
+    course->stage->others_done = true;
+    await_end(course, false);
+}
+
+static void run_calls(struct course *course)
+{
+    bool clients_die = course->plan->left_dies;
+
+    for (unsigned i = 0; i < course->plan->survivors; i++)
+        start(course, clients_die ? calls_server : calls_client, false, false);
+    await_ready(course, course->plan->survivors);
+    run_victims(course, clients_die ? calls_client : calls_server);
+    faults_end(&course->faults);
+    if (clients_die) {
+        course->stage->others_done = true;
+        await_end(course, false);
+        return;
+    }
+    if (course->wrong[0])
+        return;
+    start(course, calls_server, true, false);
+    while (!course->stage->last_is_here && pass(course))
+        ;
+    course->stage->finished = true;
+    await_end(course, false);
+    course->stage->others_done = true;
+    await_end(course, true);
+}
+
+static void run_churn(struct course *course)
+{
+    run_victims(course, churn_come_and_go);
+}
+
+/* Traffic whose files are hurt, beside a pair that must not notice; then everybody is killed. */
+static void run_hurt(struct course *course)
+{
+    bool turns = course->plan->link.pair->turns;
+    int64_t end_ns;
+
+    start(course, churn_stand_by, false, false);
+    await_ready(course, 1);
+    faults_spare(&course->faults);
+    start(course, turns ? calls_client : flow_surviving_sender, true, false);
+    start(course, turns ? calls_server : flow_surviving_receiver, true, false);
+    end_ns = now_ns() + 3000000 + (int64_t)(random_next(&course->faults.state) % 20000000);
+    while (now_ns() < end_ns && pass(course))
+        ;
+    course->tally.faults += course->faults.done;
+    faults_end(&course->faults);
+    for (unsigned i = 0; i < course->count; i++)
+        if (course->crew[i].is_victim)
+            kill_member(&course->crew[i]);
+    await_end(course, true);
+    course->stage->finished = true;
+    await_end(course, false);
+}
+
+/* ---- Afterwards ---- */
+
+static void collect(struct lane *lane)
+{
+    char *arguments[] = {(char *)(uintptr_t)lane->tool, (char *)(uintptr_t)"gc", NULL};
+    posix_spawn_file_actions_t actions;
+    pid_t pid;
+
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    if (posix_spawn(&pid, lane->tool, &actions, NULL, arguments, environ) == 0)
+        waitpid(pid, NULL, 0);
+    posix_spawn_file_actions_destroy(&actions);
+}
+
+/* What the dead have left, `shmq gc` finds; and the name is usable again. */
+static void look_behind(struct course *course)
+{
+    unsigned files = count_files(course->lane->directory);
+    uint64_t kills = course->tally.kills;
+
+    course->tally.leavings += files;
+    if (files > 0 && files > 4 * (kills + 1) && !expects_errors(course->plan))
+        complain(course, "%u files were left by %llu dead", files, (unsigned long long)kills);
+    if (course->plan->kind >= CHURN && !course->wrong[0]) {
+        if (expects_errors(course->plan))
+            collect(course->lane); /* a cut file stays in the way until then */
+        start(course, churn_probe, false, false);
+        await_end(course, false);
+    }
+    if (count_files(course->lane->directory) > 0)
+        collect(course->lane);
+    files = count_files(course->lane->directory);
+    if (files > 0)
+        complain(course, "%u files were left that `shmq gc` does not remove", files);
+}
+
+static void note_result(struct course *course, struct totals *totals)
+{
+    struct stage *stage = course->stage;
+
+    course->tally.turned_away = stage->turned_away;
+    course->tally.rounds = 1;
+    totals->kind_rounds[course->plan->kind]++;
+    if (stage->fd_growth > totals->fd_growth_max)
+        totals->fd_growth_max = stage->fd_growth;
+    if (stage->map_growth > totals->map_growth_max)
+        totals->map_growth_max = stage->map_growth;
+    if (stage->fd_growth > 2 || stage->map_growth > 12)
+        complain(course, "a survivor of %u deaths has %u descriptors and %u mappings more",
+                 course->plan->victims, stage->fd_growth, stage->map_growth);
+}
+
+static void clear_directory(const char *directory)
+{
+    char command[256];
+
+    snprintf(command, sizeof command, "rm -rf %s/*", directory);
+    if (system(command) != 0)
+        dprintf(STDERR_FILENO, "storm: cannot clear %s\n", directory);
+}
+
+void round_run(struct lane *lane, const struct plan *plan, struct totals *totals)
+{
+    static void (*const runs[KINDS])(struct course *) = {run_senders, run_receivers, run_calls,
+                                                         run_churn, run_hurt, run_hurt};
+    struct course course = {.lane = lane, .stage = lane->stage, .totals = totals,
+                            .deadline_ms = now_ms() + DEADLINE_MS};
+    struct totals one = {0};
+    const char *verdict;
+
+    stage_reset(lane->stage, plan);
+    course.plan = &lane->stage->plan;
+    faults_begin(&course.faults, plan, lane->directory);
+    runs[plan->kind](&course);
+    faults_end(&course.faults);
+    kill_crew(&course);
+    end_heirs(&course);
+    verdict = course.wrong[0] ? NULL : judge(course.stage, &course.tally);
+    if (verdict)
+        complain(&course, "%s", verdict);
+    look_behind(&course);
+    note_result(&course, totals);
+    if (course.wrong[0]) {
+        course.tally.violations++;
+        dprintf(STDERR_FILENO, "storm: VIOLATION: %s\n    ", course.wrong);
+        plan_print(plan, STDERR_FILENO);
+        judge_keep(course.stage, lane->keep, course.wrong);
+        clear_directory(lane->directory);
+    }
+    one.pair[plan->pair] = course.tally;
+    totals_add(totals, &one);
+    stage_clear(lane->stage);
+}
