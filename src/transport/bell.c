@@ -89,7 +89,8 @@ unsigned bell_wake(struct bell *bell)
         int saved = errno;
         fifo_name(fifo, bell->name);
         /* Opened each time: no descriptor per peer is kept for what happens only after a sleep. */
-        int fd = openat(bell->dir, fifo, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+        /* Both ways: should the reader die before the write, that would be a SIGPIPE. */
+        int fd = openat(bell->dir, fifo, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
         struct stat st;
         if (fd >= 0) {
             if (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode)) /* and not somebody's file under that name */
@@ -115,7 +116,12 @@ int bell_fd_open(struct bell *bell)
         return -errno;
     /* Both ways, so that it is never at end of file. */
     int fd = openat(bell->dir, fifo, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
-    return fd < 0 ? -errno : fd;
+    if (fd < 0) {
+        int error = errno;
+        unlinkat(bell->dir, fifo, 0); /* or the next attempt would find it */
+        return -error;
+    }
+    return fd;
 }
 
 void bell_fd_drain(int fd)
