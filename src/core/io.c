@@ -44,7 +44,8 @@ static int send_waiting(struct shm_socket *s, const struct part *part, int flags
         socket_look(s);
         if (atomic_load_explicit(&s->terminated, memory_order_relaxed))
             return -ETERM;
-        error = s->pattern->send(s, part);
+        /* While it waited, the peer of the parts before may have gone. */
+        error = s->out.discard ? out_discard(s, part) : s->pattern->send(s, part);
     }
     if (error == -EAGAIN)
         socket_empty_poll(s);
@@ -62,6 +63,8 @@ ssize_t io_send(struct shm_socket *s, const struct part *part, int flags)
     if (unlikely(error == -EAGAIN))
         error = send_waiting(s, part, flags, error);
     if (unlikely(error < 0)) {
+        if (error == -EHOSTUNREACH)
+            socket_empty_poll(s); /* that is polling, too */
         errno = -error;
         return -1;
     }

@@ -26,7 +26,6 @@
 #define POLLS_NO_PAUSE  4096 /* polls at full speed before pausing between them */
 #define CHECK_MS        100  /* how often a spinner or poller asks after its peers */
 #define CHECK_BUSY_MS   10000 /* the same for a poller for whom messages move all the time */
-#define EMPTY_PER_LOOK  1024 /* empty non-blocking polls between looks at the clock */
 
 /* ---- is it ready ---- */
 
@@ -91,8 +90,7 @@ void socket_empty_poll(struct shm_socket *s)
 {
     if (unlikely(s->fd >= 0))
         socket_fd_rearm(s);
-    if (++s->empty_polls % EMPTY_PER_LOOK == 0)
-        check_unless_busy(s);
+    check_unless_busy(s);
 }
 
 /* ---- spinning ---- */
