@@ -74,10 +74,58 @@ static uint64_t resume_point(struct shm_socket *s, struct attach *attach, uint32
     if (remote_open(&dead, s->directory, id_hex) < 0)
         return 0;
     const struct link_record *record = remote_at(dead, old.link_offset, sizeof *record);
-    if (record != NULL && old.link_offset % 64 == 0 && peer_u32_once(&record->magic) == LINK_RECORD_MAGIC)
-        resume = peer_u64_acquire(&record->tail);
+    if (record != NULL && old.link_offset % 64 == 0 && peer_u32_once(&record->magic) == LINK_RECORD_MAGIC &&
+        !record_tail(record, link_token(peer->id, peer->link_offset), &resume))
+        resume = 0;
+    dead->is_needed = true; /* by the connectors in other places */
     remote_unref(dead);
     return resume;
+}
+
+static bool has_sent(struct remote *binder, uint64_t record_offset)
+{
+    const struct link_record *record = remote_at(binder, record_offset, sizeof *record);
+    if (record == NULL || peer_u32_once(&record->magic) != LINK_RECORD_MAGIC)
+        return false;
+    uint64_t offset = peer_u64_acquire(&record->ring_offset);
+    const struct ring_header *ring = offset != 0 ? remote_at(binder, offset, sizeof *ring) : NULL;
+    return ring != NULL &&
+           peer_u64(&ring->head) > peer_u64_acquire(&record->start);
+}
+
+/*
+ * A binder before us answered this connector, sent to it, and has gone, and the connector has not come to
+ * look since. Our answer would hide that one for ever, and what was sent with it. So the connector is told
+ * to look first; it says so in its record, and calls.
+ */
+static bool has_to_look_first(struct shm_socket *s, struct attach *attach, uint32_t slot, const struct party *peer)
+{
+    struct answer old;
+    struct remote *before, *connector;
+    char id_hex[2 * SEGMENT_ID_SIZE + 1];
+    bool looked = true;
+
+    if (!endpoint_answer_read(&attach->endpoint, slot, &old) || old.peer_gen != peer->gen ||
+        old.verdict != ANSWER_LINKED || old.binder_gen == attach->gen)
+        return false;
+    segment_id_hex(id_hex, old.binder_id);
+    if (remote_open(&before, s->directory, id_hex) < 0)
+        return false;
+    if (has_sent(before, old.link_offset) && remote_open(&connector, s->directory, peer->id_hex) == 0) {
+        const struct link_record *record = remote_at(connector, peer->link_offset, sizeof *record);
+        if (record != NULL && peer_u32_once(&record->magic) == LINK_RECORD_MAGIC)
+            looked = peer_u64_acquire(&record->last_linked) ==
+                     link_token(old.binder_id, old.link_offset);
+        connector->is_needed = true;
+        remote_unref(connector);
+    }
+    before->is_needed = true;
+    remote_unref(before);
+    if (looked || !endpoint_connector_lives(&attach->endpoint, slot))
+        return false;
+    attach->look_again = true;
+    notify_party(s, peer->id_hex);
+    return true;
 }
 
 static bool has_partner(const struct shm_socket *s)
@@ -100,9 +148,13 @@ static void accept_peer(struct shm_socket *s, struct attach *attach, uint32_t sl
             reject(s, attach, slot, peer);
         return;
     }
+    if (has_to_look_first(s, attach, slot, peer))
+        return;
     uint64_t resume = resume_point(s, attach, slot, peer);
-    if (link_new(&link, s, attach, slot, (int)peer->type) < 0)
-        return; /* out of memory: tried again at the next look */
+    if (link_new(&link, s, attach, slot, (int)peer->type) < 0) {
+        attach->look_again = true; /* out of memory */
+        return;
+    }
     int error = link_up(link, peer, peer->link_offset, resume);
     if (error < 0) {
         if (error == -EPROTO)
@@ -114,6 +166,8 @@ static void accept_peer(struct shm_socket *s, struct attach *attach, uint32_t sl
                 reject(s, attach, slot, peer);
         } else if (!endpoint_connector_lives(&attach->endpoint, slot))
             endpoint_clear(&attach->endpoint, slot);
+        else
+            attach->look_again = true; /* out of memory or descriptors */
         return;
     }
     attach->links[slot] = link;
@@ -128,8 +182,10 @@ static void sync_bound(struct shm_socket *s, struct attach *attach)
     uint32_t high = endpoint_high(&attach->endpoint);
     struct party peer;
 
+    attach->look_again = true;
     if (make_places(attach, high) < 0)
         return;
+    attach->look_again = false;
     for (uint32_t slot = 0; slot < high; slot++) {
         struct link *link = attach->links[slot];
         bool present = endpoint_connector(&attach->endpoint, slot, &peer) == 1;
@@ -168,6 +224,7 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
                     said.peer_gen == attach->gen;
     bool bound = endpoint_binder(&attach->endpoint, &binder) == 1;
 
+    attach->look_again = false;
     if (link->state == LINK_UP && (!bound || binder.gen != link->party.gen))
         link_gone(link, true);
     if (link->state == LINK_UP) {
@@ -195,9 +252,10 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
         link->rejected = said.gen;
         return;
     }
-    link_early_end(link, false);
+    struct peer *early = link_early_end(link, false);
     /* The answer counts also when the binder has gone since: it may have sent before that. */
     bool there = bound && binder.gen == said.binder_gen;
+    struct party next = binder; /* who may be waiting for us to look at this one's answer */
     if (!there) {
         binder = (struct party){.gen = said.binder_gen};
         memcpy(binder.id, said.binder_id, sizeof binder.id);
@@ -205,12 +263,18 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
     }
     link->broken = false;
     int error = link_up(link, &binder, said.link_offset, 0);
+    peer_unlink(early);
     if (error == 0 || error == -EPROTO || error == -ENOENT || error == -EEXIST)
         link->answered = said.binder_gen;
     if (error == -EPROTO) {
         stat_add(s, STAT_PROTOCOL_ERRORS, 1);
         event_push(s, SHM_EVENT_BROKEN, link, NULL, 0);
     }
+    if (error < 0 && link->answered == said.binder_gen)
+        store_release(&link->record->last_linked, link_token(said.binder_id, said.link_offset));
+    if (bound && !there && link->answered == said.binder_gen)
+        notify_party(s, next.id_hex);
+    attach->look_again = error < 0 && link->answered != said.binder_gen; /* out of memory or descriptors */
     if (error < 0)
         return;
     link_notify(link);
@@ -273,6 +337,8 @@ void socket_check_peers(struct shm_socket *s)
         died = true;
     }
     socket_adopt(s);
+    for (struct attach *attach = s->attaches; attach != NULL; attach = attach->next)
+        died = died || attach->look_again; /* or was it that one that died? */
     if (died) {
         /* Other pullers take over what the dead one had in hand. */
         for (uint32_t i = 0; s->type == SHM_PUSH && i < s->link_count; i++)
@@ -331,7 +397,7 @@ static int bind_attach(struct shm_socket *s, struct attach *attach, const char *
     s->attaches = attach;
     event_push(s, SHM_EVENT_BOUND, NULL, name, 0);
     sync_bound(s, attach);
-    if (had_one) /* its connectors have been taken over: nobody needs what it left */
+    if (had_one && !attach->look_again) /* its connectors have been taken over: nobody needs what it left */
         segment_reap(directory_fd(s->directory), before.id_hex);
     return 0;
 }
@@ -532,8 +598,6 @@ int socket_detach(struct shm_socket *s, const char *name, bool bound)
 /* May the files go with us? Not while a peer that was promised messages has not mapped them. */
 static bool is_awaited(struct shm_socket *s)
 {
-    uint64_t id;
-    memcpy(&id, s->segment.header->id, sizeof id);
     for (uint32_t i = 0; i < s->link_count; i++) {
         struct link *link = s->links[i];
         if (link->state != LINK_LEAVING || !has_unread(link))
@@ -541,7 +605,7 @@ static bool is_awaited(struct shm_socket *s)
         if (link->peer == NULL)
             return true;
         uint64_t last = peer_u64_acquire(&link->theirs->last_linked);
-        if (!link->died && last != id && last == link->linked_before &&
+        if (!link->died && last != link_my_token(link) && last == link->linked_before &&
             segment_is_alive(directory_fd(s->directory), link->party.id_hex))
             return true;
     }

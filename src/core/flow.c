@@ -19,9 +19,9 @@
  * who look are in the middle of something with its ring. */
 static bool read_tail(struct link *link, struct ring_out *ring)
 {
-    if (link->theirs == NULL || (link->state != LINK_UP && link->state != LINK_LEAVING))
+    uint64_t tail;
+    if ((link->state != LINK_UP && link->state != LINK_LEAVING) || !link_peer_tail(link, &tail))
         return true;
-    uint64_t tail = peer_u64_acquire(&link->theirs->tail); /* R4 */
     if (tail > ring->head)
         return false;
     if (tail > ring->acked)
@@ -62,9 +62,8 @@ static void read_tails(struct shm_socket *s, struct ring_out *ring)
         struct link *link = s->links[i];
         if (link->state != LINK_UP || link->out != ring)
             continue;
-        uint64_t tail = peer_u64_acquire(&link->theirs->tail);
-        uint64_t start = load_relaxed(&link->record->start);
-        if (tail < start)
+        uint64_t start = load_relaxed(&link->record->start), tail;
+        if (!link_peer_tail(link, &tail) || tail < start)
             tail = start; /* it has not begun to read */
         if (tail < slowest)
             slowest = tail;

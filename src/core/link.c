@@ -14,17 +14,22 @@
 
 /* ---- peers ---- */
 
-static int peer_open(struct peer **out, struct shm_socket *s, const char *id_hex)
+static int peer_open(struct peer **out, const struct link *link, const char *id_hex)
 {
+    struct directory *directory = link->socket->directory;
     struct peer *peer = calloc(1, sizeof *peer);
     if (peer == NULL)
         return -ENOMEM;
     atomic_store_explicit(&peer->refs, PEER_LINKED, memory_order_relaxed);
-    peer->socket = s;
-    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
-    int error = remote_open(&peer->remote, s->directory, id_hex);
+    peer->socket = link->socket;
+    atomic_fetch_add_explicit(&link->socket->refs, 1, memory_order_relaxed);
+    int error = remote_open(&peer->remote, directory, id_hex);
+    if (error == 0 && !link->attach->bound) {
+        peer->remote->slot = link->slot;
+        memcpy(peer->remote->bound_at, link->attach->endpoint.file, sizeof peer->remote->bound_at);
+    }
     if (error == 0)
-        error = bell_attach(&peer->bell, directory_fd(s->directory), id_hex);
+        error = bell_attach(&peer->bell, directory_fd(directory), id_hex);
     if (error < 0) {
         peer_unlink(peer);
         return error;
@@ -75,6 +80,40 @@ void link_notify(struct link *link)
 {
     if (link->peer != NULL)
         notify_bell(&link->peer->bell);
+}
+
+/* ---- how far it has read ---- */
+
+uint64_t link_token(const uint8_t *id, uint64_t record_offset)
+{
+    uint64_t word;
+    memcpy(&word, id, sizeof word);
+    word ^= record_offset;
+    return word != 0 ? word : 1;
+}
+
+bool record_is_about(const struct link_record *record, uint64_t token)
+{
+    return peer_u64_acquire(&record->linked_to) == token;
+}
+
+bool record_tail(const struct link_record *record, uint64_t token, uint64_t *tail)
+{
+    if (!record_is_about(record, token))
+        return false;
+    *tail = peer_u64_acquire(&record->tail); /* R4 */
+    return record_is_about(record, token);
+}
+
+uint64_t link_my_token(const struct link *link)
+{
+    return link_token(link->socket->segment.header->id, link->record_block->offset);
+}
+
+bool link_peer_tail(const struct link *link, uint64_t *tail)
+{
+    return link->theirs != NULL && link->record_block != NULL &&
+           record_tail(link->theirs, link_my_token(link), tail);
 }
 
 /* ---- making ---- */
@@ -233,7 +272,11 @@ int link_open_in(struct link *link, uint64_t resume)
     int error = ring_in_open(&link->in, link->peer->remote, offset);
     if (error < 0)
         return error;
-    error = first_ticket(link, resume, began, &first);
+    /* A connector's `start` is about the binder before us until it has come to us. */
+    if (link->in.kind == RING_PRIVATE && !link->in.newest_only && !record_is_about(link->theirs, link_my_token(link)))
+        error = 0;
+    else
+        error = first_ticket(link, resume, began, &first);
     if (error <= 0) {
         link->in.tail = began;
         return error;
@@ -253,6 +296,7 @@ int link_open_in(struct link *link, uint64_t resume)
     uint64_t mark = mark_of(s->options.receive_hwm), limit = peer_u64_once(&link->in.header->limit);
     mark = (mark < limit ? mark : limit) / 4;
     link->announce_every = mark < 1 ? 1 : mark > 4096 ? 4096 : (uint32_t)mark;
+    store_relaxed(&link->record->first, first);
     store_release(&link->record->tail, first);
     link->has_in = true;
     return 1;
@@ -344,7 +388,7 @@ void link_early(struct link *link, const struct party *party)
     uint32_t kind = early_kind(s, party);
     struct peer *peer;
 
-    if (kind == 0 || link->has_in || link->peer != NULL || peer_open(&peer, s, party->id_hex) < 0)
+    if (kind == 0 || link->has_in || link->peer != NULL || peer_open(&peer, link, party->id_hex) < 0)
         return;
     if (!open_early(link, peer, party, kind)) {
         peer_unlink(peer);
@@ -356,19 +400,22 @@ void link_early(struct link *link, const struct party *party)
 }
 
 /* The answer has come, or the binder has gone: what is in hand keeps the peer's memory by itself. */
-void link_early_end(struct link *link, bool died)
+struct peer *link_early_end(struct link *link, bool died)
 {
+    struct peer *peer = NULL;
     if (!link->early)
-        return;
+        return NULL;
     link->early = false;
     link->died = died;
-    if (died)
-        return split(link);
-    struct peer *peer = link->peer;
+    if (died) {
+        split(link);
+        return NULL;
+    }
+    peer = link->peer;
     link->peer = NULL;
     link->has_in = false;
     link->began = link->in.kind == RING_PRIVATE;
-    peer_unlink(peer);
+    return peer;
 }
 
 int link_up(struct link *link, const struct party *party, uint64_t their_offset, uint64_t resume)
@@ -377,7 +424,7 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
     struct shm_socket *s = link->socket;
     struct peer *peer;
 
-    int error = peer_open(&peer, s, party->id_hex);
+    int error = peer_open(&peer, link, party->id_hex);
     if (error < 0)
         return error;
     const struct link_record *theirs = remote_at(peer->remote, their_offset, sizeof *theirs);
@@ -419,11 +466,9 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
         store_release(&link->record->start, link->out->head);
     }
     limit_shared(s);
-    uint64_t id;
-    memcpy(&id, party->id, sizeof id);
     link->linked_before = peer_u64(&theirs->last_linked);
-    store_release(&link->record->linked_to, id);
-    store_release(&link->record->last_linked, id);
+    store_release(&link->record->linked_to, link_token(party->id, their_offset));
+    store_release(&link->record->last_linked, link_token(party->id, their_offset));
     stat_add(s, STAT_PEERS, 1);
     event_push(s, SHM_EVENT_CONNECTED, link, NULL, 0);
     if (s->pattern->link_up != NULL)
@@ -462,8 +507,8 @@ void link_gone(struct link *link, bool died)
     if (link->has_in && left)
         link->in.end = end;
     if (link->out == &link->own_ring) {
-        uint64_t tail = peer_u64_acquire(&link->theirs->tail);
-        if (tail > link->own_ring.acked && tail <= link->own_ring.head)
+        uint64_t tail;
+        if (link_peer_tail(link, &tail) && tail > link->own_ring.acked && tail <= link->own_ring.head)
             link->own_ring.acked = tail;
     }
     stat_add(s, STAT_PEERS, (uint64_t)-1);
@@ -536,13 +581,21 @@ static bool is_over(struct link *link)
         return false; /* the binder fetches the rest; until the socket closes */
     if (link->died)
         return true;
-    uint64_t tail = peer_u64_acquire(&link->theirs->tail), id;
-    memcpy(&id, s->segment.header->id, sizeof id);
-    if (link->sticky || peer_u64_acquire(&link->theirs->linked_to) == id)
+    if (link->sticky || record_is_about(link->theirs, link_my_token(link)))
         return false; /* it may still look at our ring and record */
-    bool unread = link->out != NULL && link->out->kind == RING_EXCLUSIVE &&
-                  tail < load_relaxed(&link->record->end) && tail <= link->own_ring.head;
-    return !unread && !pins_any(link->peer->remote->header, link->their_tag);
+    return !pins_any(link->peer->remote->header, link->their_tag);
+}
+
+/* In the answer, for whoever finds the connector's record: how far its ring was read. */
+static void note_end(struct link *link)
+{
+    struct endpoint *endpoint = &link->attach->endpoint;
+    struct answer words;
+    if (link->record == NULL || !endpoint_answer_read(endpoint, link->slot, &words) ||
+        words.peer_gen != link->party.gen || words.binder_gen != link->attach->gen)
+        return;
+    words.resume = load_relaxed(&link->record->tail);
+    endpoint_answer_write(endpoint, link->slot, &words);
 }
 
 void link_free(struct link *link)
@@ -556,9 +609,10 @@ void link_free(struct link *link)
     if (link->attach != NULL && link->attach->bound) {
         struct party party;
         link->attach->links[link->slot] = NULL;
-        if (link->died && endpoint_connector(&link->attach->endpoint, link->slot, &party) &&
-            party.gen == link->party.gen)
-            endpoint_clear(&link->attach->endpoint, link->slot);
+        if (endpoint_connector(&link->attach->endpoint, link->slot, &party) && party.gen == link->party.gen) {
+            note_end(link); /* should the place not be free just now, or we die before it is */
+            endpoint_clear(&link->attach->endpoint, link->slot); /* unless it lives */
+        }
     }
     stop_sending(link);
     list_remove(s, link);

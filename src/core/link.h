@@ -11,8 +11,19 @@ int link_new(struct link **out, struct shm_socket *s, struct attach *attach, uin
  * on. After an error the link is as before. */
 int link_up(struct link *link, const struct party *party, uint64_t their_offset, uint64_t resume);
 void link_early(struct link *link, const struct party *party);
-void link_early_end(struct link *link, bool died);
+/* Returns what the caller lets go of by peer_unref(), but not before it has mapped the peer again. */
+struct peer *link_early_end(struct link *link, bool died);
 int link_open_in(struct link *link, uint64_t resume);
+
+/*
+ * How far has a peer read? A connector's record outlives its binders: until it has come to the next
+ * one, its tail is about the ring of one before. So `linked_to` names the very link that the tail is
+ * about, by the other side's id and the place of its record, and is looked at before and after.
+ */
+uint64_t link_token(const uint8_t *id, uint64_t record_offset);
+uint64_t link_my_token(const struct link *link);
+bool record_is_about(const struct link_record *record, uint64_t token);
+bool record_tail(const struct link_record *record, uint64_t token, uint64_t *tail);
 void link_gone(struct link *link, bool died);
 void link_free(struct link *link);
 void link_notify(struct link *link);

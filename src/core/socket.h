@@ -79,6 +79,7 @@ struct attach {
     struct link **links; /* bound: by slot; connected: one */
     uint64_t *rejected;  /* bound: generations turned away, by slot */
     bool inherited;      /* left with messages that the binder has still to fetch */
+    bool look_again;     /* something could not be done at the last look, and will tell nobody when it can */
     uint32_t capacity;
 };
 
@@ -168,7 +169,7 @@ struct shm_socket {
     int pending_error; /* found while looking, for the next receive */
     int fd, fd_inotify, fd_fifo;
     bool files_awaited; /* closed, but a peer has still to map what it was sent */
-    uint32_t empty_polls, receives, sends;
+    uint32_t receives, sends;
     uint64_t looked_at, looked_moved, adopted_at;
     uint64_t checked_at; /* ticks: when the peers' lives were last looked at */
     uint64_t spin_ticks; /* self-calibrated */
@@ -260,6 +261,8 @@ void peer_release(struct peer *peer); /* a view does not */
 /* Room for one more message? Looks at the reader's tail when need be. */
 bool link_has_room(struct link *link);
 void link_look_at_tail(struct link *link);
+/* How far the peer has read what this link sends; false: it has not come to it, or has let go of it. */
+bool link_peer_tail(const struct link *link, uint64_t *tail);
 bool ring_has_room(struct shm_socket *s, struct ring_out *ring, struct link *link);
 
 /* Begin a message on RING to LINK (NULL: all readers of the shared ring), add parts, end it. */

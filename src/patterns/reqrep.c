@@ -82,8 +82,13 @@ static uint32_t kind_exclusive(struct shm_socket *s, int peer)
 
 static int open_req(struct shm_socket *s)
 {
-    s->pattern_data = calloc(1, sizeof(struct req));
-    return s->pattern_data == NULL ? -ENOMEM : 0;
+    struct req *req = calloc(1, sizeof *req);
+    if (req == NULL)
+        return -ENOMEM;
+    /* Not from 1: what a REP still says to a dead REQ may reach the next one that binds the name. */
+    memcpy(&req->id, s->segment.header->id, sizeof req->id);
+    s->pattern_data = req;
+    return 0;
 }
 
 static void close_req(struct shm_socket *s)
@@ -312,12 +317,23 @@ static void probe(struct shm_socket *s, struct link *link)
         out_single(s, link->out, link, &empty, 0);
 }
 
+/* Has a binder that we never saw read our request, and died with it? */
+static void req_link_up(struct shm_socket *s, struct link *link)
+{
+    struct req *req = s->pattern_data;
+    uint64_t tail;
+    if (req->waiting && req->link == link && link_peer_tail(link, &tail) &&
+        req->ticket < peer_u64(&link->theirs->first))
+        req->lost = true;
+    probe(s, link);
+}
+
 const struct pattern pattern_req = {
     .fits = fits_req,
     .ring_kind = kind_exclusive,
     .open = open_req,
     .close = close_req,
-    .link_up = probe,
+    .link_up = req_link_up,
     .link_gone = req_link_gone,
     .link_free = req_link_free,
     .send = send_request,

@@ -10,6 +10,7 @@
 
 #include "transport/bell.h"
 #include "transport/claims.h"
+#include "transport/endpoint_layout.h"
 #include "transport/os.h"
 
 void segment_id_hex(char hex[2 * SEGMENT_ID_SIZE + 1], const uint8_t id[SEGMENT_ID_SIZE])
@@ -235,6 +236,35 @@ struct remote *remote_ref(struct remote *remote)
     return remote;
 }
 
+/*
+ * A dead binder is needed by each connector that it had answered: by one that has not come to map it, for
+ * the messages it had sent, and by the next binder, which looks up how far it had read. Their slots name
+ * it until then. Whoever lets go of it, and finds it named in no place but his own, removes it.
+ */
+static bool is_needed_elsewhere(const struct remote *remote)
+{
+    struct endpoint_slot slots[64];
+    uint32_t high = 0;
+    if (remote->is_needed || remote->bound_at[0] == '\0')
+        return remote->is_needed;
+    int fd = os_file_open(directory_fd(remote->directory), remote->bound_at, OS_READ);
+    if (fd < 0)
+        return false;
+    bool needed = pread(fd, &high, sizeof high, offsetof(struct endpoint_header, high)) == (ssize_t)sizeof high &&
+                  high > sizeof slots / sizeof slots[0];
+    ssize_t size = needed ? 0 : pread(fd, slots, high * sizeof slots[0], ENDPOINT_HEADER_SIZE);
+    close(fd);
+    for (uint32_t i = 0; i < high && (size_t)size >= (i + 1) * sizeof slots[0] && !needed; i++) {
+        char hex[2 * SEGMENT_ID_SIZE + 1];
+        uint8_t id[SEGMENT_ID_SIZE];
+        memcpy(id, slots[i].answer.binder_id, sizeof id);
+        segment_id_hex(hex, id);
+        needed = i != remote->slot && (slots[i].party.gen & 1) && (slots[i].answer.gen & 1) &&
+                 strcmp(hex, remote->id_hex) == 0;
+    }
+    return needed;
+}
+
 void remote_unref(struct remote *remote)
 {
     if (remote == NULL || atomic_fetch_sub_explicit(&remote->refs, 1, memory_order_acq_rel) != 1)
@@ -247,7 +277,7 @@ void remote_unref(struct remote *remote)
         const unsigned char *base = load_relaxed(&remote->base[e]);
         os_unmap((void *)(uintptr_t)base, segment_extent_size(e));
     }
-    if (only_ours)
+    if (only_ours && !is_needed_elsewhere(remote))
         segment_reap(directory_fd(remote->directory), remote->id_hex);
     directory_close(remote->directory);
     free(remote);

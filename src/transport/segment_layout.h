@@ -92,13 +92,14 @@ struct link_record {
     shared_u32 left;          /* 1: this side has left; its ring ends at `end` */
     shared_u64 start; /* first ticket of that ring which is for this peer; UINT64_MAX: not yet known */
     shared_u64 end;   /* one past the last; UINT64_MAX while it goes on */
-    shared_u64 linked_to;   /* this side has mapped the peer with this id (its first 8 bytes) */
-    shared_u64 last_linked; /* the same, but kept when that peer has gone */
+    shared_u64 linked_to;   /* the link that `tail` is about: link_token() of the peer's; 0 none */
+    shared_u64 last_linked; /* the same, kept when that peer has gone */
     uint8_t pad0[72];
     shared_u64 tail;  /* the next ticket that this side will read of the peer's ring */
     shared_u64 lost;  /* how many it missed there */
     shared_u64 received;
-    uint8_t pad1[104];
+    shared_u64 first; /* where it began to read; those before us read the rest */
+    uint8_t pad1[96];
 };
 
 _Static_assert(offsetof(struct link_record, ring_offset) == 8, "layout");
