@@ -4,6 +4,16 @@
 
 static unsigned char bytes[MESSAGE_ROOM];
 
+/* A DEALER may get what a REP had to say to a binder before it, and what it had given up. */
+static bool is_anothers(const struct actor *actor, size_t size, uint64_t number)
+{
+    uint64_t answered;
+    unsigned client;
+
+    return actor->end.type == SHM_DEALER && history_message_read(bytes, size, &client, &answered) &&
+           (client != actor->number || answered != number);
+}
+
 /* The answer, or the word that there will be none. */
 static void await_end_of_call(struct actor *actor, uint64_t number)
 {
@@ -11,9 +21,9 @@ static void await_end_of_call(struct actor *actor, uint64_t number)
     ssize_t n;
 
     actor_says(actor, "awaiting an answer");
-    while ((n = end_recv(&actor->end, bytes, sizeof bytes, 0)) < 0 &&
-           (errno == EAGAIN || actor_lacks_memory(actor)))
-        ;
+    do
+        n = end_recv(&actor->end, bytes, sizeof bytes, 0);
+    while (n < 0 ? errno == EAGAIN || actor_lacks_memory(actor) : is_anothers(actor, (size_t)n, number));
     if (n >= 0)
         history_log_message(history, actor->number, bytes, (size_t)n, false);
     else if (errno == ECONNRESET && !actor->plan->left_dies)
@@ -52,6 +62,8 @@ void calls_client(struct actor *actor)
         stage->ready++;
     doom_reached(actor, WHEN_MET, 0);
     for (uint64_t n = 1; n <= limit && (actor->doomed || !stage->finished); n++) {
+        if (!actor->doomed && n > MESSAGES_MAX)
+            rest_us(1000); /* its history is not endless */
         if (!call(actor, n))
             continue;
         if (answered == 0)
@@ -59,7 +71,7 @@ void calls_client(struct actor *actor)
         await_end_of_call(actor, n);
         doom_reached(actor, AFTER_SOME, ++answered);
         if (!actor->doomed)
-            rest_us(n > MESSAGES_MAX ? 2000 : actor->plan->pace_us); /* its history is not endless */
+            rest_us(actor->plan->pace_us);
     }
     actor_says(actor, "awaiting death");
     if (actor->doomed && actor->doom.phase != NEVER)
@@ -102,7 +114,7 @@ void calls_server(struct actor *actor)
                 FAIL("serve: %s", shm_strerror(errno));
             done = stage->others_done || (actor->doomed && actor->doom.phase == NEVER && served >= actor->doom.some);
             if (!done)
-                actor_wait(actor);
+                actor_idle(actor);
             continue;
         }
         history_log_message(stage->history, actor->number, bytes, (size_t)n, false);
@@ -110,6 +122,7 @@ void calls_server(struct actor *actor)
             doom_reached(actor, AFTER_FIRST, 1);
         doom_reached(actor, AFTER_SOME, served);
         answer(actor, (size_t)n);
+        done = actor->doomed && actor->doom.phase == NEVER && served >= actor->doom.some;
     }
     actor_says(actor, "awaiting death");
     if (actor->doomed && actor->doom.phase != NEVER)

@@ -142,8 +142,10 @@ void faults_step(struct faults *faults, const struct plan *plan, const pid_t *pi
     }
     if (now < faults->next_ns || faults->resume_ns)
         return;
-    if (plan->kind == TRUNCATE || plan->kind == UNLINK)
-        hurt_file(faults, plan->kind);
+    if (plan->kind == TRUNCATE || plan->kind == UNLINK) {
+        if (faults->spared_count > 0)
+            hurt_file(faults, plan->kind);
+    }
     else if (plan->full && random_next(&faults->state) % 2)
         make_full(faults), tally->faults += faults->is_full;
     else if (plan->stops)

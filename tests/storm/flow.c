@@ -2,8 +2,6 @@
 /* Senders and receivers: doomed ones, those who stay, and the last of a row of receivers. */
 #include "storm.h"
 
-#include <sched.h>
-
 /* What a message is: its size depends on who sent it and on its number. */
 static size_t size_of(const struct plan *plan, unsigned sender, uint64_t number)
 {
@@ -23,13 +21,26 @@ static void drain_wishes(struct actor *actor)
         ;
 }
 
-/* Wait until COUNT peers have come. */
+/* Let time pass in a call that notices who comes and who dies. */
+static void stay(struct actor *actor)
+{
+    shm_pollitem_t item = {actor->end.socket, -1, SHM_POLLPRI, 0};
+    shm_event_t event;
+
+    CHECK(shm_poll(&item, 1, 1) >= 0);
+    while (shm_event_recv(actor->end.socket, &event, SHM_DONTWAIT) == 0)
+        ;
+    drain_wishes(actor);
+}
+
+/* Wait until COUNT peers have come. A PULL does not: to be asked for SHM_EVENTS may have it take the
+ * first message, and while it has one in hand it is not introduced. */
 static void meet(struct actor *actor, unsigned count)
 {
     shm_event_t event;
 
     actor_says(actor, "meeting");
-    while (count > 0) {
+    while (count > 0 && actor->end.type != SHM_PULL) {
         if (shm_event_recv(actor->end.socket, &event, SHM_DONTWAIT) == 0)
             count -= event.event == SHM_EVENT_CONNECTED;
         else if (errno != EAGAIN)
@@ -55,7 +66,7 @@ static bool try_send(struct actor *actor, const void *bytes, size_t size)
         return true;
     if (errno == EAGAIN || errno == EHOSTUNREACH || (errno == EPIPE && actor->end.type == SHM_PAIR)) {
         if (flags)
-            sched_yield();
+            rest_us(20);
         return false;
     }
     if (!actor_lacks_memory(actor))
@@ -69,14 +80,27 @@ static bool may_not_send_yet(const struct actor *actor)
            !actor->plan->link.right_binds;
 }
 
-static void take_answer(struct actor *actor)
+/* To which question? A DEALER may get the answers to those of one before it, a REQ never does. */
+struct answer {
+    uint64_t number;
+    uint64_t sender;
+};
+
+static void take_answer(struct actor *actor, uint64_t number)
 {
-    char answer[8];
+    struct answer answer = {0, 0};
+    ssize_t n;
 
     actor_says(actor, "awaiting an answer");
-    while (end_recv(&actor->end, answer, sizeof answer, 0) < 0)
-        if (errno != EAGAIN && !actor_lacks_memory(actor))
+    do {
+        n = end_recv(&actor->end, &answer, sizeof answer, 0);
+        if (n < 0 && errno != EAGAIN && !actor_lacks_memory(actor))
             FAIL("the answer of a living peer: %s", shm_strerror(errno));
+        if (n >= 0 && actor->end.type == SHM_REQ &&
+            (n != sizeof answer || answer.sender != actor->number || answer.number != number))
+            FAIL("got the answer to %u.%u when %u.%u was out", (unsigned)answer.sender,
+                 (unsigned)answer.number, actor->number, (unsigned)number);
+    } while (n < 0 || answer.sender != actor->number || answer.number != number);
 }
 
 static void send_all(struct actor *actor)
@@ -97,7 +121,7 @@ static void send_all(struct actor *actor)
             doom_reached(actor, AFTER_FIRST, 1);
         doom_reached(actor, AFTER_SOME, (unsigned)n);
         if (actor->plan->link.pair->turns)
-            take_answer(actor);
+            take_answer(actor, n);
     }
 }
 
@@ -128,11 +152,8 @@ static bool is_over(struct actor *actor, uint64_t number)
 static void serve_until_others_are_done(struct actor *actor)
 {
     actor_says(actor, "waiting for the last receiver");
-    while (!actor->stage->others_done) {
-        get_int(actor->end.socket, SHM_EVENTS);
-        drain_wishes(actor);
-        rest_us(200);
-    }
+    while (!actor->stage->others_done)
+        stay(actor);
 }
 
 void flow_surviving_sender(struct actor *actor)
@@ -149,8 +170,7 @@ void flow_surviving_sender(struct actor *actor)
     while (out || !is_over(actor, n + 1)) {
         actor_says(actor, out ? "sending again" : "sending");
         if (!out && n >= MESSAGES_MAX && !stage->mark) {
-            get_int(actor->end.socket, SHM_EVENTS);
-            rest_us(500);
+            stay(actor);
             if (stage->hungry == fed)
                 continue;
             fed = stage->hungry;
@@ -176,14 +196,19 @@ void flow_surviving_sender(struct actor *actor)
 
 /* ---- Receiving ---- */
 
+static struct answer last_got;
+
 /* The number of the message that was got; 0: none. */
 static uint64_t note(struct actor *actor, const void *bytes, size_t size, bool again)
 {
     uint64_t number = 0;
-    unsigned sender;
+    unsigned sender = 0;
 
     history_log_message(actor->stage->history, actor->number, bytes, size, again);
-    return history_message_read(bytes, size, &sender, &number) ? number : 1;
+    if (!history_message_read(bytes, size, &sender, &number))
+        return 1;
+    last_got = (struct answer){number, sender};
+    return number;
 }
 
 static uint64_t try_receive(struct actor *actor)
@@ -216,7 +241,7 @@ static uint64_t try_receive(struct actor *actor)
 /* An answer to somebody who has died meanwhile goes nowhere. */
 static void give_answer(struct actor *actor)
 {
-    while (actor->plan->link.pair->turns && end_send(&actor->end, "turn", 4, SHM_DONTWAIT) < 0) {
+    while (actor->plan->link.pair->turns && end_send(&actor->end, &last_got, sizeof last_got, SHM_DONTWAIT) < 0) {
         if (errno == EHOSTUNREACH || errno == EAGAIN)
             break;
         if (!actor_lacks_memory(actor))
@@ -254,14 +279,14 @@ void flow_surviving_receiver(struct actor *actor)
             continue;
         }
         if (!stage->finished) {
-            actor_wait(actor);
+            actor_idle(actor);
             continue;
         }
         end_ms = end_ms ? end_ms : now_ms() + 3000;
         if (missing_of_all(stage) == 0 || now_ms() > end_ms)
             nothing++;
         else
-            actor_wait(actor);
+            actor_idle(actor);
     }
     level_note(actor, &before);
     actor_close(actor);
@@ -278,7 +303,7 @@ void flow_doomed_receiver(struct actor *actor)
     while (actor->doom.phase != NEVER || (got < actor->doom.some && !actor->stage->last_is_here)) {
         actor_says(actor, "receiving");
         if (!try_receive(actor)) {
-            actor_wait(actor);
+            actor_idle(actor);
             continue;
         }
         got++;
@@ -308,14 +333,16 @@ void flow_last_receiver(struct actor *actor)
         last = number > last ? number : last;
         if (stage->mark && last >= stage->mark)
             stage->reached = true;
-        if (number == 0 && stage->end_number && last >= stage->end_number) {
+        /* The end may have gone to a dead one whose turn it was (DEALER): then there is quiet. */
+        if (number == 0 && stage->end_number &&
+            (last >= stage->end_number || (actor->end.peer_type == SHM_DEALER && stage->reached))) {
             if (tries++ > 1 && (!views || missing_of_all(stage) == 0))
                 break;
             if (!end_ms)
                 end_ms = now_ms() + 2000;
         }
         if (number == 0)
-            actor_wait(actor);
+            actor_idle(actor);
     }
     actor_close(actor);
 }

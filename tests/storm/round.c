@@ -158,17 +158,31 @@ static void kill_crew(struct course *course)
 
 static void end_heirs(struct course *course)
 {
-    unsigned count = course->stage->heirs;
-
-    course->tally.heirs += count;
-    for (unsigned i = 0; i < count && i < HEIRS_MAX; i++)
-        if (course->stage->heir[i] > 1)
-            kill(course->stage->heir[i], SIGKILL);
+    course->stage->over = true;
     while (waitpid(-1, NULL, 0) > 0)
         ;
+    course->tally.heirs += course->stage->heirs;
 }
 
 /* ---- Time ---- */
+
+static int deadline_ms(const struct plan *plan)
+{
+    const char *scale = getenv("SHMQ_TEST_SCALE");
+
+    return (DEADLINE_MS + 300 * (int)plan->victims) * (scale ? atoi(scale) : 1) * (test_is_slow_build() ? 4 : 1);
+}
+
+/* With STORM_ASK set to a command such as "gdb -batch -ex bt -p", what it says of a process. */
+static void ask_about(pid_t pid)
+{
+    const char *asked = getenv("STORM_ASK");
+    char command[256];
+
+    snprintf(command, sizeof command, "%s %d 1>&2", asked ? asked : "true", (int)pid);
+    if (system(command) != 0)
+        dprintf(STDERR_FILENO, "storm: %s\n", command);
+}
 
 static void say_who_hangs(struct course *course)
 {
@@ -177,8 +191,9 @@ static void say_who_hangs(struct course *course)
 
         dprintf(STDERR_FILENO, "storm: actor %u (pid %d) is %s\n", course->crew[i].actor,
                 (int)course->crew[i].pid, doing ? doing : "not begun");
+        ask_about(course->crew[i].pid);
     }
-    complain(course, "a hang: %u processes did not end in %d s", course->count, DEADLINE_MS / 1000);
+    complain(course, "a hang: %u processes did not end in %d s", course->count, deadline_ms(course->plan) / 1000);
 }
 
 /* Let a little time pass, or until somebody has ended; true while there is no reason to stop. */
@@ -371,7 +386,7 @@ void round_run(struct lane *lane, const struct plan *plan, struct totals *totals
     static void (*const runs[KINDS])(struct course *) = {run_senders, run_receivers, run_calls,
                                                          run_churn, run_hurt, run_hurt};
     struct course course = {.lane = lane, .stage = lane->stage, .totals = totals,
-                            .deadline_ms = now_ms() + DEADLINE_MS};
+                            .deadline_ms = now_ms() + deadline_ms(plan)};
     struct totals one = {0};
     const char *verdict;
 

@@ -33,11 +33,12 @@ void stage_free(struct stage *stage)
 
 unsigned stage_missing(const struct stage *stage, unsigned sender)
 {
-    static uint8_t fates[ENTRIES];
-    unsigned count, missing = 0;
+    static uint8_t fates[ENTRIES + 1];
+    unsigned count, missing = 0, calls;
     const struct history_entry *entries = history_entries(stage->history, sender, &count);
 
-    memset(fates, 0, sizeof fates);
+    calls = count; /* at least as many as numbers */
+    memset(fates, 0, calls + 1);
     for (unsigned i = 0; i < count; i++)
         if (entries[i].kind == HISTORY_RETURN && entries[i].number < ENTRIES)
             fates[entries[i].number] = 1;
@@ -48,7 +49,7 @@ unsigned stage_missing(const struct stage *stage, unsigned sender)
                 entries[i].sender == sender && entries[i].number < ENTRIES)
                 fates[entries[i].number] = 0;
     }
-    for (unsigned n = 0; n < ENTRIES; n++)
+    for (unsigned n = 0; n <= calls && n < ENTRIES; n++)
         missing += fates[n];
     return missing;
 }
@@ -100,7 +101,7 @@ void actor_open(struct actor *actor, bool left)
         set_int(socket, SHM_REDELIVER, plan->by_view); /* what comes again is told by views only */
     actor_says(actor, "attaching");
     while ((binds ? shm_bind(socket, "it") : shm_connect(socket, "it")) < 0)
-        if (!actor_lacks_memory(actor))
+        if (!(plan->stops && errno == EBUSY) && !actor_lacks_memory(actor)) /* one was stopped amid leaving */
             FAIL("%s: %s", binds ? "shm_bind" : "shm_connect", shm_strerror(errno));
     actor->fd = plan->waiting == BY_FD ? get_int(socket, SHM_FD) : -1;
     actor_says(actor, "attached");
@@ -111,6 +112,16 @@ void actor_close(struct actor *actor)
     actor_says(actor, "closing");
     end_close(&actor->end);
     actor_says(actor, "closed");
+}
+
+/* Unread events keep SHM_FD and SHM_POLLPRI awake. */
+void actor_idle(struct actor *actor)
+{
+    shm_event_t event;
+
+    while (shm_event_recv(actor->end.socket, &event, SHM_DONTWAIT) == 0)
+        ;
+    actor_wait(actor);
 }
 
 void actor_wait(struct actor *actor)

@@ -33,12 +33,11 @@
 
 enum {
     ACTORS_MAX = 320,
-    ENTRIES = 16384,
+    ENTRIES = 65536,
     PAIRS_MAX = 16,
-    HEIRS_MAX = 64,
     MESSAGES_MAX = 800, /* of one survivor; beyond that it goes on slowly, as others ask for more */
     MESSAGE_ROOM = 65536,
-    DEADLINE_MS = 30000,
+    DEADLINE_MS = 10000,
 };
 
 enum kind { SENDERS, RECEIVERS, CALLS, CHURN, TRUNCATE, UNLINK, KINDS };
@@ -100,7 +99,7 @@ struct stage {
     _Atomic unsigned ready;       /* survivors that are attached */
     _Atomic unsigned hungry;      /* grows when a receiver has found nothing */
     _Atomic unsigned heirs;
-    _Atomic pid_t heir[HEIRS_MAX];
+    _Atomic bool over;            /* heirs may go, too */
     _Atomic uint64_t turned_away; /* calls that failed for lack of memory, and said so */
     _Atomic unsigned fd_growth, map_growth; /* of a survivor, see flat.c */
     _Atomic(const char *) doing[ACTORS_MAX];
@@ -145,6 +144,8 @@ void actor_says(struct actor *actor, const char *doing);
 bool actor_lacks_memory(struct actor *actor);
 /* Wait for messages or peers, a few ms at most, as the plan has it. */
 void actor_wait(struct actor *actor);
+/* The same, for those who do not care who comes and goes. */
+void actor_idle(struct actor *actor);
 void rest_us(unsigned us);
 
 /* ---- Level ---- */
