@@ -73,9 +73,8 @@ static uint64_t resume_point(struct shm_socket *s, struct attach *attach, uint32
     segment_id_hex(id_hex, old.binder_id);
     if (remote_open(&dead, s->directory, id_hex) < 0)
         return 0;
-    const struct link_record *record = remote_at(dead, old.link_offset, sizeof *record);
-    if (record != NULL && old.link_offset % 64 == 0 && peer_u32_once(&record->magic) == LINK_RECORD_MAGIC &&
-        !record_tail(record, link_token(peer->id, peer->link_offset), &resume))
+    const struct link_record *record = record_at(dead, old.link_offset);
+    if (record != NULL && !record_tail(record, link_token(peer->id, peer->link_offset), &resume))
         resume = 0;
     dead->is_needed = true; /* by the connectors in other places */
     remote_unref(dead);
@@ -84,11 +83,12 @@ static uint64_t resume_point(struct shm_socket *s, struct attach *attach, uint32
 
 static bool has_sent(struct remote *binder, uint64_t record_offset)
 {
-    const struct link_record *record = remote_at(binder, record_offset, sizeof *record);
-    if (record == NULL || peer_u32_once(&record->magic) != LINK_RECORD_MAGIC)
+    const struct link_record *record = record_at(binder, record_offset);
+    if (record == NULL)
         return false;
     uint64_t offset = peer_u64_acquire(&record->ring_offset);
-    const struct ring_header *ring = offset != 0 ? remote_at(binder, offset, sizeof *ring) : NULL;
+    const struct ring_header *ring =
+        offset != 0 && offset % 64 == 0 ? remote_at(binder, offset, sizeof *ring) : NULL;
     return ring != NULL &&
            peer_u64(&ring->head) > peer_u64_acquire(&record->start);
 }
@@ -112,8 +112,8 @@ static bool has_to_look_first(struct shm_socket *s, struct attach *attach, uint3
     if (remote_open(&before, s->directory, id_hex) < 0)
         return false;
     if (has_sent(before, old.link_offset) && remote_open(&connector, s->directory, peer->id_hex) == 0) {
-        const struct link_record *record = remote_at(connector, peer->link_offset, sizeof *record);
-        if (record != NULL && peer_u32_once(&record->magic) == LINK_RECORD_MAGIC)
+        const struct link_record *record = record_at(connector, peer->link_offset);
+        if (record != NULL)
             looked = peer_u64_acquire(&record->last_linked) ==
                      link_token(old.binder_id, old.link_offset);
         connector->is_needed = true;

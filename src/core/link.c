@@ -92,6 +92,12 @@ uint64_t link_token(const uint8_t *id, uint64_t record_offset)
     return word != 0 ? word : 1;
 }
 
+const struct link_record *record_at(struct remote *remote, uint64_t offset)
+{
+    const struct link_record *record = offset % 64 == 0 ? remote_at(remote, offset, sizeof *record) : NULL;
+    return record != NULL && peer_u32_once(&record->magic) == LINK_RECORD_MAGIC ? record : NULL;
+}
+
 bool record_is_about(const struct link_record *record, uint64_t token)
 {
     return peer_u64_acquire(&record->linked_to) == token;
@@ -427,8 +433,8 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
     int error = peer_open(&peer, link, party->id_hex);
     if (error < 0)
         return error;
-    const struct link_record *theirs = remote_at(peer->remote, their_offset, sizeof *theirs);
-    if (theirs == NULL || their_offset % 64 != 0 || peer_u32_once(&theirs->magic) != LINK_RECORD_MAGIC) {
+    const struct link_record *theirs = record_at(peer->remote, their_offset);
+    if (theirs == NULL) {
         peer_unlink(peer);
         return -EPROTO;
     }

@@ -22,6 +22,7 @@ int link_open_in(struct link *link, uint64_t resume);
  */
 uint64_t link_token(const uint8_t *id, uint64_t record_offset);
 uint64_t link_my_token(const struct link *link);
+const struct link_record *record_at(struct remote *remote, uint64_t offset); /* NULL: it is none */
 bool record_is_about(const struct link_record *record, uint64_t token);
 bool record_tail(const struct link_record *record, uint64_t token, uint64_t *tail);
 void link_gone(struct link *link, bool died);
