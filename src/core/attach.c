@@ -128,6 +128,24 @@ static bool has_to_look_first(struct shm_socket *s, struct attach *attach, uint3
     return true;
 }
 
+/*
+ * Who leaves takes its record back first and frees its memory then. So when that memory makes no sense,
+ * look whether the one it was announced for is still there, before it is called a liar.
+ */
+static bool connector_stays(struct attach *attach, uint32_t slot, uint64_t gen)
+{
+    struct party now;
+    fence_acquire();
+    return endpoint_connector(&attach->endpoint, slot, &now) == 1 && now.gen == gen;
+}
+
+static bool binder_stays(struct attach *attach, uint64_t gen)
+{
+    struct party now;
+    fence_acquire();
+    return endpoint_binder(&attach->endpoint, &now) == 1 && now.gen == gen;
+}
+
 static bool has_partner(const struct shm_socket *s)
 {
     for (uint32_t i = 0; i < s->link_count; i++)
@@ -157,10 +175,13 @@ static void accept_peer(struct shm_socket *s, struct attach *attach, uint32_t sl
     }
     int error = link_up(link, peer, peer->link_offset, resume);
     if (error < 0) {
-        if (error == -EPROTO)
+        bool left = error == -EPROTO && !connector_stays(attach, slot, peer->gen);
+        if (error == -EPROTO && !left)
             stat_add(s, STAT_PROTOCOL_ERRORS, 1);
         link->attach = NULL;
         link_free(link);
+        if (left)
+            return;
         if (error == -EEXIST || error == -EPROTO) {
             if (!again)
                 reject(s, attach, slot, peer);
@@ -196,7 +217,8 @@ static void sync_bound(struct shm_socket *s, struct attach *attach)
         }
         if (link == NULL && present)
             accept_peer(s, attach, slot, &peer);
-        else if (link != NULL && link->state == LINK_UP && link_open_in(link, 0) < 0)
+        else if (link != NULL && link->state == LINK_UP && link_open_in(link, 0) < 0 &&
+                 connector_stays(attach, slot, link->party.gen))
             link_break(link);
     }
 }
@@ -228,7 +250,7 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
     if (link->state == LINK_UP && (!bound || binder.gen != link->party.gen))
         link_gone(link, true);
     if (link->state == LINK_UP) {
-        if (link_open_in(link, 0) < 0)
+        if (link_open_in(link, 0) < 0 && binder_stays(attach, link->party.gen))
             link_break(link);
         return;
     }
@@ -264,6 +286,8 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
     link->broken = false;
     int error = link_up(link, &binder, said.link_offset, 0);
     peer_unlink(early);
+    if (error == -EPROTO && !binder_stays(attach, said.binder_gen))
+        error = -ENOENT;
     if (error == 0 || error == -EPROTO || error == -ENOENT || error == -EEXIST)
         link->answered = said.binder_gen;
     if (error == -EPROTO) {
