@@ -90,13 +90,24 @@ static int take_exclusive(struct ring_in *ring, struct ring_taken *taken)
     return locate_stable(ring, slot, taken);
 }
 
+/* Others read as well: go where there may be something. A newcomer is laps behind, and more than a lap
+ * behind the head there is nothing to take. */
+static void catch_up(struct ring_in *ring)
+{
+    uint64_t hint = peer_u64(&ring->claims->header->hint);
+    uint64_t head = peer_u64(&ring->header->head), slots = ring->mask + 1;
+
+    if (hint > ring->tail && hint <= head)
+        ring->tail = hint;
+    if (head > slots && head - slots > ring->tail)
+        ring->tail = head - slots;
+}
+
 static int take_shared(struct ring_in *ring, struct ring_taken *taken)
 {
     struct claims *claims = ring->claims;
-    uint64_t hint = peer_u64(&claims->header->hint);
 
-    if (hint > ring->tail && hint <= peer_u64(&ring->header->head))
-        ring->tail = hint;
+    catch_up(ring);
     for (uint64_t step = 0; step <= 2 * ring->mask; step++, ring->tail++) {
         uint64_t t = ring->tail, index = t & ring->mask;
         const struct ring_slot *slot = &ring->slots[index];
@@ -229,6 +240,7 @@ bool ring_in_has(struct ring_in *ring)
         return seq == seq_ready(ring->tail);
     if (ring->kind == RING_PRIVATE)
         return seq >= seq_ready(ring->tail) || (seq == seq_absent(ring->tail) && was_dropped(ring));
+    catch_up(ring);
     for (uint64_t step = 0; step <= ring->mask; step++, ring->tail++) {
         uint64_t index = ring->tail & ring->mask;
         seq = peer_u64_acquire(&ring->slots[index].seq);
