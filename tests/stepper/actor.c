@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Actors: processes with one socket each that do what the director says, one order at a time.
+ * Nothing they are told to do waits, but to park; so a reply that does not come is a hang.
+ */
+#include "stepper.h"
+#include "inside.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+enum { REPLY_DEADLINE_MS = 10000, PARK_MS = 300 };
+
+static struct {
+    pid_t pid;
+    int fd;
+} actors[ACTORS];
+
+/* ---- the director's side ---- */
+
+const char *actor_name(enum who who)
+{
+    static const char *const names[] = {"VICTIM",    "PEER",       "FORMER", "GHOST",
+                                        "NEXT_LEFT", "NEXT_RIGHT", "nobody"};
+    return names[who];
+}
+
+bool actor_lives(enum who who)
+{
+    return who < ACTORS && actors[who].pid > 1;
+}
+
+pid_t actor_pid(enum who who)
+{
+    return actors[who].pid;
+}
+
+void tell_only(enum who who, enum verb verb, int count)
+{
+    struct order order = {verb, count};
+
+    CHECK(actor_lives(who));
+    CHECK_INT(send(actors[who].fd, &order, sizeof order, MSG_NOSIGNAL), sizeof order);
+}
+
+int64_t hear(enum who who)
+{
+    struct pollfd item = {actors[who].fd, POLLIN, 0};
+    int64_t value;
+
+    if (poll(&item, 1, REPLY_DEADLINE_MS) != 1)
+        FAIL("%s hangs", actor_name(who));
+    if (recv(actors[who].fd, &value, sizeof value, 0) != (ssize_t)sizeof value)
+        FAIL("%s has ended", actor_name(who));
+    return value;
+}
+
+int64_t tell(enum who who, enum verb verb, int count)
+{
+    tell_only(who, verb, count);
+    return hear(who);
+}
+
+static void reap(enum who who)
+{
+    int status;
+
+    CHECK_INT(waitpid(actors[who].pid, &status, __WALL), actors[who].pid);
+    close(actors[who].fd);
+    actors[who].pid = 0;
+}
+
+void actor_kill(enum who who)
+{
+    CHECK(actors[who].pid > 1);
+    kill(actors[who].pid, SIGKILL);
+    reap(who);
+}
+
+void actor_await_asleep(enum who who)
+{
+    int64_t end = now_ms() + REPLY_DEADLINE_MS;
+    char path[64], call[32] = "";
+
+    snprintf(path, sizeof path, "/proc/%d/syscall", (int)actors[who].pid);
+    while (strncmp(call, "202 ", 4) != 0 &&
+           strncmp(call, "449 ", 4) != 0) { /* futex, futex_waitv */
+        int fd = (int)CHECK_OK(open(path, O_RDONLY | O_CLOEXEC));
+        ssize_t n = read(fd, call, sizeof call - 1);
+
+        call[n > 0 ? n : 0] = '\0';
+        close(fd);
+        CHECK(now_ms() < end);
+        sched_yield();
+    }
+}
+
+void actor_end(enum who who)
+{
+    shutdown(actors[who].fd, SHUT_WR);
+    reap(who);
+}
+
+/* ---- the actor's side ---- */
+
+struct actor {
+    enum who who;
+    const struct scenario *scenario;
+    const struct state *state;
+    struct ledger *ledger;
+    struct link link;
+    struct end end;
+    struct doing doing;
+    shm_msg_t held;
+    uint64_t held_number;
+    enum who held_from;
+    bool holds, is_left;
+};
+
+bool ends_have_turns(const struct scenario *scenario)
+{
+    return scenario->pair->left == SHM_REQ;
+}
+
+static bool replies(const struct scenario *scenario)
+{
+    return scenario->pair->turns;
+}
+
+void message_make(unsigned char *bytes, size_t size, enum who from, uint64_t number)
+{
+    uint64_t head[3] = {from, number, size};
+
+    pattern_fill(bytes, size, (unsigned)number * 7 + from);
+    memcpy(bytes, head, sizeof head);
+}
+
+static void message_read(const unsigned char *bytes, size_t size, enum who *from, uint64_t *number)
+{
+    uint64_t head[3];
+
+    CHECK(size >= sizeof head);
+    memcpy(head, bytes, sizeof head);
+    CHECK(head[0] < ACTORS);
+    CHECK_INT(head[2], size);
+    *from = (enum who)head[0];
+    *number = head[1];
+    for (size_t i = sizeof head; i < size; i++)
+        if (bytes[i] !=
+            (unsigned char)(((unsigned)head[1] * 7 + (unsigned)head[0]) * 37 + i + (i >> 8) * 13))
+            FAIL("byte %zu of message %llu of %s is wrong", i, (unsigned long long)head[1],
+                 actor_name(*from));
+}
+
+void message_note(struct ledger *ledger, enum who by, const void *bytes, size_t size, bool again)
+{
+    struct got *got = &ledger->got[ledger->count];
+    enum who from;
+
+    CHECK(ledger->count < GOTS_MAX);
+    message_read(bytes, size, &from, &got->number);
+    got->by = (uint8_t)by;
+    got->from = (uint8_t)from;
+    got->again = again;
+    ledger->count++;
+}
+
+static void open_end(struct actor *a)
+{
+    const struct state *state = a->state;
+    int mark = state->mark ? state->mark : 8;
+    shm_socket_t *socket;
+
+    wrap_first = state->first;
+    wrap_fill = state->quick;
+    wrap_letter = (unsigned char)"VPFGLR"[a->who];
+    end_open(&a->end, &a->link, a->is_left);
+    socket = a->end.socket;
+    set_int(socket, SHM_SNDHWM, mark);
+    set_int(socket, SHM_RCVHWM, mark);
+    if (state->lossless && a->is_left)
+        set_int(socket, SHM_LOSSLESS, 1);
+    if (state->history && !a->is_left)
+        set_int(socket, SHM_HISTORY, 4);
+    CHECK_OK(shm_setsockopt(socket, SHM_SPIN_NS, &(int64_t){0}, sizeof(int64_t)));
+    if (a->end.type == SHM_ROUTER) /* whoever comes instead of another goes by its name */
+        set_int(socket, SHM_ROUTER_HANDOVER, 1);
+}
+
+/* ---- sending ---- */
+
+static bool send_one(struct actor *a)
+{
+    uint64_t number = a->ledger->from[a->who].acked + 1;
+    unsigned char bytes[2048];
+    ssize_t n;
+
+    message_make(bytes, a->state->size, a->who, number);
+    a->ledger->from[a->who].called = number;
+    n = end_send(&a->end, bytes, a->state->size,
+                 SHM_DONTWAIT | (a->state->parts > 1 ? SHM_SNDMORE : 0));
+    if (n < 0 && errno == EPIPE && a->end.type == SHM_PAIR) /* of the former peer; said once */
+        n = end_send(&a->end, bytes, a->state->size,
+                     SHM_DONTWAIT | (a->state->parts > 1 ? SHM_SNDMORE : 0));
+    for (unsigned part = 1; n >= 0 && part < a->state->parts; part++)
+        n = end_send(&a->end, bytes, 100 + 1000 * (part == 2),
+                     part + 1 < a->state->parts ? SHM_SNDMORE : 0);
+    if (n < 0) {
+        CHECK(errno == EAGAIN || errno == EHOSTUNREACH || errno == EFSM);
+        a->end.envelope_sent = false;
+        return false;
+    }
+    a->ledger->from[a->who].acked = number;
+    return true;
+}
+
+static int64_t send_many(struct actor *a, int count)
+{
+    int sent = 0;
+
+    while (sent < count && send_one(a))
+        sent++;
+    return sent;
+}
+
+/* ---- receiving ---- */
+
+static void reply(struct actor *a)
+{
+    ssize_t n;
+
+    if (!replies(a->scenario) || a->is_left)
+        return;
+    n = end_send(&a->end, "turn", 4, SHM_DONTWAIT);
+    if (n < 0) {
+        CHECK(errno == EAGAIN || errno == EHOSTUNREACH);
+        a->end.envelope_sent = false;
+    }
+}
+
+static void rest_of_parts(struct actor *a)
+{
+    static unsigned char bytes[2048];
+    unsigned parts = 1;
+
+    while (get_int(a->end.socket, SHM_RCVMORE)) {
+        ssize_t n = CHECK_OK(shm_recv(a->end.socket, bytes, sizeof bytes, SHM_DONTWAIT));
+        CHECK_INT(n, 100 + 1000 * (parts == 2));
+        parts++;
+    }
+    CHECK_INT(parts, a->state->parts ? a->state->parts : 1);
+}
+
+static bool receive_flags(struct actor *a, int flags)
+{
+    static unsigned char bytes[4096];
+    ssize_t n = end_recv(&a->end, bytes, sizeof bytes, flags);
+
+    if (n < 0 && errno == EPIPE && a->end.type == SHM_PAIR)
+        n = end_recv(&a->end, bytes, sizeof bytes, flags);
+    if (n < 0) {
+        CHECK_INT(errno, EAGAIN);
+        return false;
+    }
+    message_note(a->ledger, a->who, bytes, (size_t)n, inside_redelivered(a->end.socket));
+    rest_of_parts(a);
+    reply(a);
+    return true;
+}
+
+static int64_t receive_many(struct actor *a, int count)
+{
+    unsigned char wish[64];
+    int64_t got = 0;
+
+    if (a->is_left && replies(a->scenario))
+        return 0;
+    while (a->end.type == SHM_XPUB && shm_recv(a->end.socket, wish, sizeof wish, SHM_DONTWAIT) >= 0)
+        ;
+    if (a->end.type == SHM_PUB || a->end.type == SHM_XPUB || a->end.type == SHM_PUSH)
+        return 0;
+    while (got < count && receive_flags(a, SHM_DONTWAIT))
+        got++;
+    return got;
+}
+
+/* A left end takes its replies: how many; REQ: -1 told that the other end died, -2 none yet. */
+static int64_t take_turns(struct actor *a)
+{
+    int64_t got = 0;
+    char turn[8];
+
+    if (!replies(a->scenario) || !a->is_left)
+        return 0;
+    for (;;) {
+        ssize_t n = end_recv(&a->end, turn, sizeof turn, SHM_DONTWAIT);
+        if (n < 0) {
+            if (errno == ECONNRESET)
+                return -1;
+            CHECK(errno == EAGAIN || errno == EFSM);
+            return errno == EAGAIN && ends_have_turns(a->scenario) ? -2 : got;
+        }
+        CHECK_MEM(turn, n, "turn", 4);
+        got++;
+    }
+}
+
+static int64_t hold(struct actor *a)
+{
+    uint32_t before = a->ledger->count;
+
+    CHECK_OK(shm_msg_init(&a->held));
+    if (end_msg_recv(&a->end, &a->held, SHM_DONTWAIT) < 0)
+        return 0;
+    message_note(a->ledger, a->who, shm_msg_data(&a->held), shm_msg_size(&a->held),
+                 shm_msg_redelivered(&a->held));
+    rest_of_parts(a);
+    a->held_from = a->ledger->got[before].from;
+    a->held_number = a->ledger->got[before].number;
+    a->ledger->from[a->held_from].held = a->held_number;
+    a->holds = true;
+    reply(a);
+    return 1;
+}
+
+/* It is as it was, whoever has died meanwhile. */
+static int64_t release(struct actor *a)
+{
+    enum who from;
+    uint64_t number;
+
+    if (!a->holds)
+        return 0;
+    message_read(shm_msg_data(&a->held), shm_msg_size(&a->held), &from, &number);
+    CHECK(from == a->held_from && number == a->held_number);
+    CHECK_OK(shm_msg_close(&a->held));
+    a->ledger->from[a->held_from].held = 0;
+    a->holds = false;
+    return 1;
+}
+
+/* ---- looking ---- */
+
+static int64_t peers(struct actor *a)
+{
+    shm_event_t event;
+
+    while (shm_event_recv(a->end.socket, &event, SHM_DONTWAIT) == 0)
+        if (event.event == SHM_EVENT_BROKEN)
+            FAIL("%s was told that its peer wrote nonsense", actor_name(a->who));
+    return (int64_t)get_stats(a->end.socket).peers;
+}
+
+/* What a sleeper does when its slice has ended; twice, for it is to be idempotent. */
+static int64_t check_peers(struct actor *a)
+{
+    for (int i = 0; i < 2; i++)
+        inside_check_peers(a->end.socket);
+    CHECK_INT(get_stats(a->end.socket).protocol_errors, 0);
+    return peers(a);
+}
+
+/* Sleep in a receive: 1 with a message, within a slice of its being sent (the director looks). */
+static int64_t park(struct actor *a)
+{
+    set_int(a->end.socket, SHM_RCVTIMEO, PARK_MS);
+    bool got = receive_flags(a, 0);
+    set_int(a->end.socket, SHM_RCVTIMEO, -1);
+    return got;
+}
+
+/* Messages that it was told it has missed. */
+static int64_t lost(struct actor *a)
+{
+    return (int64_t)get_stats(a->end.socket).lost;
+}
+
+static int64_t watch(struct actor *a)
+{
+    int fd = get_int(a->end.socket, SHM_FD);
+    struct pollfd item = {fd, POLLIN, 0};
+
+    receive_many(a, 1 << 20);
+    get_int(a->end.socket, SHM_EVENTS);
+    return poll(&item, 1, 0);
+}
+
+/* A large block, taken and given back. */
+static int64_t grow(struct actor *a)
+{
+    shm_msg_t loan;
+
+    if (shm_msg_loan(&loan, a->end.socket, 150000) < 0)
+        return 0;
+    memset(shm_msg_data(&loan), 1, 150000);
+    CHECK_OK(shm_msg_close(&loan));
+    return 1;
+}
+
+static int64_t step(struct actor *a)
+{
+    if (a->who == VICTIM) {
+        __asm__ volatile("int3" ::: "memory");
+        operation_do(&a->doing);
+        __asm__ volatile("int3" ::: "memory");
+    } else {
+        operation_do(&a->doing);
+    }
+    return operation_finish(&a->doing, a->ledger, a->who);
+}
+
+static int64_t obey(struct actor *a, const struct order *order)
+{
+    switch (order->verb) {
+    case V_OPEN:
+        return open_end(a), 0;
+    case V_ATTACH:
+        return end_attach(&a->end, &a->link, "it"), 0;
+    case V_LOOK:
+        return peers(a);
+    case V_SEND:
+        return send_many(a, order->count);
+    case V_RECEIVE:
+        return receive_many(a, order->count);
+    case V_TURN:
+        return take_turns(a);
+    case V_REPLY:
+        return reply(a), 0;
+    case V_HOLD:
+        return hold(a);
+    case V_RELEASE:
+        return release(a);
+    case V_CHECK:
+        return check_peers(a);
+    case V_PARK:
+        return park(a);
+    case V_LOST:
+        return lost(a);
+    case V_WATCH:
+        return watch(a);
+    case V_GROW:
+        return grow(a);
+    case V_INSPECT:
+        return inside_left_with_the_dead(a->end.socket, a->holds);
+    case V_SLOTS:
+        return inside_slots(a->end.socket);
+    case V_CLOSE:
+        return end_close(&a->end), 0;
+    case V_PREPARE:
+        a->doing.scenario = a->scenario;
+        a->doing.end = &a->end;
+        if (a->scenario->operation == &operations[OP_RELEASE]) {
+            a->doing.view = a->held; /* a message may be moved */
+            a->doing.has_view = a->holds;
+            a->holds = false;
+        }
+        return operation_prepare(&a->doing, a->ledger, a->who), 0;
+    case V_STEP:
+        return step(a);
+    }
+    return -1;
+}
+
+void actor_start(enum who who, const struct scenario *scenario, struct ledger *ledger, bool is_left,
+                 bool traced)
+{
+    struct actor a = {.who = who,
+                      .scenario = scenario,
+                      .state = scenario->state,
+                      .ledger = ledger,
+                      .is_left = is_left};
+    struct order order;
+    int ends[2];
+
+    CHECK(!actor_lives(who));
+    CHECK_OK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends));
+    actors[who].pid = (pid_t)CHECK_OK(fork());
+    actors[who].fd = ends[0];
+    if (actors[who].pid > 0) {
+        close(ends[1]);
+        return;
+    }
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (int i = 0; i < ACTORS; i++)
+        if (actors[i].pid > 0) /* (0: itself) */
+            close(actors[i].fd);
+    a.link = (struct link){scenario->pair, scenario->right_binds};
+    if (traced)
+        CHECK_OK(ptrace(PTRACE_TRACEME, 0, NULL, NULL));
+    while (recv(ends[1], &order, sizeof order, 0) == (ssize_t)sizeof order) {
+        int64_t value = obey(&a, &order);
+        CHECK_INT(send(ends[1], &value, sizeof value, MSG_NOSIGNAL), sizeof value);
+    }
+    _exit(0);
+}

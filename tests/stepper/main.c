@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT */
+/* The stepper's options, its list of cases, and the workers that go through them. See stepper.h. */
+#include "table.h"
+#include "inside.h"
+
+#include <fnmatch.h>
+#include <ftw.h>
+#include <getopt.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+enum { RUN_LIMIT_S = 30, SAID_MAX = 4000 };
+
+static struct {
+    const char *operation, *pattern, *state, *binds, *side, *mode;
+    long long at;
+    unsigned jobs, share, seed, say, minutes;
+    bool every, list;
+} options = {.at = -1, .jobs = 1, .share = 1, .say = 10};
+
+static const char *const mode_names[MODES] = {"record", "kill", "freeze", "close", "finish"};
+
+static struct shared {
+    struct row rows[OPERATIONS];
+    _Atomic uint64_t said;
+} * shared;
+
+/* Of each worker, and of the run that it makes. */
+static struct record *record;
+static struct ledger *ledger;
+static char base_directory[64];
+static int said; /* what a run says goes here, to be shown if it fails */
+
+static void *share(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    CHECK(memory != MAP_FAILED);
+    return memory;
+}
+
+/* ---- one run, in a process of its own ---- */
+
+static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *walk)
+{
+    (void)status;
+    (void)type;
+    (void)walk;
+    return remove(path);
+}
+
+static void describe(const struct scenario *s, const char *mode, uint64_t at, const char *why)
+{
+    char text[SAID_MAX];
+    ssize_t n = pread(said, text, sizeof text, 0);
+
+    if (shared->said++ >= options.say)
+        return;
+    fflush(stdout);
+    dprintf(STDERR_FILENO,
+            "\n--operation '%s' --pattern %s --binds %s --side %s --state '%s' --mode %s --at "
+            "%llu: %s\n%.*s",
+            s->operation->name, s->pair->name, s->right_binds ? "right" : "left",
+            s->victim_is_left ? "left" : "right", s->state->name, mode, (unsigned long long)at, why,
+            n > 0 ? (int)n : 0, text);
+}
+
+_Noreturn static void be_director(const struct run *wanted, const char *directory)
+{
+    struct run run = *wanted;
+
+    dup2(said, STDERR_FILENO);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    setenv("SHMQ_DIR", directory, 1);
+    alarm(RUN_LIMIT_S);
+    run_here(&run);
+    _exit(0);
+}
+
+static int run_once(const struct run *run)
+{
+    char directory[96];
+    int status = -1, one;
+    pid_t pid, got;
+
+    snprintf(directory, sizeof directory, "%s/run-XXXXXX", base_directory);
+    CHECK(mkdtemp(directory) != NULL);
+    memset(ledger, 0, offsetof(struct ledger, got));
+    CHECK_OK(ftruncate(said, 0));
+    lseek(said, 0, SEEK_SET);
+    pid = (pid_t)CHECK_OK(fork());
+    if (pid == 0)
+        be_director(run, directory);
+    while ((got = waitpid(-1, &one, __WALL)) > 0) /* actors die with it, and come to us */
+        if (got == pid)
+            status = one;
+    nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    return status;
+}
+
+/* True: nothing wrong. */
+static bool run_one(const struct scenario *scenario, enum mode mode, uint64_t at, uint64_t place,
+                    uint32_t visits)
+{
+    struct run run = {*scenario, mode,   at,     place, visits, record,
+                      ledger,    ACTORS, ACTORS, false, false,  0};
+    struct row *row = &shared->rows[scenario->operation - operations];
+    bool repeats = false;
+    char why[64];
+    int status = -1;
+
+    for (int i = 0; i < 3 && !repeats; i++) { /* a clock may lead it another way */
+        status = run_once(&run);
+        repeats = !WIFEXITED(status) || WEXITSTATUS(status) != EXIT_UNREPEATABLE;
+    }
+    row->runs[mode]++;
+    if (status == 0)
+        return true;
+    if (!repeats) {
+        row->unrepeatable++;
+        return false;
+    }
+    snprintf(why, sizeof why, WIFSIGNALED(status) ? "ended by signal %d" : "status %d",
+             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    describe(scenario, mode_names[mode], at, why);
+    row->violations++;
+    return false;
+}
+
+/* ---- one case ---- */
+
+static bool wants_mode(enum mode mode)
+{
+    return options.mode == NULL || fnmatch(options.mode, mode_names[mode], 0) == 0;
+}
+
+static void run_point(const struct scenario *scenario, uint64_t step, uint64_t place,
+                      uint32_t visits)
+{
+    for (enum mode mode = MODE_KILL; mode <= MODE_CLOSE; mode++)
+        if (wants_mode(mode))
+            run_one(scenario, mode, step, place, visits);
+}
+
+static void run_case(const struct scenario *scenario)
+{
+    static struct record first;
+
+    if (options.at >= 0) {
+        run_point(scenario, (uint64_t)options.at, 0, 0);
+        return;
+    }
+    memset(record, 0, offsetof(struct record, points));
+    if (!run_one(scenario, MODE_RECORD, 0, 0, 0) || record->skipped)
+        return;
+    first = *record;
+    table_note(&shared->rows[scenario->operation - operations], &first);
+    if (options.every)
+        for (uint64_t step = 0; step <= first.instructions; step++)
+            run_point(scenario, step, 0, 0);
+    else
+        for (uint32_t i = 0; i < first.count; i++)
+            run_point(scenario, first.points[i].step, first.points[i].place,
+                      first.points[i].visits);
+}
+
+/* ---- all cases ---- */
+
+static bool matches(const char *wanted, const char *name)
+{
+    return wanted == NULL || fnmatch(wanted, name, 0) == 0;
+}
+
+static bool is_wanted(const struct scenario *s)
+{
+    return matches(options.operation, s->operation->name) &&
+           matches(options.pattern, s->pair->name) && matches(options.state, s->state->name) &&
+           matches(options.binds, s->right_binds ? "right" : "left") &&
+           matches(options.side, s->victim_is_left ? "left" : "right") && operation_fits(s) &&
+           state_fits(s);
+}
+
+/* Of SHARE cases one, each time the same. */
+static bool is_chosen(uint64_t index)
+{
+    uint64_t state = index * 31 + options.seed;
+
+    return options.share <= 1 || random_next(&state) % options.share == 0;
+}
+
+static uint64_t all_cases(void)
+{
+    return (uint64_t)4 * state_count * stepper_pair_count * OPERATIONS;
+}
+
+/* The cases are gone through criss-cross: when time runs out, some of each kind were. */
+static void choose_scenario(struct scenario *s, uint64_t turn)
+{
+    uint64_t index =
+        options.list ? turn : turn * 7919 % all_cases(); /* a prime that is no divisor */
+
+    *s = (struct scenario){.victim_is_left = index % 2, .right_binds = index / 2 % 2};
+    index /= 4;
+    s->state = &states[index % state_count];
+    index /= state_count;
+    s->pair = &stepper_pairs[index % stepper_pair_count];
+    s->operation = &operations[index / stepper_pair_count];
+}
+
+static void pin(unsigned worker)
+{
+    cpu_set_t all, one;
+    unsigned seen = 0;
+
+    CHECK_OK(sched_getaffinity(0, sizeof all, &all));
+    CPU_ZERO(&one);
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &all) && seen++ == worker % (unsigned)CPU_COUNT(&all))
+            CPU_SET(cpu, &one);
+    CHECK_OK(sched_setaffinity(0, sizeof one, &one));
+}
+
+static void work(unsigned worker)
+{
+    struct scenario scenario;
+    int64_t end = options.minutes ? now_ms() + options.minutes * INT64_C(60000) : 0;
+    uint64_t mine = 0;
+
+    pin(worker);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    record = share(sizeof *record);
+    ledger = share(sizeof *ledger);
+    said = (int)CHECK_OK(memfd_create("said", MFD_CLOEXEC));
+    for (uint64_t turn = 0; turn < all_cases() && (end == 0 || now_ms() < end); turn++) {
+        choose_scenario(&scenario, turn);
+        if (is_wanted(&scenario) && is_chosen(turn) && mine++ % options.jobs == worker) {
+            if (options.list)
+                printf("%s, %s, %s binds, victim is %s, %s\n", scenario.operation->name,
+                       scenario.pair->name, scenario.right_binds ? "right" : "left",
+                       scenario.victim_is_left ? "left" : "right", scenario.state->name);
+            else
+                run_case(&scenario);
+        }
+    }
+}
+
+/* ---- the command line ---- */
+
+static void usage(void)
+{
+    printf("usage: stepper [OPTION...]\n\n"
+           "Steps operations of the library through all instructions, kills and freezes them "
+           "wherever the shared\n"
+           "memory or the kernel's part may have changed, and checks the contract of "
+           "docs/FAILURE.md.\n\n"
+           "  --operation, --pattern, --state NAME   only those (with * and ?); --list names all "
+           "cases\n"
+           "  --binds, --side left|right             only with that end bound, only with that end "
+           "as the victim\n"
+           "  --mode kill|freeze|close               only that fault\n"
+           "  --at STEPS                             only there\n"
+           "  --every                                at every instruction, also where nothing has "
+           "changed\n"
+           "  --share N, --seed N                    of N cases one; which ones\n"
+           "  --minutes N                            until then, and no further\n"
+           "  --jobs N                               processes at work\n"
+           "  --say N                                violations that are shown, by default 10\n");
+}
+
+static void parse(int argc, char **argv)
+{
+    static const struct option known[] = {
+        {"operation", 1, NULL, 'o'}, {"pattern", 1, NULL, 'p'}, {"state", 1, NULL, 't'},
+        {"binds", 1, NULL, 'b'},     {"side", 1, NULL, 'd'},    {"mode", 1, NULL, 'm'},
+        {"at", 1, NULL, 'k'},        {"every", 0, NULL, 'e'},   {"share", 1, NULL, 'n'},
+        {"seed", 1, NULL, 's'},      {"jobs", 1, NULL, 'j'},    {"list", 0, NULL, 'l'},
+        {"say", 1, NULL, 'y'},       {"minutes", 1, NULL, 'i'}, {"help", 0, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    int option;
+
+    while ((option = getopt_long(argc, argv, "h", known, NULL)) != -1) {
+        const char **text = option == 'o'   ? &options.operation
+                            : option == 'p' ? &options.pattern
+                            : option == 't' ? &options.state
+                            : option == 'b' ? &options.binds
+                            : option == 'd' ? &options.side
+                            : option == 'm' ? &options.mode
+                                            : NULL;
+        unsigned *number = option == 'n'   ? &options.share
+                           : option == 's' ? &options.seed
+                           : option == 'j' ? &options.jobs
+                           : option == 'y' ? &options.say
+                           : option == 'i' ? &options.minutes
+                                           : NULL;
+        if (text != NULL)
+            *text = optarg;
+        else if (number != NULL)
+            *number = (unsigned)strtoul(optarg, NULL, 0);
+        else if (option == 'k')
+            options.at = strtoll(optarg, NULL, 0);
+        else if (option == 'e')
+            options.every = true;
+        else if (option == 'l')
+            options.list = true;
+        else {
+            usage();
+            exit(option == 'h' ? 0 : 2);
+        }
+    }
+    options.jobs = options.jobs > 0 ? options.jobs : 1;
+}
+
+/* The same addresses in every run: what is stepped repeats. */
+static void be_repeatable(char **argv)
+{
+    int now = personality(0xffffffff);
+
+    if (getenv("STEPPER_AGAIN") != NULL)
+        return;
+    setenv("STEPPER_AGAIN", "1", 1);
+    setenv("LD_BIND_NOW", "1", 1);
+    setenv(
+        "GLIBC_TUNABLES",
+        "glibc.cpu.x86_rep_movsb_threshold=1000000000:glibc.cpu.x86_rep_stosb_threshold=1000000000",
+        1);
+    if (now >= 0 && personality((unsigned)now | ADDR_NO_RANDOMIZE) >= 0)
+        execv("/proc/self/exe", argv);
+}
+
+int main(int argc, char **argv)
+{
+    int failed = 0, status;
+
+    be_repeatable(argv);
+    parse(argc, argv);
+    signal(SIGPIPE, SIG_IGN);
+    setlinebuf(stdout);
+    inside_warm_up();
+    shared = share(sizeof *shared);
+    snprintf(base_directory, sizeof base_directory, "/dev/shm/shmq-stepper-XXXXXX");
+    CHECK(mkdtemp(base_directory) != NULL);
+    for (unsigned i = 0; i < options.jobs; i++)
+        if (CHECK_OK(fork()) == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            work(i);
+            fflush(stdout);
+            _exit(0);
+        }
+    while (wait(&status) > 0)
+        failed |= status;
+    nftw(base_directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    if (options.list)
+        return 0;
+    return table_print(shared->rows) > 0 || failed ? 1 : 0;
+}

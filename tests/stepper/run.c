@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One run: set up, step the victim, then the fault of the mode.
+ *
+ *   record   to the end, noting each instruction after which the image is another
+ *   kill     SIGKILL after `at` steps
+ *   freeze   stop there, let the peer do all it can, go on
+ *   close    stop there, let the peer leave in order, go on
+ *   finish   no fault: the contract must hold after the whole operation, too
+ */
+#include "stepper.h"
+
+#include <sched.h>
+#include <signal.h>
+
+/* How often each place was come to. */
+static uint32_t visit(uint64_t place)
+{
+    static struct {
+        uint64_t place;
+        uint32_t times;
+    } seen[1 << 16];
+    uint64_t i = (place * 0x9e3779b97f4a7c15u) >> 48;
+
+    while (seen[i].place != 0 && seen[i].place != place)
+        i = (i + 1) % COUNT_OF(seen);
+    seen[i].place = place;
+    return seen[i].times++;
+}
+
+static void note(struct record *record, uint64_t step, uint32_t visits)
+{
+    CHECK(record->count < COUNT_OF(record->points));
+    record->points[record->count].step = step;
+    record->points[record->count].place = trace_place();
+    record->points[record->count++].visits = visits;
+}
+
+/* Images that were seen before count once. */
+static bool is_new(uint64_t hash)
+{
+    static uint64_t seen[1 << 16];
+    uint64_t i = hash >> 48;
+
+    while (seen[i] != 0 && seen[i] != hash)
+        i = (i + 1) % COUNT_OF(seen);
+    if (seen[i] == hash)
+        return false;
+    seen[i] = hash;
+    return true;
+}
+
+static void record_all(struct record *record)
+{
+    const char *directory = getenv("SHMQ_DIR");
+    uint64_t hash;
+
+    image_scan(directory);
+    hash = image_hash();
+    record->images = is_new(hash);
+    note(record, 0, visit(trace_place()));
+    for (record->instructions = 0; !trace_at_end();) {
+        bool calls = trace_at_syscall();
+        uint64_t before = hash, from = trace_place();
+        uint32_t visits = UINT32_MAX;
+
+        trace_step();
+        if (trace_place() !=
+            from) /* else a repeated string instruction, within which no breakpoint leads */
+            visits = visit(trace_place());
+        record->instructions++;
+        if (calls)
+            image_scan(directory);
+        hash = image_hash();
+        if (hash != before || calls)
+            note(record, record->instructions, visits);
+        record->images += hash != before && is_new(hash);
+    }
+}
+
+/* An operation that is stepped twice takes the same way; most runs need not step all of it. */
+static void step_to(const struct run *run)
+{
+    if (run->place != 0 && run->visits != UINT32_MAX) {
+        trace_go(run->place, run->visits);
+        return;
+    }
+    for (uint64_t i = 0; i < run->at; i++) {
+        if (trace_at_end())
+            does_not_repeat();
+        trace_step();
+    }
+    if (run->place != 0 && trace_place() != run->place)
+        does_not_repeat();
+}
+
+/* ---- faults ---- */
+
+static bool victim_ends_detached(const struct scenario *s)
+{
+    enum operation_id op = (enum operation_id)(s->operation - operations);
+
+    return op == OP_CLOSE || op == OP_REAP || op == OP_DETACH;
+}
+
+static void forget(struct run *run, enum who who)
+{
+    if (run->left == who)
+        run->left = ACTORS;
+    if (run->right == who)
+        run->right = ACTORS;
+}
+
+/* Who leaves takes with it what it has not read, but what the next at its place will read. */
+static void lose_what_goes(struct run *run, enum who who)
+{
+    struct ledger *ledger = run->ledger;
+
+    if (run->right == who && run->left != ACTORS && !keeps_queue(&run->scenario))
+        ledger->from[run->left].may_lack = ledger->from[run->left].acked;
+    if (run->left == who && (!run->met || run->right == ACTORS)) /* nobody had seen its messages */
+        ledger->from[who].may_lack = ledger->from[who].called;
+}
+
+static void kill_victim(struct run *run)
+{
+    actor_kill(VICTIM);
+    await_parked(run);
+    lose_what_goes(run, VICTIM);
+    forget(run, VICTIM);
+}
+
+/* A sleeper has had its chance: a slice, at the end of which it must have looked. */
+void await_parked(struct run *run)
+{
+    int64_t start = now_ms();
+
+    if (!run->scenario.state->parked)
+        return;
+    if (hear(PEER) == 1 && now_ms() - start > 250)
+        FAIL("the parked peer found its message after %lld ms only", (long long)(now_ms() - start));
+}
+
+/* All that the peer can do while the victim is frozen, without waiting for it. */
+static void peer_works(struct run *run)
+{
+    enum who peer = PEER;
+
+    if (!actor_lives(peer) || run->scenario.state->parked)
+        return;
+    tell(peer, V_LOOK, 0);
+    if (run->left == peer) {
+        tell(peer, V_TURN, 0);
+        tell(peer, V_SEND, 4);
+        if (!run->met && !keeps_queue(&run->scenario))
+            run->ledger->from[peer].may_lack = run->ledger->from[peer].acked;
+    } else {
+        tell(peer, V_RECEIVE, 1 << 20);
+    }
+    tell(peer, V_LOOK, 0);
+}
+
+static void peer_leaves(struct run *run)
+{
+    if (!actor_lives(PEER) || run->scenario.state->parked)
+        return;
+    tell(PEER, V_RELEASE, 0);
+    tell(PEER, V_CLOSE, 0);
+    actor_end(PEER);
+    lose_what_goes(run, PEER);
+    forget(run, PEER);
+}
+
+/* The victim has done what it was to do; then it is as any other. */
+static void finish(struct run *run)
+{
+    trace_finish();
+    int64_t to_answer = hear(VICTIM);
+
+    await_parked(run);
+    if (to_answer && run->right == VICTIM)
+        tell(VICTIM, V_REPLY, 0);
+    if (!victim_ends_detached(&run->scenario))
+        return;
+    lose_what_goes(run, VICTIM);
+    forget(run, VICTIM);
+    if (run->scenario.operation == &operations[OP_DETACH]) {
+        if (actor_lives(PEER)) { /* it reads what it was sent before the files may go */
+            tell(PEER, V_CHECK, 0);
+            if (run->right == PEER)
+                tell(PEER, V_RECEIVE, 1 << 20);
+        }
+        tell(VICTIM, V_CLOSE, 0);
+    }
+    tell(VICTIM, V_RELEASE, 0); /* a view outlives its socket */
+    actor_end(VICTIM);
+}
+
+static bool somebody_was_killed(const struct scenario *s)
+{
+    enum operation_id op = (enum operation_id)(s->operation - operations);
+
+    return s->operation->former_dies || op == OP_NOTICE || op == OP_REAP || op == OP_ADOPT ||
+           s->state->ghost;
+}
+
+/* Is there what the operation is about? */
+static bool is_possible(const struct run *run)
+{
+    const struct scenario *s = &run->scenario;
+
+    return s->operation != &operations[OP_RELEASE] || s->state->pinned || run->ledger->count > 0;
+}
+
+void run_here(struct run *run)
+{
+    setup(run);
+    if (!is_possible(run)) {
+        run->record->skipped = true;
+        return;
+    }
+    run->strict = run->mode != MODE_KILL && !somebody_was_killed(&run->scenario);
+    tell(VICTIM, V_PREPARE, 0);
+    tell_only(VICTIM, V_STEP, 0);
+    trace_begin(actor_pid(VICTIM));
+    switch (run->mode) {
+    case MODE_RECORD:
+        record_all(run->record);
+        break;
+    case MODE_KILL:
+        step_to(run);
+        kill_victim(run);
+        break;
+    case MODE_FREEZE:
+        step_to(run);
+        peer_works(run);
+        break;
+    case MODE_CLOSE:
+        step_to(run);
+        peer_leaves(run);
+        break;
+    default:
+        break;
+    }
+    if (run->mode != MODE_KILL)
+        finish(run);
+    contract(run);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Ids and tickets of our choice, so that every run of a scenario is the same and counters start
+ * near their wrap. The linker puts these functions between the library's own files (--wrap);
+ * nothing of the library is built differently.
+ */
+#include "inside.h"
+
+#include <string.h>
+
+#include "core/link.h"
+
+uint64_t wrap_first;
+bool wrap_fill;
+unsigned char wrap_letter = '?';
+
+int __real_link_new(struct link **out, struct shm_socket *s, struct attach *attach, uint32_t slot,
+                    int peer_type);
+int __wrap_link_new(struct link **out, struct shm_socket *s, struct attach *attach, uint32_t slot,
+                    int peer_type);
+int __real_link_up(struct link *link, const struct party *party, uint64_t offset, uint64_t resume);
+int __wrap_link_up(struct link *link, const struct party *party, uint64_t offset, uint64_t resume);
+int __real_socket_open_shared_out(struct shm_socket *s, uint32_t kind);
+int __wrap_socket_open_shared_out(struct shm_socket *s, uint32_t kind);
+int __real_ring_out_open(struct ring_out *ring, struct arena *arena, uint32_t kind, uint64_t limit,
+                         bool fill_now);
+int __wrap_ring_out_open(struct ring_out *ring, struct arena *arena, uint32_t kind, uint64_t limit,
+                         bool fill_now);
+int __wrap_os_random(void *buffer, size_t size);
+
+/* Unique by actor and turn; the files in the directory tell by their names whose they are. */
+int __wrap_os_random(void *buffer, size_t size)
+{
+    static unsigned char turn;
+    unsigned char *bytes = buffer;
+
+    memset(bytes, 0x5a, size);
+    bytes[0] = wrap_letter;
+    if (size > 1)
+        bytes[1] = (unsigned char)(0x10 + turn++);
+    return 0;
+}
+
+int __wrap_ring_out_open(struct ring_out *ring, struct arena *arena, uint32_t kind, uint64_t limit,
+                         bool fill_now)
+{
+    bool data = limit < RING_SLOTS_MAX; /* not a subscriber's ring for a million wishes */
+
+    return __real_ring_out_open(ring, arena, kind, limit, fill_now || (wrap_fill && data));
+}
+
+/* As if WRAP_FIRST messages had been sent and read. */
+static void begin_late(struct ring_out *ring)
+{
+    if (wrap_first == 0 || ring->block == NULL || ring->head != 0)
+        return;
+    ring->head = ring->acked = ring->reclaim = ring->cleared = wrap_first;
+    store_relaxed(&ring->header->head, wrap_first);
+    if (ring->claims != NULL)
+        store_relaxed(&ring->claims->header->hint, wrap_first);
+}
+
+static void begin_link_late(struct link *link)
+{
+    if (wrap_first == 0 || link->out != &link->own_ring || link->own_ring.head != 0)
+        return;
+    begin_late(&link->own_ring);
+    store_relaxed(&link->record->start, wrap_first);
+}
+
+int __wrap_socket_open_shared_out(struct shm_socket *s, uint32_t kind)
+{
+    bool is_new = !s->has_shared_out;
+    int error = __real_socket_open_shared_out(s, kind);
+
+    if (error == 0 && is_new)
+        begin_late(&s->shared_out);
+    return error;
+}
+
+int __wrap_link_new(struct link **out, struct shm_socket *s, struct attach *attach, uint32_t slot,
+                    int peer_type)
+{
+    int error = __real_link_new(out, s, attach, slot, peer_type);
+
+    if (error == 0)
+        begin_link_late(*out);
+    return error;
+}
+
+int __wrap_link_up(struct link *link, const struct party *party, uint64_t offset, uint64_t resume)
+{
+    int error = __real_link_up(link, party, offset, resume);
+
+    if (error == 0)
+        begin_link_late(link); /* made just now, when the peer's type was known */
+    return error;
+}
