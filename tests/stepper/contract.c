@@ -90,11 +90,12 @@ static bool may_be_again(const struct ledger *ledger, const struct got *got, uin
 
 static void check_order(const struct ledger *ledger, uint8_t first_by[ACTORS][GOTS_MAX])
 {
-    uint64_t last[ACTORS] = {0};
+    uint64_t last_of[ACTORS][ACTORS] = {{0}};
 
     for (uint32_t i = 0; i < ledger->count; i++) {
         const struct got *got = &ledger->got[i];
         unsigned long long number = got->number;
+        uint64_t *last = last_of[ledger->shares ? got->by : 0];
         uint8_t *first = &first_by[got->from][number];
 
         if (number == 0 || number > ledger->from[got->from].called)

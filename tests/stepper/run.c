@@ -141,6 +141,29 @@ void await_parked(struct run *run)
         FAIL("the parked peer found its message after %lld ms only", (long long)(now_ms() - start));
 }
 
+/* A further puller takes whole laps of the ring while the victim has, or had, one of its messages.
+ */
+static void pull_laps(struct run *run)
+{
+    const struct scenario *s = &run->scenario;
+
+    if (s->pair->left != SHM_PUSH || s->right_binds || s->victim_is_left || s->state->ghost)
+        return;
+    run->ledger->shares = true;
+    actor_start(GHOST, s, run->ledger, false, false);
+    tell(GHOST, V_OPEN, 0);
+    tell(GHOST, V_ATTACH, 0);
+    for (int i = 0; i < 4; i++) {
+        tell(PEER, V_LOOK, 0);
+        tell(GHOST, V_LOOK, 0);
+    }
+    tell(GHOST, V_RECEIVE, 1 << 20);
+    pass(PEER, GHOST, run->slots + 8, 4); /* a held message costs the ring a slot */
+    tell(GHOST, V_CLOSE, 0);
+    actor_end(GHOST);
+    tell(PEER, V_LOOK, 0);
+}
+
 /* All that the peer can do while the victim is frozen, without waiting for it. */
 static void peer_works(struct run *run)
 {
@@ -151,6 +174,7 @@ static void peer_works(struct run *run)
     tell(peer, V_LOOK, 0);
     if (run->left == peer) {
         tell(peer, V_TURN, 0);
+        pull_laps(run);
         tell(peer, V_SEND, 4);
         if (!run->met && !keeps_queue(&run->scenario))
             run->ledger->from[peer].may_lack = run->ledger->from[peer].acked;

@@ -117,6 +117,7 @@ struct ledger {
         uint64_t held;    /* likewise: a view that was open */
     } from[ACTORS];
     bool lapses;  /* the receiver may miss some, and is told how many */
+    bool shares;  /* two receivers at a time: the order holds for each */
     bool repeats; /* a newcomer may get what others got before (SHM_HISTORY) */
     uint32_t count;
     struct got got[GOTS_MAX];
