@@ -16,9 +16,9 @@ void inside_check_peers(shm_socket_t *socket)
     socket_look(socket);
 }
 
-static int dead_places(const struct attach *attach)
+static int dead_places(struct attach *attach)
 {
-    const struct endpoint *endpoint = &attach->endpoint;
+    struct endpoint *endpoint = &attach->endpoint;
     struct party party;
     int dead = 0;
 
@@ -52,7 +52,7 @@ int inside_left_with_the_dead(shm_socket_t *socket, bool may_claim)
 {
     int left = 0;
 
-    for (const struct attach *attach = socket->attaches; attach != NULL; attach = attach->next)
+    for (struct attach *attach = socket->attaches; attach != NULL; attach = attach->next)
         left += attach->bound ? dead_places(attach) : 0; /* the binder's work */
     for (uint32_t i = 0; !may_claim && i < socket->link_count; i++)
         left += claims_left(socket->links[i]);
