@@ -127,7 +127,7 @@ static void check_ledger(const struct ledger *ledger, uint64_t lost)
             missing++;
             if (!ledger->lapses)
                 FAIL("message %llu of %s did not arrive (of %llu)", (unsigned long long)n,
-                     actor_name(from), (unsigned long long)ledger->from[from].acked);
+                     actor_name((enum who)from), (unsigned long long)ledger->from[from].acked);
         }
     if (missing > lost)
         FAIL("%llu messages are missing, %llu were said to be lost", (unsigned long long)missing,

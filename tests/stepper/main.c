@@ -192,23 +192,55 @@ static bool is_chosen(uint64_t index)
     return options.share <= 1 || random_next(&state) % options.share == 0;
 }
 
-static uint64_t all_cases(void)
+static uint64_t cases_of_each(void)
 {
-    return (uint64_t)4 * state_count * stepper_pair_count * OPERATIONS;
+    return (uint64_t)4 * state_count * stepper_pair_count;
 }
 
-/* The cases are gone through criss-cross: when time runs out, some of each kind were. */
-static void choose_scenario(struct scenario *s, uint64_t turn)
+/* The cases of an operation are gone through criss-cross: when time runs out, some of each kind
+ * were. */
+static void choose_scenario(struct scenario *s, int operation, uint64_t turn)
 {
-    uint64_t index =
-        options.list ? turn : turn * 7919 % all_cases(); /* a prime that is no divisor */
+    uint64_t index = turn * 7919 % cases_of_each(); /* a prime that is no divisor */
 
     *s = (struct scenario){.victim_is_left = index % 2, .right_binds = index / 2 % 2};
     index /= 4;
     s->state = &states[index % state_count];
-    index /= state_count;
-    s->pair = &stepper_pairs[index % stepper_pair_count];
-    s->operation = &operations[index / stepper_pair_count];
+    s->pair = &stepper_pairs[index / state_count];
+    s->operation = &operations[operation];
+}
+
+/* An operation's place in the list of its cases, and the time that it has had. */
+struct progress {
+    uint64_t turn, chosen;
+    int64_t spent_ms;
+};
+
+/* Bring it to the next case for this worker; false: there is none. */
+static bool next_case(struct progress *progress, int operation, unsigned worker,
+                      struct scenario *scenario)
+{
+    while (progress->turn < cases_of_each()) {
+        uint64_t turn = progress->turn++;
+
+        choose_scenario(scenario, operation, turn);
+        if (is_wanted(scenario) && is_chosen(turn * OPERATIONS + (uint64_t)operation) &&
+            progress->chosen++ % options.jobs == worker)
+            return true;
+    }
+    return false;
+}
+
+/* The operation that has had the least time and is not through; OPERATIONS: all are. */
+static int least_served(const struct progress progress[OPERATIONS])
+{
+    int least = OPERATIONS;
+
+    for (int i = 0; i < OPERATIONS; i++)
+        if (progress[i].turn < cases_of_each() &&
+            (least == OPERATIONS || progress[i].spent_ms < progress[least].spent_ms))
+            least = i;
+    return least;
 }
 
 static void pin(unsigned worker)
@@ -224,27 +256,34 @@ static void pin(unsigned worker)
     CHECK_OK(sched_setaffinity(0, sizeof one, &one));
 }
 
+static void do_case(const struct scenario *s)
+{
+    if (!options.list) {
+        run_case(s);
+        return;
+    }
+    printf("%s, %s, %s binds, victim is %s, %s\n", s->operation->name, s->pair->name,
+           s->right_binds ? "right" : "left", s->victim_is_left ? "left" : "right", s->state->name);
+}
+
 static void work(unsigned worker)
 {
+    int64_t end = options.minutes ? now_ms() + options.minutes * INT64_C(60000) : INT64_MAX;
+    struct progress progress[OPERATIONS] = {{0, 0, 0}};
     struct scenario scenario;
-    int64_t end = options.minutes ? now_ms() + options.minutes * INT64_C(60000) : 0;
-    uint64_t mine = 0;
+    int i;
 
     pin(worker);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     record = share(sizeof *record);
     ledger = share(sizeof *ledger);
     said = (int)CHECK_OK(memfd_create("said", MFD_CLOEXEC));
-    for (uint64_t turn = 0; turn < all_cases() && (end == 0 || now_ms() < end); turn++) {
-        choose_scenario(&scenario, turn);
-        if (is_wanted(&scenario) && is_chosen(turn) && mine++ % options.jobs == worker) {
-            if (options.list)
-                printf("%s, %s, %s binds, victim is %s, %s\n", scenario.operation->name,
-                       scenario.pair->name, scenario.right_binds ? "right" : "left",
-                       scenario.victim_is_left ? "left" : "right", scenario.state->name);
-            else
-                run_case(&scenario);
-        }
+    while (now_ms() < end && (i = least_served(progress)) != OPERATIONS) {
+        int64_t start = now_ms();
+
+        if (next_case(&progress[i], i, worker, &scenario))
+            do_case(&scenario);
+        progress[i].spent_ms += now_ms() - start;
     }
 }
 
