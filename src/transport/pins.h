@@ -47,21 +47,38 @@ static inline void pin_clear(struct pins *pins, unsigned pin)
     store_release(&pins->header->pins[pin], 0);
 }
 
+/* Pin I of a peer, or 0 if it was never set. In the order of I: who sees that pin 0 was cleared sees the
+ * view's pin that was set before, and pins_used, which was raised before that. */
+static inline uint64_t pin_load(const struct segment_header *header, uint32_t i)
+{
+    return peer_u64_acquire(&header->pins[i]);
+}
+
+static inline uint32_t pins_in_use(const struct segment_header *header)
+{
+    uint32_t used = peer_u32_acquire(&header->pins_used);
+    return used < SEGMENT_PINS ? used : SEGMENT_PINS;
+}
+
 /* Is any block with this TAG pinned by the reader whose header this is? */
 static inline bool pins_any(const struct segment_header *header, uint32_t tag)
 {
-    uint32_t used = peer_u32_acquire(&header->pins_used);
-    for (uint32_t i = 0; i < used && i < SEGMENT_PINS; i++)
-        if (peer_u64_acquire(&header->pins[i]) >> 48 == tag)
+    if (pin_load(header, PIN_IN_HAND) >> 48 == tag)
+        return true;
+    uint32_t used = pins_in_use(header);
+    for (uint32_t i = PIN_IN_HAND + 1; i < used; i++)
+        if (pin_load(header, i) >> 48 == tag)
             return true;
     return false;
 }
 
 static inline bool pins_has(const struct segment_header *header, uint64_t word)
 {
-    uint32_t used = peer_u32_acquire(&header->pins_used);
-    for (uint32_t i = 0; i < used && i < SEGMENT_PINS; i++)
-        if (peer_u64_acquire(&header->pins[i]) == word)
+    if (pin_load(header, PIN_IN_HAND) == word)
+        return true;
+    uint32_t used = pins_in_use(header);
+    for (uint32_t i = PIN_IN_HAND + 1; i < used; i++)
+        if (pin_load(header, i) == word)
             return true;
     return false;
 }
