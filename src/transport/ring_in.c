@@ -90,25 +90,22 @@ static int take_exclusive(struct ring_in *ring, struct ring_taken *taken)
     return locate_stable(ring, slot, taken);
 }
 
-/* Others read as well: go where there may be something. A newcomer is laps behind, and more than a lap
- * behind the head there is nothing to take. */
-static void catch_up(struct ring_in *ring)
+/* Ticket T is not in its slot, whose sequence is SEQ: where to look next. If a later ticket has been there,
+ * all that is a lap older is taken, so that one who slept for long does not walk through what he missed. */
+static uint64_t after_missing(const struct ring_in *ring, uint64_t t, uint64_t seq)
 {
-    uint64_t hint = peer_u64(&ring->claims->header->hint);
-    uint64_t head = peer_u64(&ring->header->head), slots = ring->mask + 1;
-
-    if (hint > ring->tail && hint <= head)
-        ring->tail = hint;
-    if (head > slots && head - slots > ring->tail)
-        ring->tail = head - slots;
+    uint64_t there = (seq - 1) / 2;
+    return there > t + ring->mask ? there - ring->mask : t + 1;
 }
 
 static int take_shared(struct ring_in *ring, struct ring_taken *taken)
 {
     struct claims *claims = ring->claims;
+    uint64_t hint = peer_u64(&claims->header->hint);
 
-    catch_up(ring);
-    for (uint64_t step = 0; step <= 2 * ring->mask; step++, ring->tail++) {
+    if (hint > ring->tail && hint <= peer_u64(&ring->header->head))
+        ring->tail = hint;
+    for (uint64_t step = 0; step <= 2 * ring->mask + 1; step++) {
         uint64_t t = ring->tail, index = t & ring->mask;
         const struct ring_slot *slot = &ring->slots[index];
         uint64_t seq = peer_u64_acquire(&slot->seq); /* R2 */
@@ -116,6 +113,7 @@ static int take_shared(struct ring_in *ring, struct ring_taken *taken)
             ring->streak = 0;
             return 0;
         }
+        ring->tail = after_missing(ring, t, seq);
         if (seq != seq_ready(t))
             continue; /* skipped, or long gone */
         uint64_t seen = peer_u64(&claims->words[index]);
@@ -124,7 +122,6 @@ static int take_shared(struct ring_in *ring, struct ring_taken *taken)
         look_ahead(ring);
         if (ring->streak > STREAK_LONG)
             cpu_prefetch_write(&claims->words[(t + CLAIMS_AHEAD) & ring->mask]);
-        ring->tail = t + 1;
         if (peer_u64(&claims->header->hint) < t + 1)
             store_relaxed(&claims->header->hint, t + 1);
         taken->ticket = t;
@@ -240,8 +237,7 @@ bool ring_in_has(struct ring_in *ring)
         return seq == seq_ready(ring->tail);
     if (ring->kind == RING_PRIVATE)
         return seq >= seq_ready(ring->tail) || (seq == seq_absent(ring->tail) && was_dropped(ring));
-    catch_up(ring);
-    for (uint64_t step = 0; step <= ring->mask; step++, ring->tail++) {
+    for (uint64_t step = 0; step <= 2 * ring->mask + 1; step++, ring->tail = after_missing(ring, ring->tail, seq)) {
         uint64_t index = ring->tail & ring->mask;
         seq = peer_u64_acquire(&ring->slots[index].seq);
         if (seq < seq_absent(ring->tail))
