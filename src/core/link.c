@@ -60,9 +60,11 @@ void peer_release(struct peer *peer)
     give_up(peer, 1);
 }
 
-/* Tell a peer to look at its endpoints. */
+/* Tell a peer to look at its endpoints. The fence stands between the change, whatever its order, and
+ * `attention`: a peer that overwrites this 1 by its 0 sees the change. */
 static void notify_bell(struct bell *bell)
 {
+    fence_seq_cst();
     store_seq_cst(&bell->page->attention, 1);
     bell_ring(bell);
 }
@@ -507,8 +509,8 @@ void link_gone(struct link *link, bool died)
         return;
     if (!link->broken)
         link_open_in(link, 0); /* it may have begun, sent and gone since we last looked */
+    bool left = peer_u32_acquire(&link->theirs->left) != 0; /* stored after `end` */
     uint64_t end = peer_u64_acquire(&link->theirs->end);
-    bool left = peer_u32_acquire(&link->theirs->left) != 0;
     link->died = died && !left;
     if (link->has_in && left)
         link->in.end = end;

@@ -288,12 +288,13 @@ static struct endpoint_party *my_party(struct endpoint *endpoint)
     return endpoint->slot == ENDPOINT_BINDER ? &endpoint->header->binder : &endpoint->slots[endpoint->slot].party;
 }
 
-/* Make the generation even (invalid); the fields may be written after that. */
+/* Make the generation even (invalid); the fields may be written after that. Release: who sees that one
+ * has left sees how, in the link record. */
 static uint64_t retract(shared_u64 *gen)
 {
     uint64_t value = peer_u64(gen);
     if (value & 1)
-        store_relaxed(gen, ++value);
+        store_release(gen, ++value);
     fence_release();
     return value;
 }
