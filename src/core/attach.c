@@ -322,7 +322,7 @@ static void sync_all(struct shm_socket *s)
 void socket_sync(struct shm_socket *s)
 {
     quick_forget(s);
-    store_seq_cst(&s->bell.page->attention, 0);
+    store_relaxed(&s->bell.page->attention, 0); /* the fence orders it */
     fence_seq_cst();
     uint32_t before = s->link_count;
     sync_all(s);

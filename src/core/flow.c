@@ -178,7 +178,7 @@ void wake_readers(struct shm_socket *s)
 {
     bool one = s->shared_out.kind == RING_SHARED;
     uint32_t first = s->send_next; /* changes below */
-    store_seq_cst(&s->bell.page->sleepers, 0);
+    store_relaxed(&s->bell.page->sleepers, 0); /* the fence orders it */
     fence_seq_cst();
     for (uint32_t i = 0, woken = 0; i < s->link_count; i++) {
         struct link *link = s->links[(first + i) % s->link_count];
@@ -201,7 +201,7 @@ void wake_readers(struct shm_socket *s)
 static inline void wake(struct shm_socket *s, struct link *link)
 {
     if (link == NULL) {
-        if (unlikely(peer_u32_seq_cst(&s->bell.page->sleepers) != 0))
+        if (unlikely(peer_u32(&s->bell.page->sleepers) != 0)) /* behind the fence of R1 */
             wake_readers(s);
     } else if (link->state == LINK_UP && unlikely(bell_ring(&link->peer->bell))) {
         stat_add(s, STAT_WAKES, 1);

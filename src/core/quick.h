@@ -145,7 +145,7 @@ static inline QUICK void quick_publish(struct shm_socket *s, struct ring_out *ri
     if (link != NULL) {
         if (unlikely(bell_ring(&link->peer->bell)))
             stat_add(s, STAT_WAKES, 1);
-    } else if (unlikely(peer_u32_seq_cst(&s->bell.page->sleepers) != 0))
+    } else if (unlikely(peer_u32(&s->bell.page->sleepers) != 0)) /* behind the fence */
         wake_readers(s);
     s->send_refused = false;
     stat_add(s, STAT_SENT, 1);

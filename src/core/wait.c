@@ -169,13 +169,17 @@ static int spin(struct shm_socket *s, short events, uint64_t budget, uint64_t de
 /* P1 for all: the own bell, and word to those whose shared ring is read that they have a sleeper. */
 static void prepare_sleep(struct shm_socket *s, uint32_t how)
 {
+    bool said = false;
     bell_park(&s->bell, how);
     for (uint32_t i = 0; i < s->link_count; i++) {
         struct link *link = s->links[i];
-        if (link->state == LINK_UP && link->has_in && link->in.kind != RING_EXCLUSIVE)
-            store_seq_cst(&link->peer->bell.page->sleepers, 1);
+        if (link->state == LINK_UP && link->has_in && link->in.kind != RING_EXCLUSIVE) {
+            store_relaxed(&link->peer->bell.page->sleepers, 1); /* between two fences */
+            said = true;
+        }
     }
-    fence_seq_cst();
+    if (said)
+        fence_seq_cst();
 }
 
 static uint64_t slice(uint64_t deadline_ns, uint64_t now_ns)

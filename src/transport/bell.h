@@ -8,10 +8,10 @@
  *   attention  anyone sets 1: "the set of your peers changed, look"; the owner takes it.
  *   sleepers   a reader of the owner's shared ring sets 1 before it sleeps: "look whom to wake".
  *
- * No wakeup is lost (a Dekker pair, both sides sequentially consistent):
+ * No wakeup is lost (a Dekker pair, a sequentially consistent fence or operation on both sides):
  *
  *   owner (bell_park)                         ringer (after its change)
- *   P1: parked := how                         S1: publishes (exchange of a slot's sequence, ...)
+ *   P1: parked := how                         S1: the change and a fence, or one operation
  *   P2: fence; looks for work                 S2: loads parked (bell_ring)
  *   P3: futex_wait(parked, how)                 S3: if set: exchange(parked, 0); wake
  *
@@ -76,7 +76,7 @@ static inline unsigned bell_ring(struct bell *bell)
 /* P1, P2. Call bell_unpark() whatever happens next. */
 static inline void bell_park(struct bell *bell, uint32_t how)
 {
-    store_seq_cst(&bell->page->parked, how);
+    store_relaxed(&bell->page->parked, how); /* the fence orders it */
     fence_seq_cst();
 }
 
