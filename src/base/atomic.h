@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(SHMQ_CHECKER) /* a model checker runs no instructions: models/ */
 #include <x86intrin.h>
 #endif
 
@@ -48,7 +48,8 @@ static inline void count_add(shared_u64 *word, uint64_t n)
 /* A hint to the processor inside a polling loop. */
 static inline void cpu_pause(void)
 {
-#if defined(__x86_64__)
+#if defined(SHMQ_CHECKER)
+#elif defined(__x86_64__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
     __asm__ volatile("yield" ::: "memory");
@@ -58,7 +59,8 @@ static inline void cpu_pause(void)
 /* Fetch a line for writing ahead of time. A hint; every x86-64 takes it as that at least. */
 static inline void cpu_prefetch_write(const volatile void *line)
 {
-#if defined(__x86_64__)
+#if defined(SHMQ_CHECKER)
+#elif defined(__x86_64__)
     __asm__ volatile("prefetchw %0" ::"m"(*(const volatile char *)line));
 #else
     __builtin_prefetch((const void *)line, 1);
@@ -68,7 +70,9 @@ static inline void cpu_prefetch_write(const volatile void *line)
 /* A cheap, monotonic, machine-wide tick; only differences and clock_ticks_per_us() give it meaning. */
 static inline uint64_t cpu_ticks(void)
 {
-#if defined(__x86_64__)
+#if defined(SHMQ_CHECKER)
+    return 0;
+#elif defined(__x86_64__)
     return __rdtsc();
 #elif defined(__aarch64__)
     uint64_t ticks;

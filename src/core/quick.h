@@ -18,7 +18,9 @@
 #ifndef QUICK_CLEAR
 #define QUICK_CLEAR 8 /* claim words, of a shared ring, that are looked at together: a line */
 #endif
+#ifndef QUICK_POLLS
 #define QUICK_POLLS 4000 /* some microseconds, before the general way looks at clocks and deadlines */
+#endif
 
 #define QUICK __attribute__((always_inline))
 

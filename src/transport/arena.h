@@ -13,7 +13,9 @@
 
 #include "transport/segment.h"
 
+#ifndef ARENA_CLASSES /* models have fewer */
 #define ARENA_CLASSES 320
+#endif
 
 struct block {
     struct block *next;  /* in a list of free or retired blocks */
