@@ -96,7 +96,7 @@ check_edges() {
 }
 
 check_links() {
-    for page in README.md CONTRIBUTING.md docs/ARCHITECTURE.md docs/LAYOUT.md docs/MEMORY_MODEL.md docs/FAILURE.md; do
+    for page in README.md CONTRIBUTING.md docs/ARCHITECTURE.md docs/LAYOUT.md docs/MEMORY_MODEL.md docs/FAILURE.md docs/MODELS.md; do
         for target in $(grep -oE '\]\([^)#]+' "$root/$page" | sed 's/^](//' | grep -v '^https*:'); do
             [ -e "$root/$(dirname "$page")/$target" ] || complain "$page links to $target, which is not there"
         done
@@ -118,7 +118,7 @@ self_test() {
     try() { # WANTED FILE SED-SCRIPT
         rm -rf "$tree"
         mkdir "$tree"
-        (cd "$1" && cp -r README.md CONTRIBUTING.md LICENSE docs examples src include man "$tree")
+        (cd "$1" && cp -r README.md CONTRIBUTING.md LICENSE docs examples src include man models "$tree")
         [ -z "$3" ] || {
             sed -i "$4" "$tree/$3"
             cmp -s "$tree/$3" "$1/$3" && echo "self-test: nothing planted by $4" && failed=1

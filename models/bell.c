@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bells: P1 to P3, S1 to S3, sleepers and attention. Whoever sleeps, and has what it waits for, was woken.
+ *
+ * A process that waits takes the steps of socket_wait() from prepare_sleep() on; who is asleep in the
+ * kernel's queue stays there until a wake takes it out. At the end nobody may be in the queue for whom
+ * there is work. CASE says who waits for what:
+ *
+ *   1  a reader for a message, exclusive ring          S1 is R1, or the quick way's store and fence
+ *   2  a sender for room in an exclusive ring          S1 is R3 and a fence
+ *   3  a sender for room in a shared ring              S1 is C2
+ *   4  anybody for word of its peers                   S1 is the store of attention; RINGERS of them
+ *   5  two subscribers for a message (sleepers)
+ *   6  two pullers for a message each (sleepers; one is woken at a time)
+ *   7  a puller for the second of two messages, another taking the first meanwhile
+ *
+ * run: -DCASE=1                       message
+ * run: -DCASE=1 -DQUICK               message, quick way
+ * run: -DCASE=2                       room
+ * run: -DCASE=2 -DQUICK               room, quick way
+ * run: -DCASE=2 -DEVERY=8             room, said when the ring is found empty
+ * run: -DCASE=3                       claims
+ * run: -DCASE=3 -DQUICK               claims, quick way
+ * run: -DCASE=4                       attention
+ * run: -DCASE=5                       subscribers
+ * run: -DCASE=5 -DQUICK               subscribers, quick way
+ * run: -DCASE=6                       pullers
+ * run: -DCASE=7                       a puller, another being awake
+ */
+#define MODEL_HAS_LINK
+#include "kernel.h"
+
+#include "core/flow.c"
+#include "core/intake.c"
+#include "transport/arena.c"
+#define set_name set_claims_name
+#define map      map_claims
+#include "transport/claims.c"
+#undef set_name
+#undef map
+#include "transport/ring_in.c"
+#include "transport/ring_out.c"
+
+#define open_out open_link_out
+#include "core/link.c"
+#undef open_out
+#define find find_attach
+#include "core/attach.c"
+#undef find
+#define spin spin_for
+#include "core/wait.c"
+#undef spin
+
+#include "transport/bell.c"
+
+#ifdef QUICK
+#define BY_QUICK true
+#else
+#define BY_QUICK false
+#endif
+#if CASE == 2
+#define KIND RING_EXCLUSIVE
+#define WAITER 0
+#elif CASE == 3
+#define KIND RING_SHARED
+#define WAITER 0
+#elif CASE == 5
+#define KIND RING_PRIVATE
+#elif CASE == 6 || CASE == 7
+#define KIND RING_SHARED
+#else
+#define KIND RING_EXCLUSIVE
+#endif
+
+#define CLAIMS(owner_) {.header = &claims_header, .words = claims_words, .slots = SLOTS, .owner = owner_}
+static struct claims_header claims_header;
+static shared_u64 claims_words[SLOTS];
+static struct claims sender_claims = CLAIMS(0);
+
+#define OWN     OUT(0, KIND, .claims = &sender_claims)
+#define ONE     (KIND == RING_EXCLUSIVE)
+#define RING    (ONE ? &links[0].own_ring : &sockets[0].shared_out)
+static struct link *const from[PROCESSES] = {NULL, &links[2], &links[3]};
+static struct link *lists[4] = {&links[0], &links[1], &links[2], &links[3]};
+static struct memory memory[PROCESSES] = {{RECORDS}, {RECORDS}, {RECORDS}};
+static struct peer peers[2 * PROCESSES] = {PEER(0, 1, ), PEER(0, 2, ), PEER(1, 0, .claims = CLAIMS(1)),
+                                           PEER(2, 0, .claims = CLAIMS(2))};
+static struct link links[2 * PROCESSES] = {
+    LINK(0, 0, 0, 1, 0, .out = RING, .own_ring = OWN),
+    LINK(1, 0, 1, 2, 0, .out = RING),
+    LINK(2, 1, 0, 0, 0, .in = IN(0, KIND, .claims = &peers[2].claims), .has_in = true),
+    LINK(3, 2, 0, 0, 1, .in = IN(0, KIND, .claims = &peers[3].claims), .has_in = true),
+};
+
+static bool can_send(struct shm_socket *s)
+{
+    return ring_has_room(s, RING, ONE ? &links[0] : NULL);
+}
+
+static int send_nothing(struct shm_socket *s, const struct part *part)
+{
+    (void)s, (void)part;
+    return 0;
+}
+
+static const struct pattern pattern = {.send = send_nothing, .can_send = can_send};
+static struct shm_socket sockets[PROCESSES] = {
+    SOCKET(0, .links = &lists[0], .link_count = KIND == RING_EXCLUSIVE ? 1 : 2, .pattern = &pattern,
+           .has_shared_out = KIND != RING_EXCLUSIVE, .shared_out = OWN),
+    SOCKET(1, .links = &lists[2], .link_count = 1, .pattern = &pattern),
+    SOCKET(2, .links = &lists[3], .link_count = 1, .pattern = &pattern),
+};
+
+bool socket_can_receive(struct shm_socket *s)
+{
+    return s != &sockets[0] && ring_in_has(&s->links[0]->in);
+}
+
+/* From socket_wait(). */
+static void wait_for(struct shm_socket *s, short events)
+{
+    prepare_sleep(s, BELL_PARKED);
+    if (!should_return(s, events))
+        bell_sleep(&s->bell, BELL_PARKED, BELL_SLICE_NS);
+    bell_unpark(&s->bell);
+}
+
+static bool send_one(uint64_t value)
+{
+    return send_value(&sockets[0], RING, ONE ? &links[0] : NULL, value, BY_QUICK);
+}
+
+/* ---- cases 1, 5, 6: readers wait ---- */
+
+static void *waiting_reader(void *p)
+{
+    wait_for(&sockets[(intptr_t)p], SHM_POLLIN);
+    return NULL;
+}
+
+model_thread(sender)
+{
+    for (int i = 0; i < (CASE >= 6 ? 2 : 1); i++)
+        assert(send_one(VALUE(i)));
+    return NULL;
+}
+
+/* ---- cases 2, 3: the sender waits, its ring being full ---- */
+
+model_thread(waiting_sender)
+{
+    wait_for(&sockets[0], SHM_POLLOUT);
+    return NULL;
+}
+
+model_thread(reader)
+{
+    while (receive_value(&sockets[1], from[1], BY_QUICK, false) != 0)
+        ;
+    return NULL;
+}
+
+model_thread(taker)
+{
+    receive_value(&sockets[1], from[1], BY_QUICK, false);
+    return NULL;
+}
+
+/* ---- case 4: word of peers ---- */
+
+static shared_u64 changes[2]; /* at endpoints, say */
+static uint64_t seen[2];
+
+static void *ringer(void *i)
+{
+    store_relaxed(&changes[(intptr_t)i], 1);
+    notify_bell(&peers[2].bell); /* process 0's */
+    return NULL;
+}
+
+model_thread(notified)
+{
+    for (int i = 0; i < 2; i++) {
+        if (load_relaxed(&sockets[0].bell.page->attention) != 0) {
+            socket_sync(&sockets[0]);
+            for (int k = 0; k < 2; k++)
+                seen[k] = load_relaxed(&changes[k]);
+        }
+        if (i == 0)
+            wait_for(&sockets[0], 0);
+    }
+    return NULL;
+}
+
+int main(void)
+{
+    pthread_t threads[3];
+#if CASE == 4
+    pthread_create(&threads[0], NULL, notified, NULL);
+    pthread_create(&threads[1], NULL, ringer, (void *)0);
+    pthread_create(&threads[2], NULL, ringer, (void *)1);
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    if (queued[0] || load_relaxed(&bells[0].attention) == 0)
+        assert(seen[0] && seen[1]); /* or it will look when it is called next */
+#elif CASE == 2 || CASE == 3
+    assert(send_one(VALUE(0)) && send_one(VALUE(1)) && !send_one(VALUE(2)));
+    pthread_create(&threads[0], NULL, waiting_sender, NULL);
+    pthread_create(&threads[1], NULL, reader, NULL);
+    pthread_join(threads[0], NULL);
+    pthread_join(threads[1], NULL);
+    assert(can_send(&sockets[0]) && !queued[0]);
+#elif CASE == 7
+    pthread_create(&threads[0], NULL, sender, NULL);
+    pthread_create(&threads[1], NULL, taker, NULL);
+    pthread_create(&threads[2], NULL, waiting_reader, (void *)2);
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    assert(!queued[2] || !ring_in_has(&from[2]->in));
+#else
+    int readers = CASE == 1 ? 1 : 2;
+    pthread_create(&threads[0], NULL, sender, NULL);
+    for (int p = 1; p <= readers; p++)
+        pthread_create(&threads[p], NULL, waiting_reader, (void *)(intptr_t)p);
+    for (int p = 0; p <= readers; p++)
+        pthread_join(threads[p], NULL);
+    assert(!queued[1] && !queued[2]);
+#endif
+    return 0;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * As much of the kernel as the models need: byte locks that end with their holder, and futexes. The
+ * kernel's own locks order: a futex is looked at, and its sleepers are queued and woken, under one.
+ */
+#ifndef SHMQ_MODELS_KERNEL_H
+#define SHMQ_MODELS_KERNEL_H
+
+#include "world.h"
+
+int os_file_open(int dir, const char *name, int access)
+{
+    (void)dir, (void)name, (void)access;
+    return 3;
+}
+
+/* The life lock of claim owner N is that of process N. */
+int os_is_locked(int fd, uint64_t byte, uint64_t count)
+{
+    (void)fd, (void)count;
+    return !model_is_dead((int)byte - CLAIMS_BYTE_OWNER);
+}
+
+static pthread_mutex_t bucket = PTHREAD_MUTEX_INITIALIZER;
+static bool queued[PROCESSES]; /* asleep */
+
+static int sleeper_of(shared_u32 *word)
+{
+    for (int p = 0; p < PROCESSES; p++)
+        if (word == &bells[p].parked)
+            return p;
+    return -1;
+}
+
+/* Who sleeps ends here; whether he should have been woken is asked at the end. */
+int os_futex_wait(shared_u32 *word, uint32_t expected, uint64_t timeout_ns)
+{
+    (void)timeout_ns;
+    pthread_mutex_lock(&bucket);
+    if (__c11_atomic_load(word, __ATOMIC_RELAXED) != expected) {
+        pthread_mutex_unlock(&bucket);
+        return -EAGAIN;
+    }
+    queued[sleeper_of(word)] = true;
+    pthread_mutex_unlock(&bucket);
+    pthread_exit(NULL);
+    return 0;
+}
+
+void os_futex_wake(shared_u32 *word)
+{
+    model_step(); /* a ringer may die before this call */
+    pthread_mutex_lock(&bucket);
+    queued[sleeper_of(word)] = false;
+    pthread_mutex_unlock(&bucket);
+}
+
+#endif

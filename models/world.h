@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Two or three sockets, linked as attach.c would have linked them, and the core around them. Each
+ * process has a segment (header, link records, a ring, blocks) and a bell; peers see it through a
+ * struct remote, by offsets, as they do in earnest.
+ */
+#ifndef SHMQ_MODELS_WORLD_H
+#define SHMQ_MODELS_WORLD_H
+
+#include "shared.h"
+
+#include "core/link.h"
+#include "core/quick.h"
+#include "transport/os.h"
+
+#ifndef SLOTS
+#define SLOTS 2
+#endif
+#ifndef BLOCKS
+#define BLOCKS 2
+#endif
+#ifndef EVERY /* reads until the sender is looked after */
+#define EVERY 1
+#endif
+#ifndef LIMIT
+#define LIMIT SLOTS
+#endif
+#ifdef SPIN /* the quick way of a receive that may wait */
+#define RECEIVE_FLAGS 0
+#else
+#define RECEIVE_FLAGS SHM_DONTWAIT
+#endif
+#define PROCESSES 3
+
+/* What a socket's segment holds. */
+struct memory {
+    struct segment_header header;
+    struct link_record record[2];
+    struct ring_header ring;
+    struct ring_slot slots[SLOTS];
+    uint64_t blocks[BLOCKS][16];
+};
+
+static struct bell_page bells[PROCESSES];
+static struct block *in_flight[PROCESSES][SLOTS];
+/* The model says what is in these, by the initializers below: the checker counts each store. */
+static struct memory memory[PROCESSES];
+static struct shm_socket sockets[PROCESSES];
+static struct link links[2 * PROCESSES];
+
+#define OFFSET(member) offsetof(struct memory, member)
+
+#define REMOTE(p) {.refs = 1, .header = &memory[p].header, .base = {(const unsigned char *)&memory[p]}}
+static struct remote remotes[PROCESSES] = {REMOTE(0), REMOTE(1), REMOTE(2)};
+
+/* One per link, as in earnest; links[i] has peers[i]. */
+static struct peer peers[2 * PROCESSES];
+#define PEER(of, p, ...)                                                                         \
+    {.refs = PEER_LINKED, .socket = &sockets[of], .remote = &remotes[p], .bell.page = &bells[p], __VA_ARGS__}
+
+/* N free blocks of process P, of which blocks[p][0] is the first, and no more memory than that. */
+#define BLOCK_SIZE 128
+#define BLOCK_OF(p, i, following)                                                                \
+    {.data = (unsigned char *)memory[p].blocks[i],                                               \
+     .offset = OFFSET(blocks) + (i) * BLOCK_SIZE,                                                \
+     .size = BLOCK_SIZE,                                                                         \
+     .next = following}
+static struct block blocks[2] = {BLOCK_OF(0, 0, BLOCKS > 1 ? &blocks[1] : NULL), BLOCK_OF(0, BLOCKS - 1, NULL)};
+
+#define ARENA(p)                                                                                 \
+    {.segment = &sockets[p].segment, .free_blocks = {blocks}, .limit = BLOCKS * BLOCK_SIZE,      \
+     .free_bytes = BLOCKS * BLOCK_SIZE, .largest = BLOCK_SIZE}
+#define SOCKET(p, ...)                                                                           \
+    {.bell.page = &bells[p], .segment.header = &memory[p].header,                                \
+     .segment.base = {(unsigned char *)&memory[p]}, .stats = memory[p].header.stats,             \
+     .pins.header = &memory[p].header, .arena = ARENA(p), .fd = -1, .refs = 1,                         \
+     .options.spin_ns = 1, .options.receive_timeout = -1, __VA_ARGS__}
+
+/* A ring of process P, as ring_out_open() would have made it but for its size; P's memory says the same. */
+#define OUT(p, kind_, ...)                                                                       \
+    {.arena = &sockets[p].arena, .header = &memory[p].ring, .slots = memory[p].slots,            \
+     .mask = SLOTS - 1, .filled = SLOTS, .limit = LIMIT, .kind = kind_,                          \
+     .retired = &sockets[p].limbo, .in_flight = TRACKED(p), __VA_ARGS__}
+#ifdef BLOCK
+#define TRACKED(p) in_flight[p]
+#else
+#define TRACKED(p) NULL
+#endif
+
+#define IN(of, kind_, ...)                                                                       \
+    {.remote = &remotes[of], .header = &memory[of].ring, .slots = memory[of].slots,              \
+     .mask = SLOTS - 1, .end = UINT64_MAX, .kind = kind_, __VA_ARGS__}
+
+/* links[I]: of P, with record MINE of its own and record THEIRS of PEER's. */
+#define LINK(i, p, mine, peer_, theirs_, ...)                                                    \
+    {.socket = &sockets[p], .peer = &peers[i], .state = LINK_UP, .record = &memory[p].record[mine],     \
+     .theirs = &memory[peer_].record[theirs_], .pin_tag = 1 + (mine), .their_tag = 1 + (theirs_), .announce_every = EVERY, __VA_ARGS__}
+#define RECORDS .record = {{.pin_tag = 1}, {.pin_tag = 2}}
+
+/* ---- what the models do not need of the core ---- */
+
+void event_push(struct shm_socket *s, int event, const struct link *link, const char *name, uint64_t value)
+{
+    (void)s, (void)event, (void)link, (void)name, (void)value;
+}
+
+#ifndef MODEL_HAS_SOCKET
+void socket_unref(struct shm_socket *s)
+{
+    atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel);
+}
+#endif
+
+#ifndef MODEL_HAS_LINK /* link.c */
+void link_break(struct link *link)
+{
+    (void)link;
+    assert(!"nobody lies here");
+}
+
+void peer_release(struct peer *peer)
+{
+    atomic_fetch_sub_explicit(&peer->refs, 1, memory_order_acq_rel);
+}
+#endif
+
+/* ---- sending and receiving, of 8 bytes each ---- */
+
+#define VALUE(t) (100 + (t))
+
+/* By the quick way, if it is open and wanted, or the general one. False: no room. */
+static bool send_value(struct shm_socket *s, struct ring_out *ring, struct link *link, uint64_t value, bool quickly)
+{
+    struct part part = {&value, sizeof value, NULL, false, false};
+    s->quick_out = quickly ? ring : NULL;
+    s->quick_to = link;
+    if (quick_send(s, &value, sizeof value))
+        return true;
+    return ring_has_room(s, ring, link) && out_single(s, ring, link, &part, 0) == 0;
+}
+
+/* In a block. False: no room, or no memory. */
+static bool send_block(struct shm_socket *s, struct ring_out *ring, struct link *link, uint64_t value)
+{
+    if (!ring_has_room(s, ring, link))
+        return false;
+    struct block *block = socket_block(s, 128);
+    if (block == NULL)
+        return false;
+    *(uint64_t *)(void *)block->data = value;
+    struct part part = {block->data, sizeof value, block, false, false};
+    return out_single(s, ring, link, &part, 0) == 0;
+}
+
+/* 0, or the value. VIEW: read it only after the message is done with, by a hold. The value is looked at
+ * when all is over: a test of it before would be a dependency, which orders. */
+static uint64_t receive_value(struct shm_socket *s, struct link *link, bool quickly, bool view)
+{
+    struct part part;
+    uint64_t value = 0;
+    s->quick_in = quickly ? link : NULL;
+    if (quickly && quick_receive(s, &value, sizeof value, RECEIVE_FLAGS) == 8)
+        return value;
+    if (in_begin(s, link) != 1)
+        return 0;
+    assert(in_next(s, &part) == 1 && part.size == 8 && !part.more);
+    struct hold *hold = view ? in_hold(s) : NULL;
+    if (hold == NULL)
+        value = *(const uint64_t *)part.data;
+    in_end(s);
+    if (hold != NULL) {
+        value = *(const uint64_t *)part.data;
+        hold_release(hold);
+    }
+    return value;
+}
+
+#endif
