@@ -4,8 +4,10 @@
  * bytes that memcpy() would have moved.
  *
  * Beside it stand two floors. memcpy() alone copies again and again between the same two buffers
- * of one core, small ones within its first cache, where no message between two cores can ever lie.
- * The hand-over copies in on one core and out on the other, as a message has to.
+ * of one core. The hand-over copies in on one core and out on the other, as a message has to. The goal is
+ * held against memcpy() where that has to leave the core's first cache as well, from 64 KiB on. A
+ * smaller copy never does, which no message between two cores can match, whoever carries it: there
+ * the goal is held against the hand-over, and memcpy() is printed beside.
  */
 #include <stdio.h>
 
@@ -16,6 +18,9 @@
 
 /* About so many bytes per turn, so that a turn takes milliseconds at any size. */
 #define TURN_BYTES ((size_t)16 << 20)
+
+/* Two buffers of this size are more than any first cache of today holds. */
+#define FIRST_CACHE ((size_t)64 << 10)
 
 /*
  * Messages under way, for shmq by its high-water mark and for the hand-over by its buffers: what
@@ -65,10 +70,11 @@ static int copied(struct bench *bench, size_t size, const char *name)
         return 0;
     result = duel_run(bench, lanes, 4, turns);
     if (result == 0) {
+        bool within = size < FIRST_CACHE;
         snprintf(key, sizeof key, "copied_%s", name);
-        print(key, what, "median", &lanes[1], &lanes[0], 1, 0.8, turns);
+        print(key, what, "median", &lanes[1], &lanes[0], 1, within ? 0 : 0.8, turns);
         snprintf(key, sizeof key, "copied_%s_handover", name);
-        print(key, NULL, "median", &lanes[1], &lanes[2], 2, 0, turns);
+        print(key, NULL, "median", &lanes[1], &lanes[2], 2, within ? 0.8 : 0, turns);
         snprintf(key, sizeof key, "copied_%s_default", name);
         print(key, "  default high-water mark", "median", &lanes[3], &lanes[0], 1, 0, turns);
     }
