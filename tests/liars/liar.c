@@ -13,8 +13,10 @@ uint64_t (*liar_tempt)(unsigned which);
 bool (*liar_lies_at)(const volatile void *p);
 
 static struct {
-    const uint8_t *at, *end;
-    uint8_t after;   /* how often to lie when the input is at its end, of 256 */
+    struct bytes {
+        const uint8_t *at, *end;
+    } answers, choices, *from;
+    uint8_t after;   /* how often to lie when the answers are at their end, of 256 */
     uint64_t random; /* from then on */
     uint64_t last;
     uint64_t reads, allowed;
@@ -30,12 +32,14 @@ _Noreturn void liar_finding(const char *file, int line, const char *what)
 void liar_begin(const uint8_t *data, size_t size)
 {
     memset(&liar, 0, sizeof liar);
-    liar.at = data;
-    liar.end = data + size;
     liar.allowed = UINT64_MAX;
-    if (size == 0)
+    liar.from = &liar.choices;
+    liar.answers = liar.choices = (struct bytes){data + size, data + size};
+    if (size < 2)
         return;
-    liar.after = *liar.at++;
+    liar.after = data[0];
+    liar.answers.at = data + 2;
+    liar.answers.end = liar.choices.at = data + 2 + (size - 2) * data[1] / 256;
     liar.random = UINT64_C(0x9e3779b97f4a7c15) * (size + liar.after);
     for (size_t i = 0; i < 8 && i < size; i++)
         liar.random = (liar.random ^ data[size - 1 - i]) * UINT64_C(1099511628211);
@@ -43,7 +47,7 @@ void liar_begin(const uint8_t *data, size_t size)
 
 bool liar_has_more(void)
 {
-    return liar.at < liar.end;
+    return liar.choices.at < liar.choices.end;
 }
 
 static uint8_t random_byte(void)
@@ -54,18 +58,31 @@ static uint8_t random_byte(void)
     return (uint8_t)(liar.random >> 32);
 }
 
+static uint8_t byte(void)
+{
+    if (liar.from->at < liar.from->end)
+        return *liar.from->at++;
+    return liar.after == 0 ? 0 : random_byte();
+}
+
 uint8_t liar_byte(void)
 {
-    if (liar.at < liar.end)
-        return *liar.at++;
-    return liar.after == 0 ? 0 : random_byte();
+    return byte();
+}
+
+uint8_t liar_answer(void)
+{
+    liar.from = &liar.answers;
+    uint8_t value = byte();
+    liar.from = &liar.choices;
+    return value;
 }
 
 static uint64_t bytes(unsigned count)
 {
     uint64_t value = 0;
     for (unsigned i = 0; i < count; i++)
-        value |= (uint64_t)liar_byte() << 8 * i;
+        value |= (uint64_t)byte() << 8 * i;
     return value;
 }
 
@@ -81,7 +98,7 @@ static const uint64_t edges[16] = {
 
 static uint64_t say(uint64_t truth)
 {
-    uint8_t how = liar_byte();
+    uint8_t how = byte();
     if (how < 0x80)
         return truth;
     unsigned low = how & 15;
@@ -98,7 +115,7 @@ static uint64_t say(uint64_t truth)
     case 13:
         return liar.last + (low & 1);
     case 14:
-        return liar.last = (UINT64_C(1) << (liar_byte() & 63)) - (low & 1);
+        return liar.last = (UINT64_C(1) << (byte() & 63)) - (low & 1);
     default:
         return liar.last = bytes(1 + (low & 1));
     }
@@ -110,7 +127,7 @@ static bool asked(const volatile void *p)
         liar_finding(liar.call, 0, "more reads than the call may make");
     if (liar_lies_at != NULL && !liar_lies_at(p))
         return false;
-    return liar.at < liar.end || (liar.after != 0 && random_byte() < liar.after);
+    return liar.answers.at < liar.answers.end || (liar.after != 0 && random_byte() < liar.after);
 }
 
 uint64_t liar_number(void)
@@ -118,16 +135,24 @@ uint64_t liar_number(void)
     return say(liar.last);
 }
 
+static uint64_t answer(uint64_t truth)
+{
+    liar.from = &liar.answers;
+    uint64_t said = say(truth);
+    liar.from = &liar.choices;
+    return said;
+}
+
 uint64_t liar_u64(const volatile void *p, uint64_t truth)
 {
-    return asked(p) ? say(truth) : truth;
+    return asked(p) ? answer(truth) : truth;
 }
 
 uint32_t liar_u32(const volatile void *p, uint32_t truth)
 {
     if (!asked(p))
         return truth;
-    uint32_t word = (uint32_t)say(truth);
+    uint32_t word = (uint32_t)answer(truth);
     return word == truth || word < 4096 || word == UINT32_MAX ? word : word % 64; /* large counts: seldom */
 }
 
@@ -135,7 +160,7 @@ bool liar_agrees(const volatile void *p, bool truth)
 {
     if (!asked(p))
         return truth;
-    uint8_t how = liar_byte();
+    uint8_t how = liar_answer();
     return how < 0x80 ? truth : how & 1;
 }
 
@@ -148,12 +173,14 @@ void liar_copy(void *local, const void *shared, size_t size)
     if (size == 8) {
         uint64_t word;
         memcpy(&word, local, 8);
-        word = say(word);
+        word = answer(word);
         memcpy(local, &word, 8);
         return;
     }
-    for (unsigned n = liar_choice(4); n > 0; n--)
-        ((uint8_t *)local)[bytes(2) % size] = liar_byte();
+    liar.from = &liar.answers;
+    for (unsigned n = byte() % 4; n > 0; n--)
+        ((uint8_t *)local)[bytes(2) % size] = byte();
+    liar.from = &liar.choices;
 }
 
 void liar_allow(const char *call, uint64_t reads)

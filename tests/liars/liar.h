@@ -3,9 +3,10 @@
  * The liar: what a peer says, made from the fuzzer's bytes. A target is a function of one input; the
  * library is built with SHMQ_LIAR, so that each of its reads of a peer's memory asks here.
  *
- * The input: one byte says what comes after its end (0 the truth; else lies, that often, from a generator
- * that it seeds); the rest is used up by the target's own choices and by the answers to reads. Each
- * answer begins with a byte: the truth, or one kind of lie (liar.c).
+ * The input: a byte that says what is answered when there is no more to answer from (0 the truth; else lies,
+ * that often, from a generator that the input seeds); a byte that says which part of the rest, in 256ths, is
+ * for answers to reads; the answers; the target's own choices. Apart, so that one read more does not turn
+ * all choices after it into others. Each answer begins with a byte: the truth, or one kind of lie (liar.c).
  *
  * A finding is a sanitizer's report, a broken CHECK, or more reads in one call than it may make.
  */
@@ -23,9 +24,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 void liar_begin(const uint8_t *data, size_t size);
 bool liar_has_more(void);
 uint8_t liar_byte(void);
-uint64_t liar_number(void); /* like an answer, of which there is no truth */
+uint64_t liar_number(void); /* as a lie is made */
 /* One of COUNT. */
 unsigned liar_choice(unsigned count);
+/* A byte of the answers. */
+uint8_t liar_answer(void);
 
 /* ---- the answers ---- */
 

@@ -58,7 +58,9 @@ static void as_puller(void)
         if (t == UINT64_MAX)
             continue;
         CHECK(t < UINT64_C(1) << 46);
-        claims_done(&claims.words[t & (claims.slots - 1)], t, claims.owner);
+        shared_u64 *word = &claims.words[t & (claims.slots - 1)];
+        CHECK(load_relaxed(word) == claim_word(t, CLAIM_CLAIMED, claims.owner));
+        claims_done(word, t, claims.owner);
     }
     claims_detach(&claims);
 }

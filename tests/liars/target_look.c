@@ -77,7 +77,7 @@ static uint64_t tempt(unsigned which)
 ssize_t __wrap_pread(int fd, void *out, size_t size, off_t offset)
 {
     uint64_t word;
-    unsigned other = liar_byte();
+    unsigned other = liar_answer();
     for (size_t at = 0; at + 8 <= size; at += 8) {
         uint64_t i = ((uint64_t)offset + at) / 8;
         word = fd == endpoint_fd ? endpoint_word(i) : fd == segment_fd ? segment_word(i) : claims_word(i);
@@ -85,7 +85,7 @@ ssize_t __wrap_pread(int fd, void *out, size_t size, off_t offset)
             word = liar_u64(NULL, word);
         memcpy((char *)out + at, &word, 8);
     }
-    uint8_t end = liar_byte();
+    uint8_t end = liar_answer();
     if (end < 0xf8)
         return (ssize_t)size;
     errno = EINTR;

@@ -151,7 +151,7 @@ static void draw_liar(unsigned n, int type)
     record->magic = LINK_RECORD_MAGIC;
     record->pin_tag = n + 1;
     store_relaxed(&record->ring_offset, RING_AT);
-    store_relaxed(&record->receive_limit, 1000);
+    store_relaxed(&record->receive_limit, 2);
     store_relaxed(&record->end, UINT64_MAX);
     ring->magic = RING_MAGIC;
     ring->kind = kind;
@@ -348,12 +348,12 @@ static void step(shm_msg_t *views)
             shm_setsockopt(victim, SHM_UNSUBSCRIBE, "topic", arg / 2 % 5);
         break;
     case 14:
-        link = some_link(arg); /* a liar that leaves */
+        link = some_link(arg); /* a liar that has read, or says so, or leaves */
         if (link != NULL && link->theirs != NULL) {
             struct link_record *record = (struct link_record *)(void *)(segment_of(arg % LIARS) + RECORD_AT);
             store_relaxed(&record->end, sent[arg % LIARS]);
             store_relaxed(&record->left, arg & 1);
-            store_relaxed(&record->tail, link->own_ring.head);
+            store_relaxed(&record->tail, link->own_ring.head + (arg & 4)); /* which may be a lie */
             world_seal();
         }
         break;
@@ -369,6 +369,22 @@ static void step(shm_msg_t *views)
         else {
             shm_pollitem_t item = {victim, -1, SHM_POLLIN | SHM_POLLOUT, 0};
             shm_poll(&item, 1, 0);
+        }
+    }
+}
+
+/* Who is who: no peer has another's routing id, or one that only a ROUTER makes. */
+static void check_ids(void)
+{
+    for (uint32_t i = 0; i < victim->link_count; i++) {
+        const struct link *one = victim->links[i];
+        if (one->state != LINK_UP || one->routing_id_size == 0)
+            continue;
+        CHECK(one->routing_id_size <= 255 && (one->routing_id[0] != 0 || one->routing_id_size == 5));
+        for (uint32_t k = 0; k < i; k++) {
+            const struct link *other = victim->links[k];
+            CHECK(other->state != LINK_UP || other->routing_id_size != one->routing_id_size ||
+                  memcmp(other->routing_id, one->routing_id, one->routing_id_size) != 0);
         }
     }
 }
@@ -394,8 +410,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         shm_bind(victim, "it");
     else
         shm_connect(victim, "it");
-    for (int i = 0; i < STEPS && (i < 8 || liar_has_more()); i++)
+    for (int i = 0; i < STEPS && (i < 8 || liar_has_more()); i++) {
         step(views);
+        check_ids();
+    }
     liar_allow("shm_close", READS_ALLOWED);
     bool close_first = liar_byte() & 1;
     if (close_first)

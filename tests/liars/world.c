@@ -43,6 +43,7 @@ struct mapping {
 struct file {
     char name[64];
     uint64_t size;
+    uint64_t told; /* how long it was said to be: what is mapped must lie within */
     bool is_liars;
     struct mapping mappings[MAPPINGS];
     unsigned mapping_count;
@@ -242,9 +243,10 @@ int os_file_identity(int fd, uint64_t *size, uint64_t *inode)
     *size = file->size;
     *inode = (uint64_t)fd;
     if (file->is_liars) {
-        *size = liar_byte() < 0xe0 ? file->size : liar_number();
-        *inode += liar_byte() == 0xff;
+        *size = liar_u64(file, file->size);
+        *inode += liar_answer() == 0xff;
     }
+    file->told = *size;
     return 0;
 }
 
@@ -256,7 +258,7 @@ int os_file_size(int fd, uint64_t *size)
 
 int os_file_same(int dir, const char *name, int fd)
 {
-    return liar_byte() != 0xff;
+    return liar_answer() != 0xff;
 }
 
 int os_file_extend(int fd, uint64_t end)
@@ -282,7 +284,7 @@ int os_lock(int fd, uint64_t byte, uint64_t count, int access)
 {
     if (file_of(fd)->name[0] == '\0')
         return 0; /* nobody else knows it yet */
-    return liar_byte() < 0xf0 ? 0 : -EAGAIN;
+    return liar_answer() < 0xf0 ? 0 : -EAGAIN;
 }
 
 int os_unlock(int fd, uint64_t byte, uint64_t count)
@@ -292,14 +294,16 @@ int os_unlock(int fd, uint64_t byte, uint64_t count)
 
 int os_is_locked(int fd, uint64_t byte, uint64_t count)
 {
-    return liar_byte() < 0xc0;
+    return liar_answer() < 0xc0;
 }
 
 /* ---- mappings ---- */
 
 void *os_map(int fd, uint64_t offset, size_t size, int access)
 {
-    struct mapping *mapping = mapping_at(file_of(fd), offset, size);
+    struct file *file = file_of(fd);
+    CHECK(!file->is_liars || (offset <= file->told && size <= file->told - offset));
+    struct mapping *mapping = mapping_at(file, offset, size);
     if (mapping == NULL) {
         errno = ENOMEM;
         return NULL;
@@ -336,7 +340,7 @@ int os_lock_memory(void *address, size_t size)
 
 int os_futex_wait(shared_u32 *word, uint32_t expected, uint64_t timeout_ns)
 {
-    return liar_byte() < 0x80 ? -ETIMEDOUT : 0;
+    return liar_answer() < 0x80 ? -ETIMEDOUT : 0;
 }
 
 int os_futex_wait_many(shared_u32 **words, uint32_t expected, int count, uint64_t timeout_ns)
