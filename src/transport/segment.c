@@ -254,7 +254,7 @@ static bool is_needed_elsewhere(const struct remote *remote)
                   high > sizeof slots / sizeof slots[0];
     ssize_t size = needed ? 0 : pread(fd, slots, high * sizeof slots[0], ENDPOINT_HEADER_SIZE);
     close(fd);
-    for (uint32_t i = 0; i < high && (size_t)size >= (i + 1) * sizeof slots[0] && !needed; i++) {
+    for (uint32_t i = 0; i < high && size >= (ssize_t)((i + 1) * sizeof slots[0]) && !needed; i++) {
         char hex[2 * SEGMENT_ID_SIZE + 1];
         uint8_t id[SEGMENT_ID_SIZE];
         memcpy(id, slots[i].answer.binder_id, sizeof id);
