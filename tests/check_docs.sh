@@ -96,7 +96,7 @@ check_edges() {
 }
 
 check_links() {
-    for page in README.md CONTRIBUTING.md docs/ARCHITECTURE.md docs/LAYOUT.md docs/MEMORY_MODEL.md docs/FAILURE.md docs/MODELS.md; do
+    for page in README.md CONTRIBUTING.md docs/ARCHITECTURE.md docs/LAYOUT.md docs/MEMORY_MODEL.md docs/FAILURE.md docs/MODELS.md docs/SECURITY.md; do
         for target in $(grep -oE '\]\([^)#]+' "$root/$page" | sed 's/^](//' | grep -v '^https*:'); do
             [ -e "$root/$(dirname "$page")/$target" ] || complain "$page links to $target, which is not there"
         done
