@@ -147,7 +147,10 @@ enum {
     SHM_REQ_RESEND = 1008,     /* RW int: REQ: send the request again when its peer died; before   */
     SHM_ROUND_ROBIN = 1009,    /* RW int: PUSH: strict turns, a queue per peer, instead of giving
                                   each message to whoever is free; before                          */
-    SHM_AUTH_KEY = 1010,       /* reserved; ENOTSUP                                                */
+    SHM_AUTH_KEY = 1010,       /* W  32 bytes: messages are authenticated; only peers with the same
+                                  key are spoken to; before. ENOTSUP: built without libsodium      */
+    SHM_AUTH_SEAL = 1011,      /* RW int: 1: with SHM_AUTH_KEY, messages are encrypted as well; both
+                                  sides alike; before                                              */
 };
 
 /* Event bits. */
@@ -183,6 +186,7 @@ typedef struct {
     uint64_t peers;          /* connected now */
     uint64_t memory;         /* bytes of shared memory allocated now */
     uint64_t protocol_errors; /* peers detached because of what they wrote */
+    uint64_t auth_failed;    /* SHM_AUTH_KEY: messages thrown away, and peers turned away */
 } shm_stats_t;
 
 /* What happened to a socket's peers; see shm_event_recv(). */
@@ -195,6 +199,7 @@ enum {
     SHM_EVENT_REJECTED,     /* a peer of a type that does not fit, or a second one of a PAIR */
     SHM_EVENT_BROKEN,       /* a peer wrote nonsense and was detached */
     SHM_EVENT_MISSED,       /* value: events overwritten because nobody read them */
+    SHM_EVENT_UNTRUSTED,    /* a peer with another SHM_AUTH_KEY (or SHM_AUTH_SEAL), or without, was turned away */
 };
 
 typedef struct {
@@ -265,6 +270,8 @@ SHM_API ssize_t shm_send(shm_socket_t *socket, const void *data, size_t size, in
  *   ECONNRESET  REQ: the peer died with the request in hand; a new request may be sent
  *   EPIPE     PAIR: the peer has gone and everything it sent was read (said once)
  *   EPROTO    a peer wrote nonsense and was detached (said once per peer)
+ *   EBADMSG   SHM_AUTH_KEY: a message that is not what its sender wrote was thrown away, or (said once
+ *             per peer) a peer was turned away; the next receive goes on
  *   EINTR, ETERM
  */
 SHM_API ssize_t shm_recv(shm_socket_t *socket, void *buffer, size_t size, int flags);

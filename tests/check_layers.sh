@@ -33,6 +33,12 @@ check() {
     forbid transport core
     forbid transport patterns
     forbid transport gpu
+    forbid base auth
+    forbid transport auth
+    forbid auth transport
+    forbid auth core
+    forbid auth patterns
+    forbid patterns auth
     forbid core patterns 'src/core/(registry|patterns|pattern_table)\.c$'
     patterns=$(find "$root/src/patterns" -name '*.[ch]' 2>/dev/null)
     [ -z "$patterns" ] || {
@@ -58,7 +64,7 @@ self_test() {
     failed=0
     try() { # WANTED FILE LINE
         rm -rf "$tree/src"
-        mkdir -p "$tree/src/base" "$tree/src/transport" "$tree/src/core" "$tree/src/patterns"
+        mkdir -p "$tree/src/base" "$tree/src/transport" "$tree/src/core" "$tree/src/patterns" "$tree/src/auth"
         mkdir -p "$(dirname "$tree/src/$2")"
         printf '%s\n' "$3" >"$tree/src/$2"
         breaches=0
@@ -73,6 +79,8 @@ self_test() {
     try 1 transport/ring.c '#include "patterns/pub.h"'
     try 1 transport/ring.c '# include "../patterns/pub.h"'
     try 1 core/socket.c '#include "patterns/pub.h"'
+    try 1 auth/seal.c '#include "core/socket.h"'
+    try 0 core/trust.c '#include "auth/auth.h"'
     try 0 core/registry.c '#include "patterns/pub.h"'
     try 1 core/wait.c 'syscall(SYS_futex_waitv, 1);'
     try 1 core/wait.c 'p = mmap(NULL, 1, 2, 3, 4, 5);'

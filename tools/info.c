@@ -71,6 +71,7 @@ static const struct {
     {"peers", STAT_PEERS},
     {"memory", STAT_MEMORY},
     {"protocol_errors", STAT_PROTOCOL_ERRORS},
+    {"auth_failed", STAT_AUTH_FAILED},
 };
 _Static_assert(sizeof counters / sizeof counters[0] == STAT_COUNT, "all counters are shown");
 

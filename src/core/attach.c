@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "core/link.h"
+#include "core/trust.h"
 
 /* ---- the binder's side ---- */
 
@@ -47,13 +48,23 @@ static void answer(struct attach *attach, uint32_t slot, const struct party *pee
     endpoint_answer_write(&attach->endpoint, slot, &words);
 }
 
-static void reject(struct shm_socket *s, struct attach *attach, uint32_t slot, const struct party *peer)
+/* What `rejected` has for one who was turned away for good. */
+static uint64_t for_good(uint64_t gen)
+{
+    return ~gen;
+}
+
+static void reject(struct shm_socket *s, struct attach *attach, uint32_t slot, const struct party *peer, int why)
 {
     struct link unlinked = {.party = *peer, .attach = attach};
-    attach->rejected[slot] = peer->gen;
-    answer(attach, slot, peer, ANSWER_REJECTED, 0, s);
+    bool untrusted = why == -EBADMSG;
+    attach->rejected[slot] = untrusted ? for_good(peer->gen) : peer->gen;
+    answer(attach, slot, peer, untrusted ? ANSWER_UNTRUSTED : ANSWER_REJECTED, 0, s);
     notify_party(s, peer->id_hex);
-    event_push(s, SHM_EVENT_REJECTED, &unlinked, NULL, 0);
+    if (untrusted)
+        trust_report(s, &unlinked);
+    else
+        event_push(s, SHM_EVENT_REJECTED, &unlinked, NULL, 0);
 }
 
 /* Where did a binder before us stop reading this connector's ring? 0 if there was none. */
@@ -146,6 +157,29 @@ static bool binder_stays(struct attach *attach, uint64_t gen)
     return endpoint_binder(&attach->endpoint, &now) == 1 && now.gen == gen;
 }
 
+/* A link that is up, at each look: has its ring come, does its proof hold? */
+static void look_at(struct shm_socket *s, struct link *link)
+{
+    struct attach *attach = link->attach;
+    struct party peer = link->party;
+    int error = link_renew(link);
+    bool stays = error >= 0 || (attach->bound ? connector_stays(attach, link->slot, peer.gen) : binder_stays(attach, peer.gen));
+    if (!stays)
+        return;
+    if (error == -EBADMSG || error == -EEXIST) {
+        if (attach->bound) {
+            reject(s, attach, link->slot, &peer, error);
+            attach->rejected[link->slot] = for_good(peer.gen); /* it was linked to: no way back */
+        } else {
+            link->refused = peer.gen;
+            trust_report(s, link);
+        }
+        link_gone(link, false);
+    } else if (error < 0) {
+        link_break(link);
+    }
+}
+
 static bool has_partner(const struct shm_socket *s)
 {
     for (uint32_t i = 0; i < s->link_count; i++)
@@ -159,11 +193,13 @@ static void accept_peer(struct shm_socket *s, struct attach *attach, uint32_t sl
     struct link *link;
 
     bool again = attach->rejected[slot] == peer->gen;
+    if (attach->rejected[slot] == for_good(peer->gen))
+        return;
     if (again && s->type != SHM_PAIR && s->type != SHM_ROUTER) /* theirs may become free */
         return;
     if (!s->pattern->fits((int)peer->type) || (s->type == SHM_PAIR && has_partner(s))) {
         if (!again)
-            reject(s, attach, slot, peer);
+            reject(s, attach, slot, peer, 0);
         return;
     }
     if (has_to_look_first(s, attach, slot, peer))
@@ -175,16 +211,16 @@ static void accept_peer(struct shm_socket *s, struct attach *attach, uint32_t sl
     }
     int error = link_up(link, peer, peer->link_offset, resume);
     if (error < 0) {
-        bool left = error == -EPROTO && !connector_stays(attach, slot, peer->gen);
+        bool left = (error == -EPROTO || error == -EBADMSG) && !connector_stays(attach, slot, peer->gen);
         if (error == -EPROTO && !left)
             stat_add(s, STAT_PROTOCOL_ERRORS, 1);
         link->attach = NULL;
         link_free(link);
         if (left)
             return;
-        if (error == -EEXIST || error == -EPROTO) {
+        if (error == -EEXIST || error == -EPROTO || error == -EBADMSG) {
             if (!again)
-                reject(s, attach, slot, peer);
+                reject(s, attach, slot, peer, error);
         } else if (!endpoint_connector_lives(&attach->endpoint, slot))
             endpoint_clear(&attach->endpoint, slot);
         else
@@ -217,9 +253,8 @@ static void sync_bound(struct shm_socket *s, struct attach *attach)
         }
         if (link == NULL && present)
             accept_peer(s, attach, slot, &peer);
-        else if (link != NULL && link->state == LINK_UP && link_open_in(link, 0) < 0 &&
-                 connector_stays(attach, slot, link->party.gen))
-            link_break(link);
+        else if (link != NULL && link->state == LINK_UP)
+            look_at(s, link);
     }
 }
 
@@ -249,9 +284,10 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
     attach->look_again = false;
     if (link->state == LINK_UP && (!bound || binder.gen != link->party.gen))
         link_gone(link, true);
+    if (link->state == LINK_UP && answered && said.verdict != ANSWER_LINKED && said.binder_gen == link->party.gen)
+        link_gone(link, false); /* with a key: it found out only after it had answered */
     if (link->state == LINK_UP) {
-        if (link_open_in(link, 0) < 0 && binder_stays(attach, link->party.gen))
-            link_break(link);
+        look_at(s, link);
         return;
     }
     if (link->early && (!bound || binder.gen != link->party.gen))
@@ -269,8 +305,12 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
     }
     if (said.verdict != ANSWER_LINKED) {
         struct link unlinked = {.party = binder, .attach = attach};
-        if (link->rejected != said.gen)
+        if (link->rejected != said.gen && said.verdict != ANSWER_UNTRUSTED)
             event_push(s, SHM_EVENT_REJECTED, &unlinked, NULL, 0);
+        else if (link->rejected != said.gen && link->refused != said.binder_gen) {
+            link->refused = said.binder_gen;
+            trust_report(s, &unlinked);
+        }
         link->rejected = said.gen;
         return;
     }
@@ -286,10 +326,15 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
     link->broken = false;
     int error = link_up(link, &binder, said.link_offset, 0);
     peer_unlink(early);
-    if (error == -EPROTO && !binder_stays(attach, said.binder_gen))
+    if ((error == -EPROTO || error == -EBADMSG) && !binder_stays(attach, said.binder_gen))
         error = -ENOENT;
-    if (error == 0 || error == -EPROTO || error == -ENOENT || error == -EEXIST)
+    if (error == 0 || error == -EPROTO || error == -ENOENT || error == -EEXIST || error == -EBADMSG)
         link->answered = said.binder_gen;
+    if (error == -EBADMSG) { /* the binder will find the same, by our proof */
+        link->refused = said.binder_gen;
+        trust_report(s, link);
+        notify_party(s, binder.id_hex);
+    }
     if (error == -EPROTO) {
         stat_add(s, STAT_PROTOCOL_ERRORS, 1);
         event_push(s, SHM_EVENT_BROKEN, link, NULL, 0);
@@ -531,14 +576,16 @@ static void leave_link(struct link *link)
         in_end(s);
     say_end(link);
     if (link->state == LINK_UP) {
-        stat_add(s, STAT_PEERS, (uint64_t)-1);
-        if (s->pattern->link_gone != NULL)
+        if (link->trusted)
+            stat_add(s, STAT_PEERS, (uint64_t)-1);
+        if (s->pattern->link_gone != NULL && link->trusted)
             s->pattern->link_gone(s, link);
         link->state = LINK_LEAVING;
     } else if (link->state == LINK_QUEUED) {
         link->state = LINK_LEAVING;
     }
     link->has_in = false;
+    trust_leave(link);
     if (s->out.active && s->out.link == link) {
         out_cancel(s);
         s->out.active = s->out.discard = true;
@@ -576,7 +623,8 @@ static void leave_connected(struct shm_socket *s, struct attach *attach)
     bool queued = link->state == LINK_QUEUED;
     bool binder_lives = endpoint_binder(&attach->endpoint, &binder) && endpoint_binder_lives(&attach->endpoint);
     /* Messages that the binder has not even seen: it reads them like those of one that died. */
-    attach->inherited = queued && binder_lives && has_unread(link) && s->pattern->ring_kind(s, -1) != RING_PRIVATE;
+    attach->inherited = queued && binder_lives && has_unread(link) && !trust_pending(link) && link->refused != binder.gen &&
+                        s->pattern->ring_kind(s, -1) != RING_PRIVATE;
 
     if (queued && !attach->inherited && link->out == &link->own_ring)
         stat_add(s, STAT_DROPPED, link->own_ring.head - link->own_ring.acked);

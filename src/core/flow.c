@@ -7,6 +7,7 @@
 
 #include "core/message_layout.h"
 #include "core/socket.h"
+#include "core/trust.h"
 
 /* PUB keeps what everybody has read, for subscribers with SHM_HISTORY, while it is this little. */
 #define HISTORY_KEPT (UINT64_C(8) << 20)
@@ -223,9 +224,42 @@ static int publish(struct shm_socket *s, struct ring_out *ring, struct link *lin
     return 0;
 }
 
+/* With a key: what MESSAGE has in private memory goes into the slot or a block sealed. Nothing can fail
+ * between that and its publication, so that a ticket seals one message only. */
+static int publish_sealed(struct shm_socket *s, struct ring_out *ring, struct link *link,
+                          const struct ring_message *message)
+{
+    unsigned char slot[SLOT_PAYLOAD];
+    struct ring_message sealed = *message;
+    if (message->size > AUTH_MAX)
+        return -EMSGSIZE;
+    sealed.size += AUTH_TAG_SIZE;
+    sealed.bytes = slot;
+    if (sealed.size > SLOT_PAYLOAD) {
+        sealed.bytes = NULL;
+        sealed.blocks = socket_block(s, sealed.size);
+        if (sealed.blocks == NULL)
+            return -errno;
+    }
+    int error = trust_session(s, link);
+    if (error == 0)
+        error = ring_out_ready(ring);
+    if (error == 0 && sealed.blocks != NULL)
+        error = ring_out_track(ring);
+    if (error == 0) {
+        trust_seal(s, link, ring, message, sealed.blocks != NULL ? sealed.blocks->data : slot);
+        error = publish(s, ring, link, &sealed);
+    }
+    if (error < 0 && sealed.blocks != NULL)
+        arena_free(&s->arena, sealed.blocks);
+    return error;
+}
+
 int out_single(struct shm_socket *s, struct ring_out *ring, struct link *link, const struct part *part, uint32_t tag)
 {
     struct ring_message message = {.bytes = part->data, .size = part->size, .tag = tag};
+    if (unlikely(s->trust != NULL))
+        return publish_sealed(s, ring, link, &message);
     if (part->block != NULL) {
         message.bytes = NULL;
         message.blocks = part->block;
@@ -254,6 +288,7 @@ void out_begin(struct shm_socket *s, struct ring_out *ring, struct link *link, u
     out->tag = tag;
     out->used = 0;
     out->envelope = out->blocks = NULL;
+    out->gathered = NULL;
 }
 
 static void free_chain(struct shm_socket *s, struct block *blocks, const struct block *until)
@@ -274,10 +309,29 @@ void out_cancel(struct shm_socket *s)
     s->out.active = s->out.discard = false;
 }
 
+/* With a key parts are gathered in private memory: nobody shall change them before they are sealed. */
+static unsigned char *private_room(struct shm_socket *s, uint64_t size)
+{
+    struct outgoing *out = &s->out;
+    if (out->gathered == NULL && out->used + size + AUTH_TAG_SIZE <= SLOT_PAYLOAD)
+        return out->inline_bytes + out->used;
+    unsigned char *bytes = trust_gather(s, out->gathered != NULL ? out->used : 0, out->used + size);
+    if (bytes == NULL) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    if (out->gathered == NULL)
+        memcpy(bytes, out->inline_bytes, out->used);
+    out->gathered = bytes;
+    return bytes + out->used;
+}
+
 /* Room for SIZE further packed bytes: in the slot, or in an envelope that grows. */
 static unsigned char *out_room(struct shm_socket *s, uint64_t size)
 {
     struct outgoing *out = &s->out;
+    if (unlikely(s->trust != NULL))
+        return private_room(s, size);
     if (out->envelope == NULL && out->used + size <= SLOT_PAYLOAD)
         return out->inline_bytes + out->used;
     if (out->envelope == NULL || out->used + size > out->envelope->size) {
@@ -309,7 +363,7 @@ int out_add(struct shm_socket *s, const void *data, size_t size, struct block *b
 {
     if (block != NULL)
         return add_block(s, block, size);
-    if (size >= PART_OWN_BLOCK) {
+    if (size >= PART_OWN_BLOCK && s->trust == NULL) {
         struct block *own = socket_block(s, size);
         if (own == NULL)
             return -errno;
@@ -356,8 +410,11 @@ int out_end(struct shm_socket *s)
         out->envelope->chain = out->blocks;
         message.bytes = NULL;
         message.blocks = out->envelope;
+    } else if (out->gathered != NULL) {
+        message.bytes = out->gathered;
     }
-    int error = publish(s, out->ring, out->link, &message);
+    int error = s->trust != NULL ? publish_sealed(s, out->ring, out->link, &message)
+                                 : publish(s, out->ring, out->link, &message);
     if (error == 0) {
         out->blocks = out->envelope = NULL;
         out->active = false;
@@ -422,7 +479,7 @@ int out_discard(struct shm_socket *s, const struct part *part)
 bool link_is_open(const struct link *link)
 {
     return link->out != NULL &&
-           (link->state == LINK_UP || (link->state == LINK_QUEUED && !link->socket->options.immediate));
+           ((link->state == LINK_UP && link->trusted) || (link->state == LINK_QUEUED && !link->socket->options.immediate));
 }
 
 struct link *link_choose(struct shm_socket *s)

@@ -6,6 +6,7 @@
 
 #include "core/message_layout.h"
 #include "core/socket.h"
+#include "core/trust.h"
 
 /* ---- a message begins ---- */
 
@@ -91,6 +92,19 @@ static int take(struct shm_socket *s, struct link *link)
     return ring_in_take(&link->in, taken, &s->pins, link->pin_tag);
 }
 
+/* With a key: what was taken holds, or is gone. What cannot even be located does not hold. */
+static int authenticate(struct shm_socket *s, struct link *link, int result)
+{
+    struct incoming *in = &s->in;
+    if (result > 0)
+        result = trust_open(s, link, &in->taken);
+    if (result >= 0)
+        return 1;
+    stat_add(s, STAT_AUTH_FAILED, 1);
+    in_end(s);
+    return result == -ENOMEM ? -ENOMEM : -EBADMSG;
+}
+
 int in_begin(struct shm_socket *s, struct link *link)
 {
     if (!link->has_in)
@@ -106,7 +120,7 @@ int in_begin(struct shm_socket *s, struct link *link)
         }
         return 0;
     }
-    if (unlikely(result < 0)) {
+    if (unlikely(result < 0) && s->trust == NULL) {
         link_break(link);
         return -EPROTO;
     }
@@ -115,7 +129,7 @@ int in_begin(struct shm_socket *s, struct link *link)
     in->link = link;
     in->at = 0;
     in->hold = NULL;
-    return 1;
+    return likely(s->trust == NULL) ? 1 : authenticate(s, link, result);
 }
 
 int in_begin_gone(struct shm_socket *s)
@@ -181,7 +195,7 @@ int in_next(struct shm_socket *s, struct part *part)
     peer_copy(&word, taken->bytes + in->at, sizeof word); /* once: it may change under us */
     uint64_t size = word & PART_SIZE_MASK, left = taken->size - in->at - PART_HEADER;
     if (word & PART_BLOCK) {
-        if (left < sizeof offset)
+        if (left < sizeof offset || s->trust != NULL)
             return -EPROTO;
         peer_copy(&offset, taken->bytes + in->at + PART_HEADER, sizeof offset);
         part->data = offset % 64 == 0 ? remote_at(in->link->in.remote, offset, size) : NULL;

@@ -7,6 +7,7 @@
  * maps that. So the binder is always up first, and whatever a connector had sent is waiting for it.
  */
 #include "core/link.h"
+#include "core/trust.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -227,11 +228,14 @@ int link_new(struct link **out, struct shm_socket *s, struct attach *attach, uin
     link->announce_every = 1;
     int error = make_record(link);
     if (error == 0)
+        error = trust_link_new(link);
+    if (error == 0)
         error = open_out(link, peer_type);
     if (error == 0)
         error = list_add(s, link);
     if (error < 0) {
         ring_out_close(&link->own_ring);
+        trust_link_free(link);
         free_record(link);
         free(link);
         return error;
@@ -255,7 +259,7 @@ static uint64_t back_from(const struct ring_in *ring, uint64_t start, uint64_t h
 static int first_ticket(struct link *link, uint64_t resume, uint64_t began, uint64_t *first)
 {
     struct shm_socket *s = link->socket;
-    uint64_t start = peer_u64_acquire(&link->theirs->start);
+    uint64_t start = s->trust != NULL ? trust_start(link) : peer_u64_acquire(&link->theirs->start);
     if (start == UINT64_MAX)
         return 0; /* it has not seen us yet */
     if (link->in.kind == RING_PRIVATE && began != UINT64_MAX)
@@ -272,8 +276,12 @@ int link_open_in(struct link *link, uint64_t resume)
     struct shm_socket *s = link->socket;
     uint64_t offset, first, began = link->began ? link->in.tail : UINT64_MAX;
 
-    if (link->has_in || link->theirs == NULL)
+    if (link->theirs == NULL)
         return link->has_in;
+    resume = trust_resume(link, resume);
+    int trusted = trust_check(link);
+    if (trusted <= 0 || link->has_in)
+        return trusted;
     offset = peer_u64_acquire(&link->theirs->ring_offset);
     if (offset == 0)
         return 0;
@@ -290,6 +298,9 @@ int link_open_in(struct link *link, uint64_t resume)
         return error;
     }
     link->began = false;
+    error = trust_begin(link, &first);
+    if (error <= 0)
+        return error;
     if (link->in.kind == RING_SHARED) {
         error = claims_attach(&link->peer->claims, directory_fd(s->directory), link->party.id_hex, link->in.mask + 1);
         if (error < 0)
@@ -346,6 +357,7 @@ static void split(struct link *link)
         rest->announce_every = UINT32_MAX;
         memcpy(rest->routing_id, link->routing_id, sizeof rest->routing_id);
         rest->routing_id_size = link->routing_id_size;
+        trust_split(rest, link);
         s->gone_count++;
         if (s->in.link == link)
             s->in.link = rest;
@@ -385,6 +397,22 @@ static bool open_early(struct link *link, struct peer *peer, const struct party 
     return claims_attach(&peer->claims, directory_fd(s->directory), party->id_hex, link->in.mask + 1) == 0;
 }
 
+/* With a key: answer the challenge that the binder has for whoever comes, so that it need not wait for our
+ * next call to read what is sent from here on. */
+static void prove_early(struct link *link, const struct party *party)
+{
+    struct shm_socket *s = link->socket;
+    struct peer *peer;
+
+    if (!trust_is_early(link, party) || peer_open(&peer, link, party->id_hex) < 0)
+        return;
+    uint32_t type = peer_u32_once(&peer->remote->header->type);
+    if (type <= SHM_XSUB && s->pattern->fits((int)type) && open_out(link, (int)type) == 0 &&
+        trust_prove_early(link, party, type, peer->remote->header) == 0)
+        notify_bell(&peer->bell);
+    peer_unlink(peer);
+}
+
 /*
  * Some need not wait until the binder looks up from its work. A PULL can take from a PUSH's queue, whose
  * claims need nobody's consent. A SUB can read a PUB's history, which the PUB does not notice; so that
@@ -396,6 +424,10 @@ void link_early(struct link *link, const struct party *party)
     uint32_t kind = early_kind(s, party);
     struct peer *peer;
 
+    if (s->trust != NULL) { /* nothing before the binder has proven itself; but we can */
+        prove_early(link, party);
+        return;
+    }
     if (kind == 0 || link->has_in || link->peer != NULL || peer_open(&peer, link, party->id_hex) < 0)
         return;
     if (!open_early(link, peer, party, kind)) {
@@ -426,6 +458,38 @@ struct peer *link_early_end(struct link *link, bool died)
     return peer;
 }
 
+/* Both ways work, and the peer is who it should be. */
+static int introduce(struct link *link)
+{
+    struct shm_socket *s = link->socket;
+    return s->pattern->link_new != NULL ? s->pattern->link_new(s, link) : 0;
+}
+
+static void announce(struct link *link)
+{
+    struct shm_socket *s = link->socket;
+    stat_add(s, STAT_PEERS, 1);
+    event_push(s, SHM_EVENT_CONNECTED, link, NULL, 0);
+    if (s->pattern->link_up != NULL)
+        s->pattern->link_up(s, link);
+}
+
+int link_renew(struct link *link)
+{
+    bool before = link->trusted;
+    int result = link_open_in(link, 0);
+    if (result < 0 || before || !link->trusted)
+        return result;
+    result = introduce(link);
+    if (result == 0)
+        announce(link);
+    else {
+        link->trusted = link->has_in = false;
+        trust_leave(link);
+    }
+    return result;
+}
+
 int link_up(struct link *link, const struct party *party, uint64_t their_offset, uint64_t resume)
 {
     quick_forget(link->socket);
@@ -451,14 +515,19 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
     if (link->party.type > SHM_XSUB || !s->pattern->fits((int)link->party.type))
         error = -EPROTO;
     if (error == 0)
+        error = trust_meet(link, their_offset);
+    if (error == 0)
         error = open_out(link, (int)link->party.type);
+    if (error == 0)
+        error = trust_prove(link);
     if (error == 0) {
         int opened = link_open_in(link, resume);
         error = opened < 0 ? opened : 0;
     }
-    if (error == 0 && s->pattern->link_new != NULL)
-        error = s->pattern->link_new(s, link);
+    if (error == 0 && link->trusted)
+        error = introduce(link);
     if (error < 0) {
+        trust_again(link);
         link->peer = NULL;
         link->theirs = NULL;
         link->has_in = false;
@@ -477,10 +546,8 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
     link->linked_before = peer_u64(&theirs->last_linked);
     store_release(&link->record->linked_to, link_token(party->id, their_offset));
     store_release(&link->record->last_linked, link_token(party->id, their_offset));
-    stat_add(s, STAT_PEERS, 1);
-    event_push(s, SHM_EVENT_CONNECTED, link, NULL, 0);
-    if (s->pattern->link_up != NULL)
-        s->pattern->link_up(s, link);
+    if (link->trusted)
+        announce(link);
     return 0;
 }
 
@@ -508,7 +575,7 @@ void link_gone(struct link *link, bool died)
     if (link->state != LINK_UP)
         return;
     if (!link->broken)
-        link_open_in(link, 0); /* it may have begun, sent and gone since we last looked */
+        link_renew(link); /* it may have begun, sent and gone since we last looked */
     bool left = peer_u32_acquire(&link->theirs->left) != 0; /* stored after `end` */
     uint64_t end = peer_u64_acquire(&link->theirs->end);
     link->died = died && !left;
@@ -519,12 +586,14 @@ void link_gone(struct link *link, bool died)
         if (link_peer_tail(link, &tail) && tail > link->own_ring.acked && tail <= link->own_ring.head)
             link->own_ring.acked = tail;
     }
-    stat_add(s, STAT_PEERS, (uint64_t)-1);
-    event_push(s, link->died ? SHM_EVENT_DIED : SHM_EVENT_LEFT, link, NULL, 0);
+    if (link->trusted) {
+        stat_add(s, STAT_PEERS, (uint64_t)-1);
+        event_push(s, link->died ? SHM_EVENT_DIED : SHM_EVENT_LEFT, link, NULL, 0);
+    }
     bool keeps = link->attach != NULL && !link->attach->bound;
     link->state = keeps ? LINK_QUEUED : LINK_GONE;
     limit_shared(s);
-    if (s->pattern->link_gone != NULL)
+    if (s->pattern->link_gone != NULL && link->trusted)
         s->pattern->link_gone(s, link);
     if (keeps) {
         if (link->out == &link->own_ring) {
@@ -535,6 +604,7 @@ void link_gone(struct link *link, bool died)
         }
         store_relaxed(&link->record->linked_to, 0);
         split(link);
+        trust_again(link);
     } else {
         s->gone_count++;
         stop_sending(link);
@@ -624,6 +694,7 @@ void link_free(struct link *link)
     }
     stop_sending(link);
     list_remove(s, link);
+    trust_link_free(link);
     if (link->record != NULL)
         store_release(&link->record->linked_to, 0); /* a peer that left waits for this */
     free_record(link);
@@ -639,6 +710,7 @@ void link_drop(struct link *link)
     ring_out_forget(&link->own_ring);
     block_forget(link->record_block);
     list_remove(s, link);
+    trust_link_free(link);
     peer_unlink(link->peer);
     free(link);
 }

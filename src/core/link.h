@@ -14,6 +14,8 @@ void link_early(struct link *link, const struct party *party);
 /* Returns what the caller lets go of by peer_unref(), but not before it has mapped the peer again. */
 struct peer *link_early_end(struct link *link, bool died);
 int link_open_in(struct link *link, uint64_t resume);
+/* Once more, while it is up: 0 or more; -EBADMSG, -EEXIST: it is not to be linked to; -EPROTO. */
+int link_renew(struct link *link);
 
 /*
  * How far has a peer read? A connector's record outlives its binders: until it has come to the next

@@ -9,6 +9,7 @@
 
 #include "core/io.h"
 #include "core/quick.h"
+#include "core/trust.h"
 
 #define MESSAGE_MAGIC UINT32_C(0x6d73676d)
 
@@ -73,6 +74,22 @@ SHM_API int shm_msg_init(shm_msg_t *msg)
     return 0;
 }
 
+/* With a key: what is to be sealed must not lie where others could change it. */
+static int loan_private(shm_msg_t *msg, uint64_t limit, size_t size)
+{
+    if (limit != 0 && size + AUTH_TAG_SIZE > limit)
+        return refuse(EMSGSIZE);
+    void *bytes = malloc(size > 0 ? size : 1);
+    if (bytes == NULL)
+        return -1;
+    shm_msg_init(msg);
+    struct message *m = message_of(msg);
+    m->is_inline = 0;
+    m->data = m->heap = bytes;
+    m->size = size;
+    return 0;
+}
+
 SHM_API int shm_msg_loan(shm_msg_t *msg, shm_socket_t *s, size_t size)
 {
     if (msg == NULL)
@@ -83,6 +100,8 @@ SHM_API int shm_msg_loan(shm_msg_t *msg, shm_socket_t *s, size_t size)
         return refuse(ENOTSUP);
     if (size > SSIZE_MAX)
         return refuse(EMSGSIZE);
+    if (s->trust != NULL)
+        return loan_private(msg, s->options.memory_limit, size);
     struct block *block = socket_block(s, size);
     if (block == NULL)
         return -1;
@@ -135,7 +154,7 @@ SHM_API ssize_t shm_msg_send(shm_msg_t *msg, shm_socket_t *s, int flags)
         return -1;
     struct message *m = message_of(msg);
     struct part part = {m->is_inline ? m->bytes : m->data, m->size, NULL, (flags & SHM_SNDMORE) != 0, false};
-    if (m->block != NULL && m->socket == s)
+    if (m->block != NULL && m->socket == s && s->trust == NULL)
         part.block = m->block;
     if (part.block == NULL || part.more || !quick_send_block(s, part.block, part.size)) {
         if (io_send(s, &part, flags) < 0)
@@ -171,9 +190,15 @@ static int keep(struct shm_socket *s, struct message *m, const struct part *part
 {
     bool of_peer = s->in.active && !part->synthetic;
     bool claimed = of_peer && s->in.link->in.kind == RING_SHARED;
-    if (claimed || (of_peer && part->size > SLOT_PAYLOAD))
+    if (claimed || (of_peer && part->size > SLOT_PAYLOAD && s->trust == NULL))
         m->hold = in_hold(s);
-    if (m->hold == NULL || part->size <= SLOT_PAYLOAD)
+    if (s->trust != NULL && part->size > SLOT_PAYLOAD && (m->heap = trust_give(s, part->data, part->size)) != NULL) {
+        m->is_inline = 0;
+        m->data = m->heap;
+        m->size = part->size;
+        return 0;
+    }
+    if (m->hold == NULL || part->size <= SLOT_PAYLOAD || s->trust != NULL)
         return keep_copy(m, part);
     m->is_inline = 0;
     m->data = (void *)(uintptr_t)part->data;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/socket.h"
+#include "core/trust.h"
 
 #define T(type) (1u << SHM_##type)
 #define ANY     0x7ffu
@@ -39,6 +40,7 @@ static const struct int_option {
     {SHM_REDELIVER, FIELD(redeliver), 0, 1, T(PULL), false},
     {SHM_LOCK_MEMORY, FIELD(lock_memory), 0, 1, ANY, true},
     {SHM_ROUND_ROBIN, FIELD(round_robin), 0, 1, T(PUSH), true},
+    {SHM_AUTH_SEAL, FIELD(seal), 0, 1, ANY, true},
 };
 
 static const struct int_option *find_int(int option)
@@ -75,15 +77,29 @@ static int set_routing_id(struct shm_socket *s, const void *value, size_t size)
         return -EINVAL;
     if (is_attached(s))
         return -EBUSY;
+    memcpy(s->routing_id, value, size);
+    s->routing_id_size = (uint32_t)size;
     memcpy(s->segment.header->routing_id, value, size);
     s->segment.header->routing_id_size = (uint32_t)size;
     return 0;
+}
+
+static int set_auth_key(struct shm_socket *s, const void *value, size_t size)
+{
+    int error = trust_available();
+    if (error < 0)
+        return error;
+    if (size != AUTH_KEY_SIZE)
+        return -EINVAL;
+    return is_attached(s) ? -EBUSY : trust_set_key(s, value);
 }
 
 static int set(struct shm_socket *s, int option, const void *value, size_t size)
 {
     int64_t ns;
     const struct int_option *o = find_int(option);
+    if (option == SHM_AUTH_SEAL && trust_available() < 0)
+        return -ENOTSUP;
     if (o != NULL)
         return set_int(s, o, value, size);
     switch (option) {
@@ -104,7 +120,7 @@ static int set(struct shm_socket *s, int option, const void *value, size_t size)
         s->arena.limit = s->options.memory_limit != 0 ? s->options.memory_limit : socket_default_limit(s->type);
         return 0;
     case SHM_AUTH_KEY:
-        return -ENOTSUP;
+        return set_auth_key(s, value, size);
     default:
         return s->pattern->set_option != NULL ? s->pattern->set_option(s, option, value, size) : -EINVAL;
     }
@@ -174,6 +190,8 @@ static int get(struct shm_socket *s, int option, void *value, size_t *size)
     uint64_t lost;
     int number;
 
+    if (option == SHM_AUTH_SEAL && trust_available() < 0)
+        return -ENOTSUP;
     if (o != NULL) {
         if (!(o->types & (1u << s->type)))
             return -EINVAL;
@@ -207,8 +225,8 @@ static int get(struct shm_socket *s, int option, void *value, size_t *size)
         return give(value, size, &lost, sizeof lost);
     case SHM_STATS:
         return get_stats(s, value, size);
-    case SHM_AUTH_KEY:
-        return -ENOTSUP;
+    case SHM_AUTH_KEY: /* is not given back */
+        return trust_available() < 0 ? -ENOTSUP : -EINVAL;
     default:
         return -EINVAL;
     }

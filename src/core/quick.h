@@ -69,7 +69,7 @@ static inline void quick_plan(struct shm_socket *s)
 {
     struct link *only = s->link_count == 1 && s->links[0]->state == LINK_UP ? s->links[0] : NULL;
     quick_forget(s);
-    if (s->fd >= 0 || s->options.conflate || s->gone_count != 0)
+    if (s->fd >= 0 || s->options.conflate || s->gone_count != 0 || s->trust != NULL)
         return;
     bool own = only != NULL && only->out == &only->own_ring;
     if (own && (s->type == SHM_PAIR || s->type == SHM_DEALER || s->pattern->quick_send != NULL))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Sockets: their life, and the calls that are about the socket as a whole. */
 #include "core/socket.h"
+#include "core/trust.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -136,7 +137,7 @@ static bool has_untaken(struct shm_socket *s)
             anybody = true;
         if (link->state != LINK_QUEUED)
             continue;
-        if (endpoint_binder_lives(&link->attach->endpoint))
+        if (endpoint_binder_lives(&link->attach->endpoint) && !trust_pending(link))
             anybody = true;
         else if (link->out == &link->own_ring && link->out->kind == RING_EXCLUSIVE &&
                  link->out->head > link->out->acked && s->type != SHM_SUB && s->type != SHM_XSUB)
@@ -170,6 +171,7 @@ static void linger(struct shm_socket *s)
 /* In a child: what the parent's handle points to is not mapped here, and its names are not ours. */
 static void close_inherited(struct shm_socket *s)
 {
+    trust_close(s);
     if (s->fd >= 0) {
         close(s->fd);
         close(s->fd_fifo);
@@ -185,8 +187,10 @@ static void close_inherited(struct shm_socket *s)
         free(a->rejected);
         free(a);
     }
-    for (uint32_t i = 0; i < s->link_count; i++)
+    for (uint32_t i = 0; i < s->link_count; i++) {
+        free(s->links[i]->trust);
         free(s->links[i]);
+    }
     free_memory(s);
 }
 
@@ -208,6 +212,7 @@ SHM_API int shm_close(shm_socket_t *s)
     atomic_store(&s->terminated, 1);
     store_relaxed(&s->segment.header->closed, 1);
     s->files_awaited = socket_leave_all(s);
+    trust_close(s);
     socket_fd_close(s);
     while (s->link_count > 0)
         link_drop(s->links[s->link_count - 1]);
@@ -258,6 +263,8 @@ static int with_name(shm_socket_t *s, const char *address, attach_fn *call, bool
 
 static int prepare(struct shm_socket *s)
 {
+    if (s->options.seal && s->trust == NULL)
+        return -EINVAL; /* never in plain by mistake */
     if (s->options.lock_memory && !s->segment.lock_memory) {
         int error = os_lock_memory(s->segment.header, SEGMENT_HEADER_SIZE);
         if (error < 0)

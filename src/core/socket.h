@@ -42,6 +42,9 @@ struct link {
     enum link_state state;
     bool died; /* GONE by death */
     bool broken;
+    bool trusted; /* without a key: always. Else nothing passes before (trust.h) */
+    struct trust_link *trust;
+    struct trust_source *source;
     struct party party; /* the peer, when there is one */
     struct peer *peer;
     const struct link_record *theirs;
@@ -58,6 +61,7 @@ struct link {
     uint32_t announce_every;
     uint64_t answered;     /* connector: generation of the binder that was last linked to */
     uint64_t rejected;     /* connector: the rejection that was last reported */
+    uint64_t refused;      /* connector: generation of the binder that was last found to have another key */
     bool early;            /* QUEUED, but the binder's ring is read already */
     bool began;            /* the tail of the ring read early is to be gone on with */
     bool adopt_due;        /* its ring is shared: look for claims of the dead */
@@ -116,6 +120,7 @@ struct outgoing {
     unsigned char inline_bytes[SLOT_PAYLOAD];
     uint64_t used;
     struct block *envelope; /* when it does not fit a slot */
+    unsigned char *gathered; /* with a key, in its place: private */
     struct block *blocks;   /* of parts */
 };
 
@@ -132,7 +137,7 @@ struct options {
     int linger, send_hwm, receive_hwm, send_timeout, receive_timeout;
     int router_mandatory, router_handover, immediate, xpub_verbose, xpub_verboser;
     int req_correlate, req_relaxed, req_resend, conflate, lossless, history, redeliver;
-    int lock_memory, round_robin, probe_router;
+    int lock_memory, round_robin, probe_router, seal;
     int64_t spin_ns;
     uint64_t memory_limit;
 };
@@ -178,6 +183,10 @@ struct shm_socket {
     struct directory *directory;
     struct attach *attaches;
     struct options options;
+    struct trust *trust; /* SHM_AUTH_KEY; NULL: none */
+    uint32_t seal_size;  /* bytes that sealing adds */
+    uint8_t routing_id[256]; /* a private copy of the segment's */
+    uint32_t routing_id_size;
     char last_endpoint[ENDPOINT_NAME_MAX + 8];
     uint32_t next_pin_tag;
     uint32_t next_auto_id;
@@ -246,6 +255,8 @@ bool socket_leave_all(struct shm_socket *s); /* true: a peer has still to map wh
 void socket_free_links(struct shm_socket *s);
 void link_drop(struct link *link); /* whatever its state: the socket ends */
 int socket_open_shared_out(struct shm_socket *s, uint32_t kind);
+/* The name that the peer gave itself. 0 or -EPROTO. */
+int link_peer_routing_id(const struct link *link, uint8_t id[256], uint32_t *size);
 bool link_is_dead(struct link *link); /* as the kernel has it */
 void link_died(struct link *link);    /* that was found out: take it down */
 void link_break(struct link *link); /* the peer wrote nonsense */

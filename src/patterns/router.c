@@ -96,12 +96,12 @@ static void make_id(struct shm_socket *s, struct link *link)
 static int link_new(struct shm_socket *s, struct link *link)
 {
     struct router *r = s->pattern_data;
-    const struct segment_header *header = link->peer->remote->header;
-    uint32_t size = peer_u32_once(&header->routing_id_size);
+    unsigned char id[256];
+    uint32_t size;
 
-    if (size > 255)
-        return -EPROTO;
-    int error = grow(r);
+    int error = link_peer_routing_id(link, id, &size);
+    if (error == 0)
+        error = grow(r);
     if (error < 0)
         return error;
     link->routing_id_size = 0;
@@ -110,8 +110,6 @@ static int link_new(struct shm_socket *s, struct link *link)
         insert(r, link);
         return 0;
     }
-    unsigned char id[256];
-    peer_copy(id, header->routing_id, size);
     if (id[0] == 0)
         return -EPROTO; /* those are made here: it would take another's */
     struct link *other = *find(r, id, size);

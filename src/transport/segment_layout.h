@@ -45,6 +45,7 @@ enum {
     STAT_PEERS,
     STAT_MEMORY,
     STAT_PROTOCOL_ERRORS,
+    STAT_AUTH_FAILED,
     STAT_COUNT
 };
 
@@ -62,7 +63,8 @@ struct segment_header {
     uint8_t pad0[64];
     shared_u64 stats[16];
     uint8_t routing_id[256];
-    uint8_t pad1[448];
+    shared_u64 challenge[2]; /* for connectors that come to this binder (core/trust.h); 0: no key */
+    uint8_t pad1[432];
     shared_u32 pins_used; /* pins above this were never set */
     uint32_t reserved1;
     uint8_t pad2[56];
@@ -76,6 +78,7 @@ _Static_assert(offsetof(struct segment_header, ring_offset) == 48, "layout");
 _Static_assert(offsetof(struct segment_header, closed) == 56, "layout");
 _Static_assert(offsetof(struct segment_header, stats) == 128, "layout");
 _Static_assert(offsetof(struct segment_header, routing_id) == 256, "layout");
+_Static_assert(offsetof(struct segment_header, challenge) == 512, "layout");
 _Static_assert(offsetof(struct segment_header, pins_used) == 960, "layout");
 _Static_assert(offsetof(struct segment_header, pins) == 1024, "layout");
 _Static_assert(sizeof(struct segment_header) == SEGMENT_HEADER_SIZE, "layout");
@@ -94,17 +97,29 @@ struct link_record {
     shared_u64 end;   /* one past the last; UINT64_MAX while it goes on */
     shared_u64 linked_to;   /* the link that `tail` is about: link_token() of the peer's; 0 none */
     shared_u64 last_linked; /* the same, kept when that peer has gone */
-    uint8_t pad0[72];
+    uint32_t auth_mode; /* 0 no key, 1 authenticated, 2 sealed (core/trust.h); once */
+    uint32_t reserved1;
+    shared_u64 challenge[2]; /* what the peer's proof must answer; 0: none is wanted */
+    uint8_t pad0[48];
     shared_u64 tail;  /* the next ticket that this side will read of the peer's ring */
     shared_u64 lost;  /* how many it missed there */
     shared_u64 received;
     shared_u64 first; /* where it began to read; those before us read the rest */
-    uint8_t pad1[96];
+    uint8_t pad1[32];
+    shared_u64 proof_gen; /* odd while the proof is being written */
+    shared_u64 proof_challenge[2]; /* the peer's, which it answers */
+    shared_u64 proof_session; /* of the ring that this side sends on */
+    shared_u64 proof_start;
+    shared_u64 proof[2];
+    shared_u32 proof_kind; /* of that ring */
+    uint32_t reserved2;
 };
 
 _Static_assert(offsetof(struct link_record, ring_offset) == 8, "layout");
 _Static_assert(offsetof(struct link_record, start) == 24, "layout");
+_Static_assert(offsetof(struct link_record, challenge) == 64, "layout");
 _Static_assert(offsetof(struct link_record, tail) == 128, "layout");
+_Static_assert(offsetof(struct link_record, proof_gen) == 192, "layout");
 _Static_assert(sizeof(struct link_record) == 256, "layout");
 
 static inline unsigned segment_extent(uint64_t offset)

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Trust: what a socket with SHM_AUTH_KEY demands of its peers, and gives them.
+ *
+ * Sessions. Each ring is a session of its sender, numbered by it; the key of its messages is derived
+ * from the user's key, the sender's segment id (128 random bits, another for each socket ever made) and
+ * that number. Messages are bound to their ticket in it (auth.h). So nothing of another ring, another
+ * sender or another time is ever taken for a message here.
+ *
+ * Proofs. That a session goes on now, and is meant for this reader, a recording could not say. So each
+ * side of a link has a challenge in its link record, random and used once, and beside it its own proof:
+ * the keyed hash of
+ *
+ *     mode, kind of ring | types | sender's id | reader's id | reader's challenge, and the place of the
+ *     record it stands in | session | first ticket for this reader | sender's routing id
+ *
+ *   QUEUED      challenge: fresh              proof: of an earlier link, or none
+ *   UP          peer mapped: proves to the peer's challenge, and again when that changes
+ *   trusted     the peer's proof holds        challenge: 0, used up
+ *
+ * A connector need not wait for the answer: each socket with a key has one challenge more, in its
+ * segment's header, for connectors that come. A proof for that one is as good, as long as that session is not being
+ * read already. It is renewed before sessions of the dead are forgotten, and the last two are good. So a connector that met a live
+ * binder is read also when it makes no further call, or dies; the binder proves before it answers.
+ *
+ * Until a peer is trusted nothing is read of it, no message is
+ * sent to it alone, no event tells of it and no pattern hears of it. A peer whose proof does not hold, or that
+ * has no key, or the other mode, is turned away for good: SHM_EVENT_UNTRUSTED, EBADMSG.
+ *
+ * What was read of a session is remembered, beyond links, as long as its sender lives (`sources`): a link
+ * that was torn down and made again by somebody else's hand gives nothing twice.
+ *
+ * Challenges, starts, ids that something is decided from are private copies. A dead peer proves nothing new.
+ */
+#ifndef SHMQ_CORE_TRUST_H
+#define SHMQ_CORE_TRUST_H
+
+#include "auth/auth.h"
+#include "core/socket.h"
+
+enum { TRUST_NONE = 0, TRUST_AUTHENTICATED = 1, TRUST_SEALED = 2 };
+
+/* ---- sockets ---- */
+
+int trust_available(void); /* 0 or -ENOTSUP */
+int trust_set_key(struct shm_socket *s, const void *key);
+void trust_close(struct shm_socket *s); /* wipe all keys */
+
+/* ---- links; each does nothing for a socket without a key ---- */
+
+int trust_link_new(struct link *link);   /* its record is there, and nobody has seen it */
+void trust_link_free(struct link *link);
+/* Nothing is read of it from here on; how far it was read stays known. */
+void trust_leave(struct link *link);
+/* Does the peer have a key, or not, as we do? 0 or -EBADMSG. Its link record is at OFFSET. */
+int trust_meet(struct link *link, uint64_t offset);
+int trust_prove(struct link *link);
+/* A connector, to a binder that has not answered yet: is there something to prove? */
+bool trust_is_early(const struct link *link, const struct party *binder);
+int trust_prove_early(struct link *link, const struct party *binder, uint32_t type,
+                      const struct segment_header *header);
+/* Is it trusted? 1; 0 not yet; -EBADMSG its proof does not hold. */
+int trust_check(struct link *link);
+/* The peer is gone, or was not taken: a fresh challenge for the next. */
+void trust_again(struct link *link);
+void trust_split(struct link *rest, struct link *link);
+/* The ring is about to be read: where to begin, at the earliest. 1; 0 no memory; -EPROTO. */
+int trust_begin(struct link *link, uint64_t *first);
+uint64_t trust_start(const struct link *link);
+uint64_t trust_resume(struct link *link, uint64_t resume);
+/* A connector's messages wait for a binder that lives, but there is no proof for it yet. */
+bool trust_pending(const struct link *link);
+/* Tell of a peer, or a message, that was turned away. */
+void trust_report(struct shm_socket *s, const struct link *peer);
+
+/* ---- messages, of sockets with a key ---- */
+
+/* Be ready to seal for RING: 0 or -ENOMEM. Then BYTES become SIZE + AUTH_TAG_SIZE bytes at TO. */
+int trust_session(struct shm_socket *s, struct link *link);
+void trust_seal(struct shm_socket *s, struct link *link, const struct ring_out *ring,
+                const struct ring_message *message, void *to);
+/* Room for SIZE bytes of parts, the first USED of which are kept. NULL: no memory. */
+unsigned char *trust_gather(struct shm_socket *s, uint64_t used, uint64_t size);
+/* The message in hand becomes private bytes that hold. 0, -EBADMSG, -ENOMEM. */
+int trust_open(struct shm_socket *s, struct link *link, struct ring_taken *taken);
+/* Bytes that trust_open() made become the caller's, on the heap, if that can be; or NULL. */
+void *trust_give(struct shm_socket *s, const void *data, size_t size);
+
+#endif
