@@ -4,11 +4,32 @@
 
 #include <sched.h>
 
+bool test_has_key(void)
+{
+    const char *auth = getenv("SHMQ_TEST_AUTH");
+
+    return auth && *auth;
+}
+
+/* The same tests with a key: SHMQ_TEST_AUTH is "authenticated" or "sealed". */
+static void set_key_as_told(shm_socket_t *socket)
+{
+    static const unsigned char key[32] = {1, 2, 3};
+    const char *auth = getenv("SHMQ_TEST_AUTH");
+
+    if (!test_has_key())
+        return;
+    if (shm_setsockopt(socket, SHM_AUTH_KEY, key, sizeof key) < 0 && errno == ENOTSUP)
+        skip_test("built without libsodium");
+    set_int(socket, SHM_AUTH_SEAL, strcmp(auth, "sealed") == 0);
+}
+
 shm_socket_t *socket_new(int type)
 {
     shm_socket_t *socket = CHECK_PTR(shm_socket(type));
 
     set_int(socket, SHM_LINGER, 0);
+    set_key_as_told(socket);
     return socket;
 }
 

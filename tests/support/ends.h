@@ -60,7 +60,9 @@ bool pair_is_two_way(const struct pair *pair);
 bool pair_waits(const struct pair *pair);
 bool pair_has_no_turns(const struct pair *pair);
 
-/* A socket with LINGER 0. */
+/* SHMQ_TEST_AUTH: is the same test now run with a key? For what a key changes (docs/SECURITY.md). */
+bool test_has_key(void);
+/* A socket with LINGER 0; with a key if SHMQ_TEST_AUTH says so. */
 shm_socket_t *socket_new(int type);
 void set_int(shm_socket_t *socket, int option, int value);
 int get_int(shm_socket_t *socket, int option);
