@@ -65,6 +65,7 @@ int copied_16m_row(struct bench *bench);
 int copied_64m_row(struct bench *bench);
 int fanout_row(struct bench *bench);
 int pullers_row(struct bench *bench);
+int auth_row(struct bench *bench);
 int steady_row(struct bench *bench);
 int memory_row(struct bench *bench);
 int peer_zmq_ipc_row(struct bench *bench);

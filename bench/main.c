@@ -41,6 +41,7 @@ static const struct row rows[] = {
     {"copied-64m", "64 MiB copied in and out", copied_64m_row, true, false},
     {"fan-out", "PUB's cost by number of subscribers", fanout_row, false, false},
     {"pullers", "PUSH's throughput by number of pullers", pullers_row, false, false},
+    {"auth", "what SHM_AUTH_KEY costs", auth_row, false, false},
     {"steady-state", "system calls and allocations", steady_row, true, true},
     {"memory", "an idle pair of sockets", memory_row, false, false},
     {"peer-zmq-ipc", "libzmq, ipc", peer_zmq_ipc_row, false, false},
