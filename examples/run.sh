@@ -10,7 +10,8 @@ set -u
 TIMEOUT=20
 PAIRS='hello reqrep push_pull'
 SINGLES='pair dealer_router xpub_xsub_proxy multipart zerocopy poll epoll libuv history_conflate
-lossless events stats realtime thread_handover fork timeouts errors identities hello_cxx'
+lossless events stats realtime thread_handover fork timeouts errors identities auth_sealed
+hello_cxx'
 
 sources=$(dirname "$0")
 programs=${1:-}
