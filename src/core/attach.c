@@ -281,7 +281,9 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
                     said.peer_gen == attach->gen;
     bool bound = endpoint_binder(&attach->endpoint, &binder) == 1;
 
-    attach->look_again = false;
+    if (attach->untold)
+        attach->untold = bound && !notify_party(s, binder.id_hex);
+    attach->look_again = attach->untold;
     if (link->state == LINK_UP && (!bound || binder.gen != link->party.gen))
         link_gone(link, true);
     if (link->state == LINK_UP && answered && said.verdict != ANSWER_LINKED && said.binder_gen == link->party.gen)
@@ -342,8 +344,8 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
     if (error < 0 && link->answered == said.binder_gen)
         store_release(&link->record->last_linked, link_token(said.binder_id, said.link_offset));
     if (bound && !there && link->answered == said.binder_gen)
-        notify_party(s, next.id_hex);
-    attach->look_again = error < 0 && link->answered != said.binder_gen; /* out of memory or descriptors */
+        attach->untold = !notify_party(s, next.id_hex);
+    attach->look_again = attach->untold || (error < 0 && link->answered != said.binder_gen); /* out of memory or descriptors */
     if (error < 0)
         return;
     link_notify(link);
@@ -491,8 +493,7 @@ static int connect_attach(struct shm_socket *s, struct attach *attach, const cha
     s->attaches = attach;
     endpoint_announce(&attach->endpoint, s->segment.header->id, (uint32_t)s->type, link->record_block->offset);
     attach->gen = endpoint_gen(&attach->endpoint);
-    if (endpoint_binder(&attach->endpoint, &binder))
-        notify_party(s, binder.id_hex);
+    attach->untold = endpoint_binder(&attach->endpoint, &binder) && !notify_party(s, binder.id_hex);
     sync_connected(s, attach);
     return 0;
 }

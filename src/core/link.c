@@ -70,13 +70,15 @@ static void notify_bell(struct bell *bell)
     bell_ring(bell);
 }
 
-void notify_party(struct shm_socket *s, const char *id_hex)
+bool notify_party(struct shm_socket *s, const char *id_hex)
 {
     struct bell bell = {0};
-    if (bell_attach(&bell, directory_fd(s->directory), id_hex) < 0)
-        return;
-    notify_bell(&bell);
-    bell_detach(&bell);
+    int error = bell_attach(&bell, directory_fd(s->directory), id_hex);
+    if (error == 0) {
+        notify_bell(&bell);
+        bell_detach(&bell);
+    }
+    return error == 0 || error == -ENOENT || error == -EPROTO; /* nobody to tell is told */
 }
 
 void link_notify(struct link *link)
@@ -501,8 +503,9 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
         return error;
     const struct link_record *theirs = record_at(peer->remote, their_offset);
     if (theirs == NULL) {
+        error = peer->remote->is_short ? -ENOMEM : -EPROTO;
         peer_unlink(peer);
-        return -EPROTO;
+        return error;
     }
     link->peer = peer;
     link->theirs = theirs;
@@ -528,6 +531,8 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
         error = introduce(link);
     if (error < 0) {
         trust_again(link);
+        if (error == -EPROTO && peer->remote->is_short)
+            error = -ENOMEM;
         link->peer = NULL;
         link->theirs = NULL;
         link->has_in = false;

@@ -30,7 +30,8 @@ bool record_tail(const struct link_record *record, uint64_t token, uint64_t *tai
 void link_gone(struct link *link, bool died);
 void link_free(struct link *link);
 void link_notify(struct link *link);
-void notify_party(struct shm_socket *s, const char *id_hex);
+/* False: there is no memory or descriptor to tell it with just now. */
+bool notify_party(struct shm_socket *s, const char *id_hex);
 uint64_t mark_of(int hwm);
 
 #endif

@@ -260,7 +260,7 @@ int socket_fd(struct shm_socket *s)
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     if (epoll < 0) {
         int error = errno;
-        close(fifo);
+        bell_fd_close(&s->bell, fifo);
         return -error;
     }
     s->fd_fifo = fifo;

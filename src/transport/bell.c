@@ -124,6 +124,14 @@ int bell_fd_open(struct bell *bell)
     return fd;
 }
 
+void bell_fd_close(struct bell *bell, int fd)
+{
+    char fifo[40];
+    fifo_name(fifo, bell->name);
+    unlinkat(bell->dir, fifo, 0);
+    close(fd);
+}
+
 void bell_fd_drain(int fd)
 {
     char bytes[256];

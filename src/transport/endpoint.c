@@ -170,10 +170,11 @@ typedef int place_fn(struct endpoint *endpoint, int fd);
 
 static int binder_place(struct endpoint *endpoint, int fd)
 {
-    if (os_lock(fd, ENDPOINT_BYTE_BINDER, 1, OS_WRITE) == 0) {
+    int error = os_lock(fd, ENDPOINT_BYTE_BINDER, 1, OS_WRITE);
+    if (error == 0)
         endpoint->slot = ENDPOINT_BINDER;
-        return 0;
-    }
+    if (error != -EAGAIN)
+        return error;
     return os_is_locked(fd, ENDPOINT_BYTE_REMOVE, 1) == 1 ? -EAGAIN : -EADDRINUSE;
 }
 
@@ -196,12 +197,15 @@ static int connector_place(struct endpoint *endpoint, int fd)
         /* A valid record is its owner's, or a dead one's that the binder has still to read. */
         if (i < high && (peer_u64_acquire(&endpoint->slots[i].party.gen) & 1))
             continue;
-        if (os_lock(fd, ENDPOINT_BYTE_SLOT + i, 1, OS_WRITE) != 0) {
+        int error = os_lock(fd, ENDPOINT_BYTE_SLOT + i, 1, OS_WRITE);
+        if (error < 0 && error != -EAGAIN)
+            return error;
+        if (error < 0) {
             if (os_is_locked(fd, ENDPOINT_BYTE_REMOVE, 1) == 1)
                 return -EAGAIN;
             continue;
         }
-        int error = os_file_allocate(fd, ENDPOINT_HEADER_SIZE + i * sizeof(struct endpoint_slot),
+        error = os_file_allocate(fd, ENDPOINT_HEADER_SIZE + i * sizeof(struct endpoint_slot),
                                      sizeof(struct endpoint_slot));
         if (error == 0 && (peer_u64_acquire(&endpoint->slots[i].party.gen) & 1)) {
             os_unlock(fd, ENDPOINT_BYTE_SLOT + i, 1); /* announced and died in between */

@@ -295,12 +295,17 @@ const void *remote_map(struct remote *remote, uint64_t offset, uint64_t size)
         return NULL;
     file_name(name, remote->id_hex);
     int fd = os_file_open(directory_fd(remote->directory), name, OS_READ);
+    remote->is_short = fd < 0 && fd != -ENOENT && fd != -EPERM;
     if (fd < 0)
         return NULL;
     uint64_t end = segment_extent_start(e) + segment_extent_size(e);
     void *base = NULL;
-    if (os_file_identity(fd, &file_size, &inode) == 0 && file_size >= end && inode == remote->inode)
+    if (os_file_identity(fd, &file_size, &inode) != 0) {
+        remote->is_short = true;
+    } else if (file_size >= end && inode == remote->inode) {
         base = os_map(fd, segment_extent_start(e), segment_extent_size(e), OS_READ);
+        remote->is_short = base == NULL;
+    }
     close(fd);
     if (base == NULL)
         return NULL;
