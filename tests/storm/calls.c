@@ -75,7 +75,7 @@ void calls_client(struct actor *actor)
     }
     actor_says(actor, "awaiting death");
     if (actor->doomed && actor->doom.phase != NEVER)
-        doom_await();
+        doom_await(actor);
     actor_close(actor);
 }
 
@@ -126,6 +126,6 @@ void calls_server(struct actor *actor)
     }
     actor_says(actor, "awaiting death");
     if (actor->doomed && actor->doom.phase != NEVER)
-        doom_await();
+        doom_await(actor);
     actor_close(actor);
 }

@@ -51,10 +51,13 @@ void doom_reached(struct actor *actor, enum phase phase, unsigned some)
     if (actor->doom.leaves_heir && phase != AT_START)
         leave_heir(actor);
     arm(actor->doom.delay_ns);
+    actor->is_armed = true;
 }
 
-_Noreturn void doom_await(void)
+_Noreturn void doom_await(struct actor *actor)
 {
+    if (!actor->is_armed) /* the time never came: a call was refused */
+        arm(actor->doom.delay_ns);
     for (;;)
         pause();
 }

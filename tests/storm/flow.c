@@ -135,7 +135,7 @@ void flow_doomed_sender(struct actor *actor)
     send_all(actor);
     actor_says(actor, "awaiting death");
     if (actor->doomed && actor->doom.phase != NEVER)
-        doom_await();
+        doom_await(actor);
     actor_close(actor);
 }
 

@@ -118,7 +118,7 @@ struct actor {
     struct stage *stage;
     const struct plan *plan;
     unsigned number;
-    bool doomed;
+    bool doomed, is_armed;
     struct doom doom;
     struct end end;
     int fd; /* SHM_FD, for BY_FD */
@@ -134,7 +134,7 @@ role_fn churn_come_and_go, churn_probe, churn_stand_by;
 /* Have the actor die if this is the time for it. */
 void doom_reached(struct actor *actor, enum phase phase, unsigned some);
 /* Wait for death. */
-_Noreturn void doom_await(void);
+_Noreturn void doom_await(struct actor *actor);
 
 /* Open, set up, bind or connect; as long as memory lacks and the plan says so, again. */
 void actor_open(struct actor *actor, bool left);

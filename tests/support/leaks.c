@@ -101,6 +101,12 @@ void leaks_check(const struct leaks *before)
     check_mappings(before);
 }
 
+void leaks_check_open(const struct leaks *before)
+{
+    check_descriptors(before);
+    check_mappings(before);
+}
+
 void leaks_check_heap(void)
 {
     if (__lsan_do_recoverable_leak_check && __lsan_do_recoverable_leak_check())

@@ -15,6 +15,8 @@ struct leaks {
 void leaks_note(struct leaks *before);
 /* Fail, naming each, if there is more than there was at leaks_note(). */
 void leaks_check(const struct leaks *before);
+/* The same, with children still at work. */
+void leaks_check_open(const struct leaks *before);
 /* Only what the address sanitizer knows. */
 void leaks_check_heap(void);
 

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+#include "inject.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct injection now;
+static unsigned calls;
+static const char *what;
+static const void *failing; /* the kind that fails for good */
+
+void inject(const struct injection *injection)
+{
+    now = *injection;
+    calls = 0;
+    what = NULL;
+    failing = NULL;
+}
+
+unsigned inject_stop(void)
+{
+    now = (struct injection){0, 0, false};
+    return calls;
+}
+
+const char *inject_what(void)
+{
+    return what;
+}
+
+/* What each can fail with, as its manual page has it. */
+struct kind {
+    const char *name;
+    int errors[8];
+};
+
+static bool fails(const struct kind *kind)
+{
+    calls++;
+    if (now.at == 0 || (calls != now.at && !(now.persistent && failing == kind && calls > now.at)))
+        return false;
+    if (now.error == 0) {
+        if (getpid() > 1)
+            kill(getpid(), SIGKILL);
+        return false;
+    }
+    for (unsigned i = 0; i < 8 && kind->errors[i] != 0; i++)
+        if (kind->errors[i] == now.error) {
+            what = kind->name;
+            failing = kind;
+            errno = now.error;
+            return true;
+        }
+    return false;
+}
+
+#define KIND(name, ...) static const struct kind kind_##name = {#name, {__VA_ARGS__}}
+
+#define WRAP(type, bad, name, arguments, names, ...)                                               \
+    KIND(name, __VA_ARGS__);                                                                       \
+    type __real_##name arguments;                                                                  \
+    type __wrap_##name arguments;                                                                  \
+    type __wrap_##name arguments                                                                   \
+    {                                                                                              \
+        return fails(&kind_##name) ? (bad) : __real_##name names;                                  \
+    }
+
+WRAP(void *, NULL, malloc, (size_t size), (size), ENOMEM)
+WRAP(void *, NULL, calloc, (size_t count, size_t size), (count, size), ENOMEM)
+WRAP(void *, NULL, realloc, (void *old, size_t size), (old, size), ENOMEM)
+WRAP(void *, NULL, aligned_alloc, (size_t to, size_t size), (to, size), ENOMEM)
+WRAP(int, -1, fallocate64, (int fd, int mode, off_t at, off_t size), (fd, mode, at, size), ENOSPC, EINTR, ENOMEM)
+WRAP(int, -1, ftruncate64, (int fd, off_t size), (fd, size), ENOSPC, ENOMEM, EACCES)
+WRAP(int, -1, fstat64, (int fd, struct stat *st), (fd, st), ENOMEM)
+WRAP(int, -1, linkat, (int a, const char *b, int c, const char *d, int e), (a, b, c, d, e), ENOSPC, ENOMEM, EACCES)
+WRAP(int, -1, mkfifoat, (int dir, const char *name, mode_t mode), (dir, name, mode), ENOSPC, EACCES, ENOMEM)
+WRAP(int, -1, epoll_create1, (int flags), (flags), EMFILE, ENOMEM)
+WRAP(int, -1, epoll_ctl, (int a, int b, int c, struct epoll_event *d), (a, b, c, d), ENOSPC, ENOMEM)
+WRAP(int, -1, inotify_init1, (int flags), (flags), EMFILE, ENOMEM)
+WRAP(int, -1, inotify_add_watch, (int a, const char *b, uint32_t c), (a, b, c), ENOSPC, ENOMEM, EACCES)
+WRAP(int, -1, unlinkat, (int dir, const char *name, int flags), (dir, name, flags), EACCES, ENOMEM)
+WRAP(int, -1, mkdir, (const char *path, mode_t mode), (path, mode), ENOSPC, EACCES, ENOMEM)
+WRAP(int, -1, madvise, (void *at, size_t size, int advice), (at, size, advice), ENOMEM, EAGAIN)
+WRAP(void *, MAP_FAILED, mmap64, (void *a, size_t b, int c, int d, int e, off_t f), (a, b, c, d, e, f), ENOMEM, EAGAIN, EACCES)
+WRAP(ssize_t, -1, getrandom, (void *buffer, size_t size, unsigned flags), (buffer, size, flags), EINTR)
+WRAP(int, -1, close, (int fd), (fd), 0)
+
+KIND(openat64, EMFILE, ENOMEM, ENOSPC, EACCES, EINTR);
+int __real_openat64(int dir, const char *name, int flags, ...);
+int __wrap_openat64(int dir, const char *name, int flags, ...);
+int __wrap_openat64(int dir, const char *name, int flags, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, flags);
+    mode_t mode = va_arg(arguments, mode_t);
+    va_end(arguments);
+    return fails(&kind_openat64) ? -1 : __real_openat64(dir, name, flags, mode);
+}
+
+KIND(open64, EMFILE, ENOMEM, EACCES, EINTR);
+int __real_open64(const char *name, int flags, ...);
+int __wrap_open64(const char *name, int flags, ...);
+int __wrap_open64(const char *name, int flags, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, flags);
+    mode_t mode = va_arg(arguments, mode_t);
+    va_end(arguments);
+    return fails(&kind_open64) ? -1 : __real_open64(name, flags, mode);
+}
+
+/* Only what takes a lock; F_OFD_GETLK, which asks, does not run out of anything. */
+KIND(fcntl64, EINTR, EAGAIN, ENOMEM);
+int __real_fcntl64(int fd, int command, ...);
+int __wrap_fcntl64(int fd, int command, ...);
+int __wrap_fcntl64(int fd, int command, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, command);
+    struct flock *lock = va_arg(arguments, struct flock *);
+    va_end(arguments);
+    bool takes = command == F_OFD_SETLK && lock->l_type != F_UNLCK;
+    return takes && fails(&kind_fcntl64) ? -1 : __real_fcntl64(fd, command, lock);
+}
