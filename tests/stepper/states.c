@@ -278,7 +278,7 @@ void setup(struct run *run)
         leave_ghost(run);
     traffic(run, run->left, run->right);
     if (s->operation == &operations[OP_RELEASE] && !s->state->pinned)
-        tell(VICTIM, V_HOLD, 0);
+        run->record->skipped = tell(VICTIM, V_HOLD, 0) == 0;
     if (s->state->watched)
         tell(PEER, V_WATCH, 0);
     if (s->state->parked) {

@@ -203,6 +203,7 @@ void image_scan(const char *directory);
 /* ---- A run ---- */
 
 struct record {
+    bool skipped; /* there is nothing for the operation to do */
     uint64_t instructions;
     uint32_t images, count;
     struct {
@@ -211,8 +212,6 @@ struct record {
         uint32_t
             visits; /* how often it has come there before; UINT32_MAX: to be found by steps only */
     } points[20000];
-    uint32_t leavings; /* files that only gc removed, in the last run */
-    bool skipped;      /* this case has no such operation */
 };
 
 struct run {

@@ -6,7 +6,7 @@
 #include "stepper.h"
 
 struct row {
-    _Atomic uint64_t cases, points, unrepeatable, violations, leavings;
+    _Atomic uint64_t cases, points, unrepeatable, violations;
     _Atomic uint64_t least_instructions, most_instructions, least_images, most_images;
     _Atomic uint64_t runs[MODES];
 };
