@@ -46,7 +46,22 @@ int __wrap_ring_out_open(struct ring_out *ring, struct arena *arena, uint32_t ki
 {
     bool data = limit < RING_SLOTS_MAX; /* not a subscriber's ring for a million wishes */
 
-    return __real_ring_out_open(ring, arena, kind, limit, fill_now || (wrap_fill && data));
+    return __real_ring_out_open(ring, arena, kind, limit,
+                                fill_now || ((wrap_fill || wrap_first != 0) && data));
+}
+
+/* The slots of a lap that was sent and read. */
+static void leave_lap(struct ring_out *ring)
+{
+    for (uint64_t t = wrap_first - ring->mask - 1; t < wrap_first; t++) {
+        uint64_t slot = t & ring->mask;
+        bool shared = ring->kind == RING_SHARED;
+
+        store_relaxed(&ring->slots[slot].seq, shared ? seq_ready(t) : seq_absent(t));
+        if (shared)
+            store_relaxed(&ring->claims->words[slot], claim_word(t, CLAIM_DONE, 1));
+    }
+    store_relaxed(&ring->header->oldest, wrap_first);
 }
 
 /* As if WRAP_FIRST messages had been sent and read. */
@@ -55,6 +70,7 @@ static void begin_late(struct ring_out *ring)
     if (wrap_first == 0 || ring->block == NULL || ring->head != 0)
         return;
     ring->head = ring->acked = ring->reclaim = ring->cleared = wrap_first;
+    leave_lap(ring);
     store_relaxed(&ring->header->head, wrap_first);
     if (ring->claims != NULL)
         store_relaxed(&ring->claims->header->hint, wrap_first);
