@@ -67,7 +67,8 @@ static void leave_lap(struct ring_out *ring)
 /* As if WRAP_FIRST messages had been sent and read. */
 static void begin_late(struct ring_out *ring)
 {
-    if (wrap_first == 0 || ring->block == NULL || ring->head != 0)
+    if (wrap_first == 0 || ring->block == NULL || ring->head != 0 ||
+        ring->mask + 1 == RING_SLOTS_MAX) /* a subscriber's wishes */
         return;
     ring->head = ring->acked = ring->reclaim = ring->cleared = wrap_first;
     leave_lap(ring);
@@ -81,7 +82,8 @@ static void begin_link_late(struct link *link)
     if (wrap_first == 0 || link->out != &link->own_ring || link->own_ring.head != 0)
         return;
     begin_late(&link->own_ring);
-    store_relaxed(&link->record->start, wrap_first);
+    if (link->own_ring.head == wrap_first)
+        store_relaxed(&link->record->start, wrap_first);
 }
 
 int __wrap_socket_open_shared_out(struct shm_socket *s, uint32_t kind)
