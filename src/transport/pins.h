@@ -48,7 +48,7 @@ static inline void pin_clear(struct pins *pins, unsigned pin)
 }
 
 /* Pin I of a peer, or 0 if it was never set. In the order of I: who sees that pin 0 was cleared sees the
- * view's pin that was set before, and pins_used, which was raised before that. */
+ * view's pin that was set before, and pins_used, which was raised before that (relaxed, therefore). */
 static inline uint64_t pin_load(const struct segment_header *header, uint32_t i)
 {
     return peer_u64_acquire(&header->pins[i]);
@@ -56,7 +56,7 @@ static inline uint64_t pin_load(const struct segment_header *header, uint32_t i)
 
 static inline uint32_t pins_in_use(const struct segment_header *header)
 {
-    uint32_t used = peer_u32_acquire(&header->pins_used);
+    uint32_t used = peer_u32(&header->pins_used);
     return used < SEGMENT_PINS ? used : SEGMENT_PINS;
 }
 

@@ -143,11 +143,12 @@ int ring_in_adopt(struct ring_in *ring, struct ring_taken *taken)
 
 /* ---- private tails ---- */
 
-/* The writer is a lap ahead, or gave ticket t up: go on where there certainly is something. */
+/* The writer is a lap ahead, or gave ticket t up: go on where there certainly is something. Both words are
+ * hints: R2 tells what is there, and R2 of absent(t) orders `oldest` behind the withdrawal that wrote it. */
 static int lapped(struct ring_in *ring)
 {
-    uint64_t head = peer_u64_acquire(&ring->header->head);
-    uint64_t oldest = peer_u64_acquire(&ring->header->oldest);
+    uint64_t head = peer_u64(&ring->header->head);
+    uint64_t oldest = peer_u64(&ring->header->oldest);
     uint64_t slots = ring->mask + 1, to = ring->tail + 1;
 
     if (head > slots - slots / 4 && head - (slots - slots / 4) > to)
@@ -164,7 +165,7 @@ static int lapped(struct ring_in *ring)
 /* ring->tail's slot is odd: just being written, or given up? */
 static bool was_dropped(struct ring_in *ring)
 {
-    return peer_u64_acquire(&ring->header->oldest) > ring->tail;
+    return peer_u64(&ring->header->oldest) > ring->tail;
 }
 
 static int take_private_once(struct ring_in *ring, struct ring_taken *taken, struct pins *pins, uint32_t pin_tag)
