@@ -15,15 +15,15 @@
  *   7  a puller for the second of two messages, another taking the first meanwhile
  *
  * run: -DCASE=1                       message
- * run: -DCASE=1 -DQUICK               message, quick way
+ * run: -DCASE=1 -DQUICKLY               message, quick way
  * run: -DCASE=2                       room
- * run: -DCASE=2 -DQUICK               room, quick way
+ * run: -DCASE=2 -DQUICKLY               room, quick way
  * run: -DCASE=2 -DEVERY=8             room, said when the ring is found empty
  * run: -DCASE=3                       claims
- * run: -DCASE=3 -DQUICK               claims, quick way
+ * run: -DCASE=3 -DQUICKLY               claims, quick way
  * run: -DCASE=4                       attention
  * run: -DCASE=5                       subscribers
- * run: -DCASE=5 -DQUICK               subscribers, quick way
+ * run: -DCASE=5 -DQUICKLY               subscribers, quick way
  * run: -DCASE=6                       pullers
  * run: -DCASE=7                       a puller, another being awake
  */
@@ -53,7 +53,7 @@
 
 #include "transport/bell.c"
 
-#ifdef QUICK
+#ifdef QUICKLY /* QUICK is taken: quick.h */
 #define BY_QUICK true
 #else
 #define BY_QUICK false

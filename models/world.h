@@ -132,9 +132,9 @@ void peer_release(struct peer *peer)
 static bool send_value(struct shm_socket *s, struct ring_out *ring, struct link *link, uint64_t value, bool quickly)
 {
     struct part part = {&value, sizeof value, NULL, false, false};
-    s->quick_out = quickly ? ring : NULL;
+    s->quick_out = ring;
     s->quick_to = link;
-    if (quick_send(s, &value, sizeof value))
+    if (quickly && quick_send(s, &value, sizeof value))
         return true;
     return ring_has_room(s, ring, link) && out_single(s, ring, link, &part, 0) == 0;
 }
