@@ -129,10 +129,9 @@ static uint32_t high_through(struct endpoint *endpoint, int fd)
 static void remove_locked(struct endpoint *endpoint, int fd)
 {
     int dir = directory_fd(endpoint->directory);
-    struct endpoint here;
+    struct endpoint here = {.backed = endpoint->backed};
     struct party party;
 
-    here.header = NULL; /* and slots: all that is used of it */
     if (!os_file_same(dir, endpoint->file, fd))
         return;
     if (map_file(&here, fd) == 0) {
