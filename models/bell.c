@@ -27,7 +27,6 @@
  * run: -DCASE=6                       pullers
  * run: -DCASE=7                       a puller, another being awake
  */
-#define MODEL_HAS_LINK
 #include "kernel.h"
 
 #include "core/flow.c"
@@ -41,9 +40,6 @@
 #include "transport/ring_in.c"
 #include "transport/ring_out.c"
 
-#define open_out open_link_out
-#include "core/link.c"
-#undef open_out
 #define find find_attach
 #include "core/attach.c"
 #undef find
