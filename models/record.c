@@ -9,6 +9,7 @@
  *   CASE 4  refs: two views of one message are closed by two threads, the socket being closed meanwhile;
  *           the last of all frees; and the hold is used again
  *   CASE 5  pins: a side that left frees its ring once the other has no view of it
+ *   CASE 6  holds: a view is closed by one thread while the socket's thread takes the next
  *
  * Shown: no memory is read before it is ready, or freed, or written again, before it was read. (The race
  * detector says so; IMM has none, there the values do.)
@@ -18,6 +19,7 @@
  * run: -DCASE=3                       linked_to
  * run: -DCASE=4                       refs
  * run: -DCASE=5                       pins
+ * run: -DCASE=6                       holds
  */
 #define MODEL_HAS_SOCKET
 #define SLOTS 8
@@ -242,6 +244,12 @@ void socket_unref(struct shm_socket *s)
     atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel);
 }
 
+model_thread(taker)
+{
+    assert(hold_block(&links[1], 128) != NULL);
+    return NULL;
+}
+
 int main(void)
 {
     pthread_t a, b;
@@ -260,6 +268,10 @@ int main(void)
         pin_set(&sockets[1].pins, 1, pin_word(1, 64));
     pthread_create(&a, NULL, reader, NULL);
     pthread_create(&b, NULL, leaver, NULL);
+#elif CASE == 6
+    hold = hold_block(&links[1], 64);
+    pthread_create(&a, NULL, viewer, (void *)0);
+    pthread_create(&b, NULL, taker, NULL);
 #elif CASE == 4
     hold = &sockets[1].holds[1];
     keep_peer(hold, &peers[1]);
