@@ -46,7 +46,9 @@
 #define CLAIMS_MAGIC      UINT64_C(0x31736d6c63716d73)
 #define CLAIMS_HEADER     4096
 #define CLAIMS_BYTE_OWNER 16
+#ifndef CLAIMS_OWNERS /* models have fewer */
 #define CLAIMS_OWNERS     65535u
+#endif
 
 enum { CLAIM_FREE = 0, CLAIM_CLAIMED = 1, CLAIM_DONE = 2 };
 
