@@ -14,7 +14,14 @@
 /* Slots that the sender fetches for writing ahead of time: their transfer overlaps with the work. */
 #define QUICK_AHEAD 8
 #define QUICK_NEAR_FULL 64 /* slots: the last ones are not fetched, the reader is among them */
-#define QUICK_STREAK 8 /* messages taken without waiting, from which on a backlog is expected */
+#define QUICK_STREAK 8  /* messages taken without waiting, from which on a backlog is expected */
+#ifndef QUICK_STREAM
+#define QUICK_STREAM 12 /* messages that came so quickly one after the other that more are expected */
+#endif
+#ifndef QUICK_BRIEF
+#define QUICK_BRIEF  120 /* polls: about 100 ns */
+#endif
+#define QUICK_APART_NS 400 /* 200 let a sender get not far enough ahead: half the messages a second */
 #ifndef QUICK_CLEAR
 #define QUICK_CLEAR 8 /* claim words, of a shared ring, that are looked at together: a line */
 #endif
@@ -209,8 +216,12 @@ static inline QUICK const struct ring_slot *quick_await(struct shm_socket *s, in
         if ((flags & SHM_DONTWAIT) || s->options.spin_ns == 0 || s->options.receive_timeout == 0)
             return NULL;
         link_end_read(link);
-        if (unlikely(ring->streak > QUICK_STREAK))
-            pause_ns(BURST_NS);
+        /* At the heels of a sender that streams, each look takes the line from it: let it get ahead. */
+        uint32_t streak = ring->streak;
+        if (unlikely(streak > QUICK_STREAM)) {
+            pause_ns(QUICK_APART_NS);
+            streak = 0;
+        }
         ring->streak = 0;
         unsigned polls = 0;
         do {
@@ -218,6 +229,8 @@ static inline QUICK const struct ring_slot *quick_await(struct shm_socket *s, in
                 return NULL;
             __builtin_prefetch((const char *)slot + CACHE_LINE); /* both lines travel at once */
         } while (peer_u64_acquire(&slot->seq) != ready);
+        if (polls < QUICK_BRIEF) /* no reply to what we sent comes so soon */
+            ring->streak = streak + 1;
     } else if (++ring->streak > QUICK_STREAK) {
         const char *later = (const char *)&ring->slots[(ring->tail + QUICK_AHEAD) & ring->mask];
         __builtin_prefetch(later);
