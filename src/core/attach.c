@@ -242,7 +242,7 @@ static void sync_bound(struct shm_socket *s, struct attach *attach)
     attach->look_again = true;
     if (make_places(attach, high) < 0)
         return;
-    attach->look_again = false;
+    attach->look_again = attach->endpoint.is_short;
     for (uint32_t slot = 0; slot < high; slot++) {
         struct link *link = attach->links[slot];
         bool present = endpoint_connector(&attach->endpoint, slot, &peer) == 1;

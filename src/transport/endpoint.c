@@ -118,7 +118,8 @@ static uint32_t high_through(struct endpoint *endpoint, int fd)
     uint32_t high = peer_u32_seq_cst(&endpoint->header->high);
     high = high <= ENDPOINT_SLOTS ? high : ENDPOINT_SLOTS;
     if (high > endpoint->backed) {
-        if (os_file_allocate(fd, ENDPOINT_HEADER_SIZE, high * sizeof(struct endpoint_slot)) < 0)
+        endpoint->is_short = os_file_allocate(fd, ENDPOINT_HEADER_SIZE, high * sizeof(struct endpoint_slot)) < 0;
+        if (endpoint->is_short)
             return endpoint->backed;
         endpoint->backed = high;
     }

@@ -16,6 +16,7 @@ struct endpoint {
     int fd; /* for asking about others' locks; holds none */
     uint32_t slot; /* mine, or ENDPOINT_BINDER */
     uint32_t backed; /* slots that certainly have memory */
+    bool is_short;   /* for others there was none when they were last looked for */
     char name[ENDPOINT_NAME_MAX + 1];
     char file[256];
 };

@@ -43,6 +43,7 @@ static void serve(struct child *up, void *argument)
     shm_socket_t *peer = socket_new(operation->peer_type);
     unsigned char bytes[40000];
     uint64_t got = 0, number;
+    bool alone = true;
     ssize_t n;
 
     set_int(peer, SHM_RCVTIMEO, 2);
@@ -57,11 +58,19 @@ static void serve(struct child *up, void *argument)
             got = number;
         }
         CHECK(errno == EAGAIN || errno == EPIPE);
-        if (!child_has_spoken(up))
+        if (!alone && get_stats(peer).peers == 0) {
+            alone = true;
+            child_say(up, got);
+        }
+        if (!alone || !child_has_spoken(up))
             continue;
         number = child_hear(up);
         if (number == UINT64_MAX)
             break;
+        if (number == UINT64_MAX - 2) { /* see that the other one died: what it left comes before the next one's */
+            alone = false;
+            continue;
+        }
         if (number == UINT64_MAX - 1) { /* send one */
             set_int(peer, SHM_SNDTIMEO, 5000);
             while (shm_send(peer, "a message", 9, 0) < 0)
@@ -403,6 +412,8 @@ static void run_death(const void *argument)
         while (waitid(P_PID, (id_t)child.pid, &(siginfo_t){0}, WEXITED | WNOWAIT) < 0)
             ;
         child_reap(&child);
+        child_say(&peer, UINT64_MAX - 2);
+        child_hear(&peer);
         set_up(&scene);
         meet_the_peer(&scene);
         CHECK_OK(send_size(&scene, 8, 0));

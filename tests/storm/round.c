@@ -341,7 +341,8 @@ static void look_behind(struct course *course)
     uint64_t kills = course->tally.kills;
 
     course->tally.leavings += files;
-    if (files > 0 && files > 4 * (kills + 1) && !expects_errors(course->plan))
+    /* Four of an open socket; and two of each that was closed with messages for somebody who died first. */
+    if (files > 0 && files > 8 * (kills + 1) && !expects_errors(course->plan))
         complain(course, "%u files were left by %llu dead", files, (unsigned long long)kills);
     if (course->plan->kind >= CHURN && !course->wrong[0]) {
         if (expects_errors(course->plan))
