@@ -2,6 +2,9 @@
 /* PAIR: one peer, and what happens when it goes. */
 #include "support/ends.h"
 
+#include <sys/statvfs.h>
+#include <sys/sysinfo.h>
+
 struct duo {
     shm_socket_t *a, *b;
 };
@@ -275,6 +278,50 @@ static void both_ways_are_full_duplex_and_independent(void)
     CHECK_OK(shm_close(duo.b));
 }
 
+/* ---- Size ---- */
+
+#define HUGE_SIZE ((size_t)5 << 29) /* more than 31 bits can say */
+
+static void send_huge(struct child *up, void *argument)
+{
+    shm_socket_t *pair = socket_new(SHM_PAIR);
+    shm_msg_t msg;
+
+    CHECK_OK(shm_connect(pair, "it"));
+    CHECK_OK(shm_msg_loan(&msg, pair, HUGE_SIZE));
+    unsigned char *bytes = shm_msg_data(&msg);
+    bytes[0] = 1;
+    bytes[HUGE_SIZE / 2] = 2;
+    bytes[HUGE_SIZE - 1] = 3;
+    CHECK_INT(shm_msg_send(&msg, pair, 0), HUGE_SIZE);
+    CHECK_INT(child_hear(up), 1);
+    CHECK_OK(shm_close(pair));
+}
+
+static void a_message_may_have_gigabytes(void)
+{
+    struct statvfs space;
+    struct sysinfo memory;
+    shm_msg_t msg;
+
+    CHECK_OK(statvfs(test_dir(), &space));
+    CHECK_OK(sysinfo(&memory));
+    if ((uint64_t)space.f_bavail * space.f_frsize < 2 * HUGE_SIZE ||
+        (uint64_t)memory.freeram * memory.mem_unit < 2 * HUGE_SIZE)
+        skip_test("not twice 2.5 GiB free");
+    shm_socket_t *pair = socket_new(SHM_PAIR);
+    CHECK_OK(shm_bind(pair, "it"));
+    struct child child = child_start(send_huge, NULL);
+    CHECK_OK(shm_msg_init(&msg));
+    CHECK_INT(shm_msg_recv(&msg, pair, 0), HUGE_SIZE);
+    const unsigned char *bytes = shm_msg_data(&msg);
+    CHECK(bytes[0] == 1 && bytes[HUGE_SIZE / 2] == 2 && bytes[HUGE_SIZE - 1] == 3);
+    CHECK_OK(shm_msg_close(&msg));
+    child_say(&child, 1);
+    child_wait(&child);
+    CHECK_OK(shm_close(pair));
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
@@ -288,6 +335,7 @@ int main(int argc, char **argv)
         TEST(a_pair_takes_a_new_peer_when_the_old_one_has_gone),
         TEST(a_rejected_peer_may_try_again_when_the_place_is_free),
         TEST(both_ways_are_full_duplex_and_independent),
+        SLOW_TEST(a_message_may_have_gigabytes, 120),
     };
 
     return test_main("pair", tests, COUNT_OF(tests), argc, argv);
