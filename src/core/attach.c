@@ -114,7 +114,7 @@ static bool has_to_look_first(struct shm_socket *s, struct attach *attach, uint3
     struct answer old;
     struct remote *before, *connector;
     char id_hex[2 * SEGMENT_ID_SIZE + 1];
-    bool looked = true;
+    bool looked = true, known;
 
     if (!endpoint_answer_read(&attach->endpoint, slot, &old) || old.peer_gen != peer->gen ||
         old.verdict != ANSWER_LINKED || old.binder_gen == attach->gen)
@@ -122,15 +122,26 @@ static bool has_to_look_first(struct shm_socket *s, struct attach *attach, uint3
     segment_id_hex(id_hex, old.binder_id);
     if (remote_open(&before, s->directory, id_hex) < 0)
         return false;
-    if (has_sent(before, old.link_offset) && remote_open(&connector, s->directory, peer->id_hex) == 0) {
+    bool sent = has_sent(before, old.link_offset);
+    int error = sent ? remote_open(&connector, s->directory, peer->id_hex) : -ENOENT;
+    known = error == -ENOENT; /* nothing was sent, or the connector has gone */
+    if (error == 0) {
         const struct link_record *record = record_at(connector, peer->link_offset);
+        known = record != NULL;
         if (record != NULL)
             looked = peer_u64_acquire(&record->last_linked) ==
                      link_token(old.binder_id, old.link_offset);
         connector->is_needed = true;
         remote_unref(connector);
     }
-    before->is_needed = true;
+    if (known && looked && old.resume != UINT64_MAX) {
+        /* It left in order and this connector is through with it, who may have let go of it just now and left
+         * the removal to us, because we had it mapped. Other places may still name it. */
+        before->slot = slot;
+        memcpy(before->bound_at, attach->endpoint.file, sizeof before->bound_at);
+    } else {
+        before->is_needed = true;
+    }
     remote_unref(before);
     if (looked || !endpoint_connector_lives(&attach->endpoint, slot))
         return false;
