@@ -303,7 +303,9 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
         look_at(s, link);
         return;
     }
-    if (link->early && (!bound || binder.gen != link->party.gen))
+    /* If it has answered before it went, it is gone on with from where we are, not read anew. */
+    bool by_early = answered && said.verdict == ANSWER_LINKED && said.binder_gen == link->party.gen;
+    if (link->early && !by_early && (!bound || binder.gen != link->party.gen))
         link_early_end(link, true);
     if (answered && said.verdict == ANSWER_LINKED)
         note_resume(link, said.resume);
@@ -399,6 +401,15 @@ bool link_is_dead(struct link *link)
     return link->peer != NULL && !segment_is_alive(directory_fd(link->socket->directory), link->party.id_hex);
 }
 
+/* Has the binder whose ring is read early answered? */
+static bool is_answered(struct link *link)
+{
+    struct attach *attach = link->attach;
+    struct answer said;
+    return endpoint_answer_read(&attach->endpoint, attach->endpoint.slot, &said) == 1 &&
+           said.peer_gen == attach->gen && said.verdict == ANSWER_LINKED && said.binder_gen == link->party.gen;
+}
+
 void socket_check_peers(struct shm_socket *s)
 {
     bool died = false;
@@ -412,10 +423,10 @@ void socket_check_peers(struct shm_socket *s)
             continue;
         if (link->state == LINK_UP)
             link_gone(link, true);
-        else if (link->early)
-            link_early_end(link, true);
-        else
+        else if (!link->early)
             link->died = true;
+        else if (!is_answered(link)) /* else the answer is looked at below */
+            link_early_end(link, true);
         died = true;
     }
     socket_adopt(s);
