@@ -207,6 +207,7 @@ int main(void)
     pthread_join(threads[1], NULL);
     assert(can_send(&sockets[0]) && !queued[0]);
 #elif CASE == 7
+    store_relaxed(&bells[0].sleepers, 1); /* of one who has woken since: the sender may see this one only */
     pthread_create(&threads[0], NULL, sender, NULL);
     pthread_create(&threads[1], NULL, taker, NULL);
     pthread_create(&threads[2], NULL, waiting_reader, (void *)2);
