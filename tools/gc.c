@@ -13,8 +13,8 @@
  *   4  remove bells and the like whose segment is gone (a remover died half-way)
  *
  * Only a socket itself names itself at an endpoint. The dead do not do that any more, so 2 cannot
- * miss a name of those in 1, whatever comes and goes meanwhile. That is also why endpoint_reap() is
- * not used: it removes the sockets that an endpoint names, also when another endpoint names them.
+ * miss a name of those in 1, whatever comes and goes meanwhile. (A socket that another endpoint names as
+ * well must stay, so no endpoint can say by itself which to remove.)
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -646,17 +646,17 @@ static void leave_connected(struct shm_socket *s, struct attach *attach)
     bool queued = link->state == LINK_QUEUED;
     bool binder_lives = endpoint_binder(&attach->endpoint, &binder) && endpoint_binder_lives(&attach->endpoint);
     /* Messages that the binder has not even seen: it reads them like those of one that died. */
-    attach->inherited = queued && binder_lives && has_unread(link) && !trust_pending(link) && link->refused != binder.gen &&
-                        s->pattern->ring_kind(s, -1) != RING_PRIVATE;
+    bool inherits = queued && binder_lives && has_unread(link) && !trust_pending(link) &&
+                    link->refused != binder.gen && s->pattern->ring_kind(s, -1) != RING_PRIVATE;
 
-    if (queued && !attach->inherited && link->out == &link->own_ring)
+    if (queued && !inherits && link->out == &link->own_ring)
         stat_add(s, STAT_DROPPED, link->own_ring.head - link->own_ring.acked);
     leave_link(link);
     link->attach = NULL;
-    endpoint_leave(&attach->endpoint, !attach->inherited);
+    endpoint_leave(&attach->endpoint, !inherits);
     if (binder_lives)
         notify_party(s, binder.id_hex);
-    if (queued && !attach->inherited)
+    if (queued && !inherits)
         link_free(link);
 }
 

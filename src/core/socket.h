@@ -82,7 +82,6 @@ struct attach {
     uint64_t gen; /* mine */
     struct link **links; /* bound: by slot; connected: one */
     uint64_t *rejected;  /* bound: generations turned away, by slot */
-    bool inherited;      /* left with messages that the binder has still to fetch */
     bool untold;         /* connected: the binder does not know yet that it has to look */
     bool look_again;     /* something could not be done at the last look, and will tell nobody when it can */
     uint32_t capacity;

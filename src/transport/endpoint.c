@@ -426,17 +426,3 @@ void endpoint_clear(struct endpoint *endpoint, uint32_t slot)
     retract(&endpoint->slots[slot].party.gen);
     os_unlock(endpoint->fd, ENDPOINT_BYTE_SLOT + slot, 1);
 }
-
-/* ---- for tools ---- */
-
-int endpoint_reap(struct directory *directory, const char *file)
-{
-    struct endpoint endpoint = {.directory = directory};
-    snprintf(endpoint.file, sizeof endpoint.file, "%s", file);
-    int fd = os_file_open(directory_fd(directory), file, OS_WRITE);
-    if (fd < 0)
-        return 0;
-    int removed = try_remove(&endpoint, fd);
-    close(fd);
-    return removed;
-}

@@ -69,7 +69,4 @@ int endpoint_connector_lives(const struct endpoint *endpoint, uint32_t slot);
 /* Free the slot of a dead connector. */
 void endpoint_clear(struct endpoint *endpoint, uint32_t slot);
 
-/* Remove the file, and what its dead left, if nobody lives there: 1 removed. */
-int endpoint_reap(struct directory *directory, const char *file);
-
 #endif

@@ -48,7 +48,7 @@ struct endpoint_party {
     shared_u64 link_offset; /* connectors: of their link record */
 };
 
-enum { ANSWER_NONE = 0, ANSWER_LINKED = 1, ANSWER_REJECTED = 2, ANSWER_UNTRUSTED = 3 };
+enum { ANSWER_LINKED = 1, ANSWER_REJECTED = 2, ANSWER_UNTRUSTED = 3 };
 
 struct endpoint_answer {
     shared_u64 gen;

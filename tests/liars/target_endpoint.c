@@ -113,9 +113,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         CHECK(error == -ENOCOMPATPROTO || error == -EADDRINUSE || error == -EUSERS || error == -EBUSY ||
               error == -EPROTO);
     }
-    liar_allow("endpoint_reap", READS_ALL);
-    if (how & 8)
-        endpoint_reap(world_directory(), "name.ep");
     world_reset();
     return 0;
 }
