@@ -277,8 +277,10 @@ int arena_fill_sparse(struct arena *arena, struct block *block, uint64_t from, u
 
 void arena_free_sparse(struct arena *arena, struct block *block, uint64_t filled)
 {
-    if (os_file_release(arena->segment->fd, block->offset, block->size) == 0)
-        account(arena, -(int64_t)filled);
+    /* The next ring here must not find the sequences of this one. */
+    if (os_file_release(arena->segment->fd, block->offset, block->size) < 0)
+        memset(block->data, 0, filled);
+    account(arena, -(int64_t)filled);
     block->missing = block->size;
     push_free(arena, block);
 }
