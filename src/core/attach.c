@@ -343,6 +343,8 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
     peer_unlink(early);
     if ((error == -EPROTO || error == -EBADMSG) && !binder_stays(attach, said.binder_gen))
         error = -ENOENT;
+    else if (error == -ENOENT && there && endpoint_binder_lives(&attach->endpoint))
+        error = -EAGAIN; /* it is there, so this passes */
     if (error == 0 || error == -EPROTO || error == -ENOENT || error == -EEXIST || error == -EBADMSG)
         link->answered = said.binder_gen;
     if (error == -EBADMSG) { /* the binder will find the same, by our proof */

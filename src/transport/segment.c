@@ -168,10 +168,10 @@ int segment_is_alive(int dir, const char *id_hex)
     file_name(name, id_hex);
     int fd = os_file_open(dir, name, OS_READ);
     if (fd < 0)
-        return 0;
+        return fd != -ENOENT && fd != -EPERM; /* short of something: nobody is dead for that */
     int locked = os_is_locked(fd, SEGMENT_BYTE_OWNER, 1);
     close(fd);
-    return locked > 0;
+    return locked != 0;
 }
 
 /* ---- a peer's ---- */
@@ -192,7 +192,7 @@ static int map_first(struct remote *remote, int fd)
     uint64_t size;
     int error = os_lock(fd, SEGMENT_BYTE_READER, 1, OS_READ);
     if (error < 0)
-        return -ENOENT; /* somebody is just removing it */
+        return error == -EAGAIN ? -ENOENT : error; /* somebody is just removing it */
     error = os_file_identity(fd, &size, &remote->inode);
     if (error < 0)
         return error;

@@ -36,7 +36,7 @@ int segment_fill(struct segment *segment, uint64_t offset, uint64_t size);
  * Returns 1 if it removed them, 0 if they are in use or gone. */
 int segment_reap(int dir, const char *id_hex);
 
-/* Does the socket live? 1, or 0: dead, closed, or no such file. */
+/* Does the socket live? 1, also when that cannot be found out now; 0: dead, closed, or no such file. */
 int segment_is_alive(int dir, const char *id_hex);
 
 struct remote {

@@ -153,6 +153,14 @@ static int poll_out(struct scene *scene)
     return shm_poll(&item, 1, 100) < 0 ? -1 : 0;
 }
 
+/* The binder has answered by now: this call finds the answer, and links. */
+static int find_answer(struct scene *scene)
+{
+    shm_pollitem_t item = {scene->socket, -1, 0, 0};
+
+    return shm_poll(&item, 1, 0) < 0 ? -1 : 0;
+}
+
 static int poll_with_descriptor(struct scene *scene)
 {
     shm_pollitem_t items[2] = {{scene->socket, -1, SHM_POLLPRI, 0}, {NULL, STDIN_FILENO, 0, 0}};
@@ -267,6 +275,10 @@ static bool fail_at(const struct operation *operation, const struct injection *i
         meet_the_peer(&scene);
         CHECK_OK(send_size(&scene, 8, 0)); /* the first: the peer counts from here */
     }
+    if (operation->call == find_answer) {
+        CHECK_OK(attach(&scene));
+        pass_ms(3);
+    }
     inject(injection);
     result = operation->call(&scene);
     error = errno;
@@ -329,6 +341,8 @@ static const struct operation operations[] = {
     {"socket", SHM_PUSH, SHM_PULL, true, false, make},
     {"bind a PUSH", SHM_PUSH, SHM_PULL, false, false, attach},
     {"connect a PUSH", SHM_PUSH, SHM_PULL, true, false, attach},
+    {"link a PUSH", SHM_PUSH, SHM_PULL, true, false, find_answer},
+    {"link a PAIR", SHM_PAIR, SHM_PAIR, true, false, find_answer},
     {"bind a PAIR", SHM_PAIR, SHM_PAIR, false, false, attach},
     {"connect a PAIR", SHM_PAIR, SHM_PAIR, true, false, attach},
     {"connect a DEALER", SHM_DEALER, SHM_DEALER, true, false, attach},
