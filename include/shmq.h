@@ -15,7 +15,8 @@
  *
  * Endpoints. "shm://NAME", or the bare NAME: 1 to 200 bytes, anything but NUL ("robot/pose" is
  * fine). Names live in the runtime directory: $SHMQ_DIR, by default /dev/shm/shmq-<uid>, mode 0700.
- * Processes meet when they use the same directory.
+ * Processes meet when they use the same directory. With $SHMQ_GROUP (a name or a number) it is the
+ * directory of a group, mode 02770, by default /dev/shm/shmq-group-<gid>.
  *
  * Errors. A call that fails returns -1 (or NULL) and sets errno; a failed call changes nothing.
  * The library never prints and never aborts on what a caller or a peer did. Any call may fail with
@@ -92,6 +93,9 @@ extern "C" {
 #define SHM_PUSH   8
 #define SHM_XPUB   9
 #define SHM_XSUB   10
+
+/* With the type: a socket without a directory, for shm_handover(). */
+#define SHM_MEMFD 0x10000
 
 /* Flags of send and receive. */
 #define SHM_DONTWAIT 1 /* EAGAIN instead of waiting */
@@ -215,6 +219,10 @@ typedef struct {
  *   EINVAL no such type; ENOMEM; EMFILE; EPERM the runtime directory is not ours or open to
  *   others; ENOENT, EROFS, EACCES it cannot be made; ENOSPC shared memory is full.
  * Cost: two small files in the runtime directory, about 20 us.
+ *
+ * TYPE | SHM_MEMFD: its memory lies in sealed memfds instead, and it meets its peers by shm_handover() alone:
+ * shm_bind() and shm_connect() are ENOTSUP. It costs four descriptors, five for each peer, and 64 GiB of
+ * addresses (which is the most that it can send at a time); memory that was used is given back at the end.
  */
 SHM_API shm_socket_t *shm_socket(int type);
 
@@ -241,6 +249,24 @@ SHM_API int shm_bind(shm_socket_t *socket, const char *endpoint);
  * EADDRINUSE; EUSERS: 65,535 peers are connected already.
  */
 SHM_API int shm_connect(shm_socket_t *socket, const char *endpoint);
+
+/*
+ * Join SOCKET to one of another process, user or container that shares no directory with it: both made with
+ * SHM_MEMFD, and both calling this with the ends of one connected Unix stream socket, which stays the
+ * caller's and is free again afterwards. Each gets descriptors of the other's memory, and of nothing else: what the
+ * other sends can be read but not written, nor made shorter under the reader. Whom to let in is the caller's
+ * matter, as by SO_PEERCRED. As often as wanted, with other peers; with one that has gone, all is closed.
+ * Waits TIMEOUT_MS (-1: for ever) for the other side's call. After a failure FD may be half read: close it.
+ *   EAGAIN    the time ran out
+ *   EINVAL    SOCKET was made without SHM_MEMFD, or FD is of another family; ENOTSOCK, EBADF
+ *   EPIPE, ECONNRESET  the other side has closed its end
+ *   EPROTO    what came are not the bytes or the descriptors of a socket
+ *   ENOCOMPATPROTO  the other library is of another version
+ *   EISCONN   these two have been joined already
+ *   EMFILE, ENOMEM, ETERM
+ * Cost: about 100 us. SHM_LAST_ENDPOINT then names the place, for shm_disconnect(). Source: SCM_RIGHTS, memfd_create(2), fcntl(2) F_ADD_SEALS.
+ */
+SHM_API int shm_handover(shm_socket_t *socket, int fd, int timeout_ms);
 
 /* Undo the one or the other. ENOENT: the socket was not bound or connected to it. */
 SHM_API int shm_unbind(shm_socket_t *socket, const char *endpoint);

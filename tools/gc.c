@@ -246,7 +246,7 @@ static int is_read_by_somebody(int dir, const char *hex)
     int fd = os_file_open(dir, file, OS_READ);
     if (fd < 0)
         return 1;
-    int locked = os_is_locked(fd, SEGMENT_BYTE_OWNER, 2) != 0;
+    int locked = os_is_locked(fd, SEGMENT_BYTE_OWNER, 1) != 0 || os_hold(fd, OS_WRITE) != 0;
     close(fd);
     return locked;
 }
@@ -287,7 +287,7 @@ static bool is_orphan(int dir, const char *file, const char *hex)
     snprintf(segment, sizeof segment, "%s.seg", hex);
     if (fstatat(dir, segment, &st, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT)
         return false;
-    if (fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW) != 0 || st.st_uid != geteuid())
+    if (fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW) != 0)
         return false;
     if (strcmp(file + ID_HEX, ".fifo") == 0)
         return S_ISFIFO(st.st_mode);

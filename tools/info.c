@@ -132,7 +132,7 @@ static void put_json(struct json *json, const char *key, const struct line *line
         json_number(json, "slot", line->slot);
     json_text(json, "state", line->state);
     json_text(json, "type", type_name(seen ? socket->type : line->party->type));
-    json_number(json, "uid", geteuid());
+    json_number(json, "uid", seen ? socket->uid : geteuid());
     json_number(json, "pid", line->party->pid);
     json_text(json, "id", line->party->id_hex);
     for (unsigned i = 0; i < STAT_COUNT; i++)

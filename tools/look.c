@@ -2,8 +2,10 @@
 #include "look.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "shmq.h"
@@ -114,6 +116,15 @@ static bool read_header(struct endpoint_look *look)
     return true;
 }
 
+/* Of a socket's memory; while it has none, who looks: in a group's directory that may be another. */
+static uint32_t owner_of(int dir, const char *id_hex)
+{
+    char name[64];
+    struct stat st;
+    snprintf(name, sizeof name, "%.32s.seg", id_hex);
+    return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_uid : geteuid();
+}
+
 int endpoint_look(struct endpoint_look *look, int dir, const char *file)
 {
     memset(look, 0, sizeof *look);
@@ -127,6 +138,7 @@ int endpoint_look(struct endpoint_look *look, int dir, const char *file)
         look->is_used = os_is_locked(look->fd, 0, ENDPOINT_BYTES) != 0;
         look->binder_lives = os_is_locked(look->fd, ENDPOINT_BYTE_BINDER, 1) != 0;
         look->is_read = read_header(look);
+        look->binder_uid = owner_of(dir, look->binder.id_hex);
     } else {
         look->fd = -1;
     }
@@ -189,6 +201,7 @@ int socket_look(struct socket_look *look, int dir, const char *id_hex)
     snprintf(name, sizeof name, "%.32s.seg", id_hex);
     look->fd = os_file_open(dir, name, OS_READ);
     int error = look->fd < 0 ? look->fd : read_socket(look, id_hex);
+    look->uid = owner_of(dir, id_hex);
     if (error < 0)
         socket_look_end(look);
     return error;

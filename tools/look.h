@@ -33,6 +33,7 @@ struct endpoint_look {
     bool is_read; /* it is of this version: what follows is valid */
     bool has_binder, binder_lives;
     struct party binder;
+    uint32_t binder_uid;
     uint32_t high;
     char name[256]; /* its own, or made from the file's when that is all there is */
     size_t name_size;
@@ -60,7 +61,7 @@ struct socket_look {
     char id_hex[2 * SEGMENT_ID_SIZE + 1];
     uint64_t id_word; /* the first 8 bytes of its id, as link records have it */
     bool lives, is_closed;
-    uint32_t type, pid;
+    uint32_t type, pid, uid;
     uint64_t ring_offset; /* of the ring that all its peers read, or 0 */
     uint64_t stats[STAT_COUNT];
 };

@@ -39,7 +39,7 @@ static void put_row(struct table *table, const struct endpoint_look *look)
     table_add(table, "%s", state_of(look));
     if (look->has_binder) {
         table_add(table, "%s", type_name(look->binder.type));
-        table_add(table, "%u", (unsigned)geteuid()); /* os_file_open() refuses others' files */
+        table_add(table, "%u", look->binder_uid);
         table_add(table, "%u", look->binder.pid);
     } else {
         for (int i = 0; i < 3; i++)
@@ -59,7 +59,7 @@ static void put_json(struct json *json, const struct endpoint_look *look)
     if (look->has_binder) {
         json_object(json, "binder");
         json_text(json, "type", type_name(look->binder.type));
-        json_number(json, "uid", geteuid());
+        json_number(json, "uid", look->binder_uid);
         json_number(json, "pid", look->binder.pid);
         json_bool(json, "alive", look->binder_lives);
         json_end(json);

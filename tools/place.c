@@ -6,24 +6,9 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "transport/directory.h"
-
-/* As directory_open(), which would make it. */
-static int open_checked(const char *path)
-{
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ELOOP || errno == ENOTDIR ? -EPERM : -errno;
-    if (fstat(fd, &st) != 0 || st.st_uid != geteuid() || (st.st_mode & 0077) != 0) {
-        close(fd);
-        return -EPERM;
-    }
-    return fd;
-}
 
 static int add(struct place *place, size_t *room, const char *file)
 {
@@ -83,7 +68,7 @@ int place_open(struct place *place)
     int error = directory_path(place->path, sizeof place->path);
     if (error < 0)
         return error;
-    place->fd = open_checked(place->path);
+    place->fd = directory_look(place->path);
     error = place->fd < 0 ? place->fd : list(place);
     if (error < 0)
         place_close(place);

@@ -370,6 +370,8 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
 
 /* ---- looking ---- */
 
+static void leave_handed(struct shm_socket *s);
+
 static void sync_all(struct shm_socket *s)
 {
     for (struct attach *attach = s->attaches; attach != NULL; attach = attach->next) {
@@ -379,6 +381,7 @@ static void sync_all(struct shm_socket *s)
             sync_connected(s, attach);
     }
     socket_free_links(s);
+    leave_handed(s);
 }
 
 void socket_sync(struct shm_socket *s)
@@ -681,7 +684,8 @@ int socket_detach(struct shm_socket *s, const char *name, bool bound)
 {
     for (struct attach **at = &s->attaches; *at != NULL; at = &(*at)->next) {
         struct attach *attach = *at;
-        if (attach->bound != bound || strcmp(attach->endpoint.name, name) != 0)
+        bool either = attach->handed_to[0] != '\0'; /* who bound there was not the caller's choice */
+        if ((attach->bound != bound && !either) || strcmp(attach->endpoint.name, name) != 0)
             continue;
         *at = attach->next;
         leave(s, attach);
@@ -690,6 +694,32 @@ int socket_detach(struct shm_socket *s, const char *name, bool bound)
         return 0;
     }
     return -ENOENT;
+}
+
+/* One that was handed over, when the other side has gone: no other ever comes. */
+static bool has_done(struct shm_socket *s, struct attach *attach)
+{
+    const struct link *link = attach->links[0];
+    if (attach->handed_to[0] == '\0')
+        return false;
+    attach->met = attach->met || (link != NULL && link->state == LINK_UP);
+    if (link != NULL && (attach->bound || link->state != LINK_QUEUED || link->early || s->in.link == link))
+        return false;
+    return attach->met || !segment_is_alive(directory_fd(s->directory), attach->handed_to);
+}
+
+static void leave_handed(struct shm_socket *s)
+{
+    for (struct attach *attach = s->attaches, *next; attach != NULL; attach = next) {
+        char name[ENDPOINT_NAME_MAX + 1], id_hex[2 * SEGMENT_ID_SIZE + 1];
+        next = attach->next;
+        if (!has_done(s, attach))
+            continue;
+        memcpy(name, attach->endpoint.name, sizeof name);
+        memcpy(id_hex, attach->handed_to, sizeof id_hex);
+        socket_detach(s, name, attach->bound);
+        handover_forget(s, id_hex);
+    }
 }
 
 /* May the files go with us? Not while a peer that was promised messages has not mapped them. */

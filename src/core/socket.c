@@ -57,9 +57,9 @@ uint64_t socket_default_limit(int type)
     return type == SHM_PUB || type == SHM_XPUB ? PUB_MEMORY_DEFAULT : UINT64_MAX;
 }
 
-static int open_memory(struct shm_socket *s)
+static int open_memory(struct shm_socket *s, int flags)
 {
-    int error = directory_open(&s->directory);
+    int error = flags & SHM_MEMFD ? directory_pocket(&s->directory) : directory_open(&s->directory);
     if (error < 0)
         return error;
     error = segment_new(&s->segment, s->directory, (uint32_t)s->type);
@@ -96,6 +96,8 @@ static void free_memory(struct shm_socket *s)
 
 SHM_API shm_socket_t *shm_socket(int type)
 {
+    int flags = type & SHM_MEMFD;
+    type &= ~SHM_MEMFD;
     const struct pattern *pattern = pattern_of(type);
     if (pattern == NULL) {
         errno = EINVAL;
@@ -116,7 +118,7 @@ SHM_API shm_socket_t *shm_socket(int type)
     s->segment.fd = -1;
     s->refs = 1;
     s->checked_at = s->looked_at = s->adopted_at = cpu_ticks();
-    int error = open_memory(s);
+    int error = open_memory(s, flags);
     if (error < 0) {
         socket_unref(s);
         errno = -error;
@@ -180,6 +182,7 @@ static void close_inherited(struct shm_socket *s)
     }
     if (s->segment.fd >= 0)
         close(s->segment.fd);
+    directory_forget(s->directory);
     for (struct attach *a = s->attaches, *next; a != NULL; a = next) {
         next = a->next;
         close(a->endpoint.fd);
@@ -261,7 +264,7 @@ static int with_name(shm_socket_t *s, const char *address, attach_fn *call, bool
     return 0;
 }
 
-static int prepare(struct shm_socket *s)
+int socket_prepare(struct shm_socket *s)
 {
     if (s->options.seal && s->trust == NULL)
         return -EINVAL; /* never in plain by mistake */
@@ -278,7 +281,7 @@ static int prepare(struct shm_socket *s)
 
 static int attach_here(struct shm_socket *s, const char *name, bool bind)
 {
-    int error = prepare(s);
+    int error = directory_is_pocket(s->directory) ? -ENOTSUP : socket_prepare(s); /* there: shm_handover() */
     return error < 0 ? error : socket_attach(s, name, bind);
 }
 

@@ -84,6 +84,8 @@ struct attach {
     uint64_t *rejected;  /* bound: generations turned away, by slot */
     bool untold;         /* connected: the binder does not know yet that it has to look */
     bool look_again;     /* something could not be done at the last look, and will tell nobody when it can */
+    char handed_to[2 * SEGMENT_ID_SIZE + 1]; /* the only one who comes here (handover.c), or "" */
+    bool met;            /* and has come */
     uint32_t capacity;
 };
 
@@ -337,6 +339,11 @@ void event_push(struct shm_socket *s, int event, const struct link *link, const 
 void socket_unref(struct shm_socket *s);
 uint64_t socket_default_limit(int type); /* of memory for messages */
 int socket_usable(struct shm_socket *s); /* 0, or -1 with errno */
+int socket_prepare(struct shm_socket *s); /* before the first bind or connect: what options ask for */
+
+/* ---- handover.c ---- */
+/* Close what a peer that was joined had handed over; what is mapped of it stays. */
+void handover_forget(struct shm_socket *s, const char *id_hex);
 
 /* ---- io.c ---- */
 bool socket_can_receive(struct shm_socket *s);

@@ -237,8 +237,9 @@ void socket_fd_watch(struct shm_socket *s)
 {
     char path[320];
     for (struct attach *a = s->attaches; a != NULL && s->fd_inotify >= 0; a = a->next) {
-        snprintf(path, sizeof path, "/proc/self/fd/%d/%s", directory_fd(s->directory), a->endpoint.file);
-        inotify_add_watch(s->fd_inotify, path, IN_CLOSE_WRITE); /* the end of a peer's mapping, by death too */
+        /* The end of a peer's mapping, by death too. */
+        if (os_file_path(directory_fd(s->directory), a->endpoint.file, path, sizeof path))
+            inotify_add_watch(s->fd_inotify, path, IN_CLOSE_WRITE);
     }
 }
 

@@ -2,10 +2,8 @@
 #include "transport/bell.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "transport/os.h"
@@ -34,7 +32,7 @@ int bell_new(struct bell *bell, int dir, const char *id_hex)
     }
     if (error == 0) {
         bell->page->magic = BELL_MAGIC;
-        error = os_file_link(dir, fd, bell->name);
+        error = os_file_link(dir, fd, bell->name, OS_WRITE);
     }
     close(fd);
     if (error < 0)
@@ -73,9 +71,9 @@ void bell_unlink(int dir, const char *id_hex)
 {
     char name[40];
     snprintf(name, sizeof name, "%.32s.bell", id_hex);
-    unlinkat(dir, name, 0);
+    os_file_unlink(dir, name);
     fifo_name(name, id_hex);
-    unlinkat(dir, name, 0);
+    os_file_unlink(dir, name);
 }
 
 unsigned bell_wake(struct bell *bell)
@@ -85,19 +83,10 @@ unsigned bell_wake(struct bell *bell)
     if (how & BELL_PARKED)
         os_futex_wake(&bell->page->parked);
     if (how & BELL_FD) {
-        char fifo[40];
-        int saved = errno;
-        fifo_name(fifo, bell->name);
         /* Opened each time: no descriptor per peer is kept for what happens only after a sleep. */
-        /* Both ways: should the reader die before the write, that would be a SIGPIPE. */
-        int fd = openat(bell->dir, fifo, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
-        struct stat st;
-        if (fd >= 0) {
-            if (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode)) /* and not somebody's file under that name */
-                bell_fd_raise(fd);
-            close(fd);
-        }
-        errno = saved;
+        char fifo[40];
+        fifo_name(fifo, bell->name);
+        os_fifo_raise(bell->dir, fifo);
     }
     return how != 0;
 }
@@ -112,23 +101,14 @@ int bell_fd_open(struct bell *bell)
 {
     char fifo[40];
     fifo_name(fifo, bell->name);
-    if (mkfifoat(bell->dir, fifo, 0600) != 0)
-        return -errno;
-    /* Both ways, so that it is never at end of file. */
-    int fd = openat(bell->dir, fifo, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0) {
-        int error = errno;
-        unlinkat(bell->dir, fifo, 0); /* or the next attempt would find it */
-        return -error;
-    }
-    return fd;
+    return os_fifo_new(bell->dir, fifo);
 }
 
 void bell_fd_close(struct bell *bell, int fd)
 {
     char fifo[40];
     fifo_name(fifo, bell->name);
-    unlinkat(bell->dir, fifo, 0);
+    os_file_unlink(bell->dir, fifo);
     close(fd);
 }
 

@@ -44,7 +44,7 @@ int claims_new(struct claims *claims, int dir, const char *id_hex, uint64_t slot
     if (error == 0) {
         claims->header->magic = CLAIMS_MAGIC;
         claims->header->slots = slots;
-        error = os_file_link(dir, fd, claims->name);
+        error = os_file_link(dir, fd, claims->name, OS_WRITE);
     }
     close(fd);
     if (error < 0)
@@ -141,7 +141,7 @@ void claims_unlink(int dir, const char *id_hex)
 {
     char name[48];
     snprintf(name, sizeof name, "%.32s.claims", id_hex);
-    unlinkat(dir, name, 0);
+    os_file_unlink(dir, name);
 }
 
 uint64_t claims_adopt(struct claims *claims)

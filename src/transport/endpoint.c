@@ -69,7 +69,7 @@ static int make_file(struct endpoint *endpoint)
         header->abi = SHMQ_ABI;
         header->name_size = (uint32_t)strlen(endpoint->name);
         memcpy(header->name, endpoint->name, strlen(endpoint->name) + 1);
-        error = os_file_link(dir, fd, endpoint->file);
+        error = os_file_link(dir, fd, endpoint->file, OS_WRITE);
         os_unmap(header, ENDPOINT_HEADER_SIZE);
     }
     close(fd);
@@ -151,7 +151,7 @@ static void remove_locked(struct endpoint *endpoint, int fd)
         }
     }
     unmap_file(&here);
-    unlinkat(dir, endpoint->file, 0);
+    os_file_unlink(dir, endpoint->file);
 }
 
 static int try_remove(struct endpoint *endpoint, int fd)
@@ -322,7 +322,8 @@ void endpoint_leave(struct endpoint *endpoint, bool retracted)
     if (retracted)
         retract(&my_party(endpoint)->gen);
     unmap_file(endpoint);
-    try_remove(endpoint, endpoint->fd);
+    if (!try_remove(endpoint, endpoint->fd) && directory_is_pocket(endpoint->directory))
+        os_file_unlink(directory_fd(endpoint->directory), endpoint->file); /* the other side has its own */
     close(endpoint->fd);
     endpoint->fd = -1;
     directory_close(endpoint->directory);

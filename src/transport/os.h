@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The seam to the operating system: files in the runtime directory, locks, mappings, futexes.
- * Another system is added by another os_*.c. Everything returns 0 or more, or a negative errno.
+ * Another system is added by another os_*.c. Everything returns 0 or more, or a negative errno. DIR is a
+ * descriptor of the runtime directory, or a pocket (pocket.h).
  *
  * A life lock is a write lock of an open file description (OFD) on one byte of a file, kept by a
  * mapping instead of a descriptor: the kernel drops it when the last mapping goes, at munmap() or at
@@ -11,6 +12,7 @@
 #ifndef SHMQ_TRANSPORT_OS_H
 #define SHMQ_TRANSPORT_OS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -18,16 +20,27 @@
 
 enum { OS_READ = 0, OS_WRITE = 1 };
 
-/* Anonymous file of the directory, SIZE bytes long, mode 0600; visible once linked. */
+/*
+ * Files follow their directory. In one of mode 0700 they have mode 0600; in a group's (02770) they have its
+ * group, and mode 0640 or 0660, as OTHERS says.
+ */
+
+/* 0: a file can be made longer at any time. Else it has this size, sparse, and must be mapped for writing
+ * by its owner, before it is linked. (pocket.h) */
+uint64_t os_file_ceiling(int dir);
+
+/* Anonymous file of the directory, SIZE bytes long; visible, and to those whom it is for, once linked. */
 int os_file_new(int dir, size_t size);
-int os_file_link(int dir, int fd, const char *name); /* -EEXIST when the name is taken */
+int os_file_link(int dir, int fd, const char *name, int others); /* -EEXIST when the name is taken */
+void os_file_unlink(int dir, const char *name);
 
 /* Open an existing file and refuse what is not a plain file of ours (-EPERM): a symlink, a FIFO, a
- * hard link, another owner, a mode open to others. */
+ * hard link, another owner or group, a mode open to others. */
 int os_file_open(int dir, const char *name, int access);
 int os_file_size(int fd, uint64_t *size);
 int os_file_identity(int fd, uint64_t *size, uint64_t *inode);
 int os_file_same(int dir, const char *name, int fd); /* 1 the name means this file, 0 not */
+bool os_file_path(int dir, const char *name, char *path, size_t size); /* while the process lives */
 
 /* Make the file at least END bytes long, sparse. */
 int os_file_extend(int fd, uint64_t end);
@@ -40,6 +53,14 @@ int os_file_release(int fd, uint64_t offset, uint64_t size);
 int os_lock(int fd, uint64_t byte, uint64_t count, int access);
 int os_unlock(int fd, uint64_t byte, uint64_t count);
 int os_is_locked(int fd, uint64_t byte, uint64_t count); /* by another description: 1 or 0 */
+
+/* Hold the whole file, without waiting, shared (OS_READ) or alone (OS_WRITE): a lock that needs no right
+ * to write, kept by a mapping like the others. -EAGAIN: it is held otherwise. */
+int os_hold(int fd, int access);
+
+/* A FIFO, for who waits on a descriptor: the end that is waited on; and a byte put into it. */
+int os_fifo_new(int dir, const char *name);
+void os_fifo_raise(int dir, const char *name);
 
 /* Shared mapping that a forked child does not inherit. NULL: errno says why. */
 void *os_map(int fd, uint64_t offset, size_t size, int access);

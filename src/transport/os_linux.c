@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "transport/os.h"
+#include "transport/pocket.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <linux/futex.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -30,11 +33,28 @@ int os_file_extend(int fd, uint64_t end)
     if (end > INT64_MAX ||
         (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && end > limit.rlim_cur))
         return -ENOSPC;
-    return ftruncate(fd, (off_t)end) == 0 ? 0 : -errno;
+    return ftruncate(fd, (off_t)end) == 0 ? 0 : errno == EPERM ? -ENOSPC : -errno; /* EPERM: sealed */
+}
+
+/* 1 and *GROUP, if the directory is a group's; 0 it is its owner's. */
+static int dir_group(int dir, gid_t *group)
+{
+    struct stat st;
+    if (fstat(dir, &st) != 0)
+        return -errno;
+    *group = st.st_gid;
+    return (st.st_mode & (S_ISGID | S_IRWXG)) == (S_ISGID | S_IRWXG);
+}
+
+uint64_t os_file_ceiling(int dir)
+{
+    return pocket_is(dir) ? POCKET_CEILING : 0;
 }
 
 int os_file_new(int dir, size_t size)
 {
+    if (pocket_is(dir))
+        return pocket_file_new(size);
     int fd = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
@@ -47,30 +67,59 @@ int os_file_new(int dir, size_t size)
     return fd;
 }
 
-int os_file_link(int dir, int fd, const char *name)
+int os_file_link(int dir, int fd, const char *name, int others)
 {
     char path[64];
+    gid_t group = 0;
+    if (pocket_is(dir))
+        return pocket_file_link(dir, fd, name, others);
+    int shared = dir_group(dir, &group);
+    if (shared < 0)
+        return shared;
+    if (shared && fchmod(fd, others == OS_WRITE ? 0660 : 0640) != 0)
+        return -errno;
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     return linkat(AT_FDCWD, path, dir, name, AT_SYMLINK_FOLLOW) == 0 ? 0 : -errno;
 }
 
-int os_file_open(int dir, const char *name, int access)
+void os_file_unlink(int dir, const char *name)
+{
+    if (pocket_is(dir))
+        pocket_file_unlink(dir, name);
+    else
+        unlinkat(dir, name, 0);
+}
+
+/* Is it a plain file, of those whose directory this is, and closed to others? 0, or -EPERM. */
+static int check_file(int dir, int fd)
 {
     struct stat st;
+    gid_t group = 0;
+    int shared = dir_group(dir, &group);
+    if (shared < 0)
+        return shared;
+    if (fstat(fd, &st) != 0)
+        return -errno;
+    mode_t mode = st.st_mode & 07777;
+    bool fits = shared ? st.st_gid == group && (mode == 0640 || mode == 0660)
+                       : st.st_uid == geteuid() && mode == 0600;
+    /* No link at all: removed since; the caller notices. */
+    return fits && S_ISREG(st.st_mode) && st.st_nlink <= 1 ? 0 : -EPERM;
+}
+
+int os_file_open(int dir, const char *name, int access)
+{
+    if (pocket_is(dir))
+        return pocket_file_open(dir, name, access);
     int flags = (access == OS_WRITE ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
     int fd = openat(dir, name, flags);
 
     if (fd < 0)
         return errno == ELOOP || errno == EISDIR || errno == ENXIO ? -EPERM : -errno;
-    if (fstat(fd, &st) != 0) {
-        int error = errno;
+    int error = check_file(dir, fd);
+    if (error < 0) {
         close(fd);
-        return -error;
-    }
-    /* nlink 0: it was removed since; that is for the caller to notice. */
-    if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 07777) != 0600 || st.st_nlink > 1) {
-        close(fd);
-        return -EPERM;
+        return error;
     }
     return fd;
 }
@@ -85,6 +134,12 @@ int os_file_identity(int fd, uint64_t *size, uint64_t *inode)
     return 0;
 }
 
+bool os_file_path(int dir, const char *name, char *path, size_t size)
+{
+    return pocket_is(dir) ? pocket_path(dir, name, path, size)
+                          : snprintf(path, size, "/proc/self/fd/%d/%s", dir, name) < (int)size;
+}
+
 int os_file_size(int fd, uint64_t *size)
 {
     uint64_t inode;
@@ -94,6 +149,8 @@ int os_file_size(int fd, uint64_t *size)
 int os_file_same(int dir, const char *name, int fd)
 {
     struct stat a, b;
+    if (pocket_is(dir))
+        return pocket_file_same(dir, name, fd);
     if (fstat(fd, &a) != 0 || fstatat(dir, name, &b, AT_SYMLINK_NOFOLLOW) != 0)
         return 0;
     return a.st_ino == b.st_ino && a.st_dev == b.st_dev;
@@ -150,6 +207,59 @@ int os_is_locked(int fd, uint64_t byte, uint64_t count)
     struct flock lock;
     int error = lock_command(fd, F_OFD_GETLK, F_WRLCK, byte, count, &lock);
     return error < 0 ? error : lock.l_type != F_UNLCK;
+}
+
+int os_hold(int fd, int access)
+{
+    while (flock(fd, (access == OS_WRITE ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0)
+        if (errno != EINTR)
+            return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+    return 0;
+}
+
+/* ---- FIFOs ---- */
+
+static int open_fifo(int dir, const char *name)
+{
+    if (pocket_is(dir))
+        return pocket_fifo_open(dir, name);
+    /* Both ways: then the reader is never at the end of the file, and the writer has no SIGPIPE. */
+    int fd = openat(dir, name, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+    return fd < 0 ? -errno : fd;
+}
+
+int os_fifo_new(int dir, const char *name)
+{
+    gid_t group = 0;
+    if (pocket_is(dir)) {
+        int error = pocket_fifo_new(dir, name);
+        return error < 0 ? error : open_fifo(dir, name);
+    }
+    int shared = dir_group(dir, &group);
+    if (shared < 0 || mkfifoat(dir, name, 0600) != 0)
+        return shared < 0 ? shared : -errno;
+    int fd = open_fifo(dir, name);
+    if (fd >= 0 && shared && fchmod(fd, 0660) != 0) { /* whatever the umask is */
+        int error = -errno;
+        close(fd);
+        fd = error;
+    }
+    if (fd < 0)
+        os_file_unlink(dir, name); /* or the next attempt would find it */
+    return fd;
+}
+
+void os_fifo_raise(int dir, const char *name)
+{
+    struct stat st;
+    int saved = errno;
+    int fd = open_fifo(dir, name);
+    /* Not into somebody's file of that name; and a full pipe is as readable as can be. */
+    if (fd >= 0 && (fstat(fd, &st) != 0 || !S_ISFIFO(st.st_mode) || write(fd, "", 1) < 0))
+        st.st_size = 0;
+    if (fd >= 0)
+        close(fd);
+    errno = saved;
 }
 
 /* ---- mappings ---- */

@@ -46,7 +46,8 @@ static void write_header(struct segment_header *header, const uint8_t *id, uint3
 static int make_file(struct segment *segment, const uint8_t *id, uint32_t type, const char *name)
 {
     int dir = directory_fd(segment->directory);
-    int fd = os_file_new(dir, SEGMENT_EXTENT_MIN);
+    uint64_t ceiling = os_file_ceiling(dir);
+    int fd = os_file_new(dir, ceiling > 0 ? ceiling : SEGMENT_EXTENT_MIN);
     if (fd < 0)
         return fd;
     int error = os_lock(fd, SEGMENT_BYTE_OWNER, 1, OS_WRITE);
@@ -56,10 +57,13 @@ static int make_file(struct segment *segment, const uint8_t *id, uint32_t type, 
         segment->base[0] = os_map(fd, 0, SEGMENT_EXTENT_MIN, OS_WRITE);
         error = segment->base[0] == NULL ? -errno : 0;
     }
+    /* What cannot be mapped later; with a limit on addresses, as much of it as there is room for. */
+    for (unsigned e = 1; error == 0 && segment->base[e - 1] != NULL && 2 * segment_extent_start(e) <= ceiling; e++)
+        segment->base[e] = os_map(fd, segment_extent_start(e), segment_extent_size(e), OS_WRITE);
     if (error == 0) {
         segment->header = (struct segment_header *)(void *)segment->base[0];
         write_header(segment->header, id, type);
-        error = os_file_link(dir, fd, name);
+        error = os_file_link(dir, fd, name, OS_READ);
     }
     close(fd);
     return error;
@@ -83,23 +87,24 @@ int segment_new(struct segment *segment, struct directory *directory, uint32_t t
         segment->fd = os_file_open(directory_fd(directory), name, OS_WRITE);
         error = segment->fd < 0 ? segment->fd : 0;
         if (error < 0)
-            unlinkat(directory_fd(directory), name, 0); /* nobody has heard of it yet */
+            os_file_unlink(directory_fd(directory), name); /* nobody has heard of it yet */
     }
     if (error < 0)
         segment_close(segment, true);
     return error;
 }
 
+/* The owner first: it does not come back, while to hold the file alone turns readers away. */
 static int reap_locked(int dir, int fd, const char *id_hex)
 {
     char name[40];
-    if (os_lock(fd, SEGMENT_BYTE_OWNER, 2, OS_WRITE) != 0)
+    if (os_is_locked(fd, SEGMENT_BYTE_OWNER, 1) != 0 || os_hold(fd, OS_WRITE) != 0)
         return 0;
     file_name(name, id_hex);
     /* The segment last: a reaper killed half-way leaves what the next one finds. */
     bell_unlink(dir, id_hex);
     claims_unlink(dir, id_hex);
-    unlinkat(dir, name, 0);
+    os_file_unlink(dir, name);
     return 1;
 }
 
@@ -134,8 +139,10 @@ void *segment_at(struct segment *segment, uint64_t offset)
             return NULL;
         }
         segment->base[e] = os_map(segment->fd, start, size, OS_WRITE);
-        if (segment->base[e] == NULL)
+        if (segment->base[e] == NULL) {
+            errno = errno == EPERM ? ENOSPC : errno; /* sealed: it is as large as it can be */
             return NULL;
+        }
     }
     return segment->base[e] + (offset - start);
 }
@@ -154,7 +161,7 @@ int segment_reap(int dir, const char *id_hex)
 {
     char name[40];
     file_name(name, id_hex);
-    int fd = os_file_open(dir, name, OS_WRITE);
+    int fd = os_file_open(dir, name, OS_READ);
     if (fd < 0)
         return 0;
     int removed = reap_locked(dir, fd, id_hex);
@@ -190,9 +197,9 @@ static int check_header(const struct segment_header *header, const char *id_hex)
 static int map_first(struct remote *remote, int fd)
 {
     uint64_t size;
-    int error = os_lock(fd, SEGMENT_BYTE_READER, 1, OS_READ);
+    int error = os_hold(fd, OS_READ); /* -EAGAIN: somebody is just removing it, or was killed at it */
     if (error < 0)
-        return error == -EAGAIN ? -ENOENT : error; /* somebody is just removing it */
+        return error;
     error = os_file_identity(fd, &size, &remote->inode);
     if (error < 0)
         return error;

@@ -10,8 +10,8 @@
  *   4096 … blocks: rings, link records, messages, in extents that double:
  *          extent 0 is [0, 64 KiB), extent n is [64 KiB << (n-1), 64 KiB << n)
  *
- * Life: the owner holds a write lock on byte 0 of the file, every peer that maps it a read lock on
- * byte 1. Whoever gets a write lock on both may remove the file: nobody can miss it.
+ * Life: the owner holds a write lock on byte 0 of the file; every peer that maps it holds the file, shared
+ * (flock). Whoever finds byte 0 free, and can hold the file alone, may remove it: nobody can miss it.
  *
  * Next to it lies "<id>.bell", one page that all peers may write: see bell.h.
  */
@@ -29,7 +29,6 @@
 #define SEGMENT_EXTENTS      32 /* up to 128 TiB, more than an address space */
 #define SEGMENT_PINS         256
 #define SEGMENT_BYTE_OWNER   0
-#define SEGMENT_BYTE_READER  1
 
 /* The counters, in the order of shm_stats_t. */
 enum {

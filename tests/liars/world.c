@@ -194,6 +194,20 @@ void directory_close(struct directory *directory)
     (void)directory;
 }
 
+int directory_pocket(struct directory **directory)
+{
+    return -ENOTSUP;
+}
+
+void directory_forget(struct directory *directory)
+{
+}
+
+bool directory_is_pocket(const struct directory *directory)
+{
+    return false;
+}
+
 int directory_fd(const struct directory *directory)
 {
     (void)directory;
@@ -206,6 +220,16 @@ int directory_path(char *path, unsigned size)
 }
 
 /* ---- files ---- */
+
+uint64_t os_file_ceiling(int dir)
+{
+    return 0;
+}
+
+bool os_file_path(int dir, const char *name, char *path, size_t size)
+{
+    return false;
+}
 
 int os_file_new(int dir, size_t size)
 {
@@ -224,12 +248,25 @@ static int find(const char *name)
     return -ENOENT;
 }
 
-int os_file_link(int dir, int fd, const char *name)
+int os_file_link(int dir, int fd, const char *name, int others)
 {
     if (find(name) >= 0)
         return -EEXIST;
     snprintf(file_of(fd)->name, sizeof files[0].name, "%s", name);
     return 0;
+}
+
+void os_file_unlink(int dir, const char *name)
+{
+}
+
+int os_fifo_new(int dir, const char *name)
+{
+    return -EMFILE;
+}
+
+void os_fifo_raise(int dir, const char *name)
+{
 }
 
 int os_file_open(int dir, const char *name, int access)
@@ -290,6 +327,11 @@ int os_lock(int fd, uint64_t byte, uint64_t count, int access)
 int os_unlock(int fd, uint64_t byte, uint64_t count)
 {
     return 0;
+}
+
+int os_hold(int fd, int access)
+{
+    return liar_answer() < 0xf0 ? 0 : -EAGAIN;
 }
 
 int os_is_locked(int fd, uint64_t byte, uint64_t count)
