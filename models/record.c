@@ -173,7 +173,7 @@ int remote_open(struct remote **remote, struct directory *directory, const char 
 }
 
 static uint64_t view_memory = 7;
-void remote_unref(struct remote *remote)
+void remote_close(struct remote *remote)
 {
     (void)remote;
     if (CASE == 4)

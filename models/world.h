@@ -52,7 +52,7 @@ static struct link links[2 * PROCESSES];
 
 #define OFFSET(member) offsetof(struct memory, member)
 
-#define REMOTE(p) {.refs = 1, .header = &memory[p].header, .base = {(const unsigned char *)&memory[p]}}
+#define REMOTE(p) {.header = &memory[p].header, .base = {(const unsigned char *)&memory[p]}}
 static struct remote remotes[PROCESSES] = {REMOTE(0), REMOTE(1), REMOTE(2)};
 
 /* One per link, as in earnest; links[i] has peers[i]. */

@@ -88,7 +88,7 @@ static uint64_t resume_point(struct shm_socket *s, struct attach *attach, uint32
     if (record != NULL && !record_tail(record, link_token(peer->id, peer->link_offset), &resume))
         resume = 0;
     dead->is_needed = true; /* by the connectors in other places */
-    remote_unref(dead);
+    remote_close(dead);
     return resume;
 }
 
@@ -132,7 +132,7 @@ static bool has_to_look_first(struct shm_socket *s, struct attach *attach, uint3
             looked = peer_u64_acquire(&record->last_linked) ==
                      link_token(old.binder_id, old.link_offset);
         connector->is_needed = true;
-        remote_unref(connector);
+        remote_close(connector);
     }
     if (known && looked && old.resume != UINT64_MAX) {
         /* It left in order and this connector is through with it, who may have let go of it just now and left
@@ -142,7 +142,7 @@ static bool has_to_look_first(struct shm_socket *s, struct attach *attach, uint3
     } else {
         before->is_needed = true;
     }
-    remote_unref(before);
+    remote_close(before);
     if (looked || !endpoint_connector_lives(&attach->endpoint, slot))
         return false;
     attach->look_again = true;

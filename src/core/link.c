@@ -45,7 +45,7 @@ static void give_up(struct peer *peer, int64_t refs)
         return;
     bell_detach(&peer->bell);
     claims_detach(&peer->claims);
-    remote_unref(peer->remote);
+    remote_close(peer->remote);
     socket_unref(peer->socket);
     free(peer);
 }

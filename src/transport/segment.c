@@ -219,7 +219,6 @@ int remote_open(struct remote **out, struct directory *directory, const char *id
     struct remote *remote = calloc(1, sizeof *remote);
     if (remote == NULL)
         return -ENOMEM;
-    store_relaxed(&remote->refs, 1);
     remote->directory = directory_ref(directory);
     snprintf(remote->id_hex, sizeof remote->id_hex, "%.32s", id_hex);
     file_name(name, id_hex);
@@ -230,17 +229,11 @@ int remote_open(struct remote **out, struct directory *directory, const char *id
         close(fd);
     }
     if (error < 0) {
-        remote_unref(remote);
+        remote_close(remote);
         return error;
     }
     *out = remote;
     return 0;
-}
-
-struct remote *remote_ref(struct remote *remote)
-{
-    atomic_fetch_add_explicit(&remote->refs, 1, memory_order_relaxed);
-    return remote;
 }
 
 /*
@@ -272,9 +265,9 @@ static bool is_needed_elsewhere(const struct remote *remote)
     return needed;
 }
 
-void remote_unref(struct remote *remote)
+void remote_close(struct remote *remote)
 {
-    if (remote == NULL || atomic_fetch_sub_explicit(&remote->refs, 1, memory_order_acq_rel) != 1)
+    if (remote == NULL)
         return;
     /* One who died at several endpoints may have messages for others, who have not come to map it yet:
      * that is for them, for the last at those endpoints, or for `shmq gc`. */
@@ -298,7 +291,7 @@ const void *remote_map(struct remote *remote, uint64_t offset, uint64_t size)
     unsigned e = segment_extent(offset);
 
     if (e >= SEGMENT_EXTENTS || size > segment_extent_size(e) - (offset - segment_extent_start(e)) ||
-        load_acquire(&remote->base[e]) != NULL)
+        load_relaxed(&remote->base[e]) != NULL)
         return NULL;
     file_name(name, remote->id_hex);
     int fd = os_file_open(directory_fd(remote->directory), name, OS_READ);
@@ -316,6 +309,6 @@ const void *remote_map(struct remote *remote, uint64_t offset, uint64_t size)
     close(fd);
     if (base == NULL)
         return NULL;
-    store_release(&remote->base[e], base);
+    store_relaxed(&remote->base[e], base);
     return (const unsigned char *)base + (offset - segment_extent_start(e));
 }

@@ -40,7 +40,6 @@ int segment_reap(int dir, const char *id_hex);
 int segment_is_alive(int dir, const char *id_hex);
 
 struct remote {
-    _Atomic int refs;
     struct directory *directory;
     char id_hex[2 * SEGMENT_ID_SIZE + 1];
     const struct segment_header *header;
@@ -54,8 +53,7 @@ struct remote {
 
 /* Map the segment ID_HEX; -EPROTO: not a segment of this version, or not that one's. */
 int remote_open(struct remote **remote, struct directory *directory, const char *id_hex);
-struct remote *remote_ref(struct remote *remote);
-void remote_unref(struct remote *remote); /* the last one removes the files of a dead peer */
+void remote_close(struct remote *remote); /* the last process to do so removes the files of a dead peer */
 
 const void *remote_map(struct remote *remote, uint64_t offset, uint64_t size);
 
@@ -63,7 +61,7 @@ static inline const void *remote_at(struct remote *remote, uint64_t offset, uint
 {
     unsigned extent = segment_extent(offset);
     if (likely(extent < SEGMENT_EXTENTS)) {
-        const unsigned char *base = load_acquire(&remote->base[extent]);
+        const unsigned char *base = load_relaxed(&remote->base[extent]);
         uint64_t inside = offset - segment_extent_start(extent);
         uint64_t room = segment_extent_size(extent) - inside;
         if (likely(base != NULL && size <= room))

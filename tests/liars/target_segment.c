@@ -62,9 +62,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             liar_touch(at, bytes);
         }
     }
-    liar_allow("remote_unref", 4);
+    liar_allow("remote_close", 4);
     if (error == 0)
-        remote_unref(remote);
+        remote_close(remote);
     world_reset();
     return 0;
 }
