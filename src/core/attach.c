@@ -92,16 +92,17 @@ static uint64_t resume_point(struct shm_socket *s, struct attach *attach, uint32
     return resume;
 }
 
+/* Of a binder before us: relaxed, for its lock was ours to take, so all that it stored is here. */
 static bool has_sent(struct remote *binder, uint64_t record_offset)
 {
     const struct link_record *record = record_at(binder, record_offset);
     if (record == NULL)
         return false;
-    uint64_t offset = peer_u64_acquire(&record->ring_offset);
+    uint64_t offset = peer_u64(&record->ring_offset);
     const struct ring_header *ring =
         offset != 0 && offset % 64 == 0 ? remote_at(binder, offset, sizeof *ring) : NULL;
     return ring != NULL &&
-           peer_u64(&ring->head) > peer_u64_acquire(&record->start);
+           peer_u64(&ring->head) > peer_u64(&record->start);
 }
 
 /*

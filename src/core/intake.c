@@ -221,7 +221,7 @@ void link_skip_to_head(struct link *link)
 {
     ring_in_skip_to_head(&link->in);
     if (link->record != NULL)
-        store_release(&link->record->tail, link->in.tail);
+        store_relaxed(&link->record->tail, link->in.tail); /* private: pins keep blocks, not the tail */
 }
 
 void link_end_read(struct link *link)

@@ -251,7 +251,7 @@ int link_new(struct link **out, struct shm_socket *s, struct attach *attach, uin
 /* As far back from ticket START as SHM_HISTORY asks for, and there still is. */
 static uint64_t back_from(const struct ring_in *ring, uint64_t start, uint64_t history)
 {
-    uint64_t oldest = peer_u64_acquire(&ring->header->oldest);
+    uint64_t oldest = peer_u64(&ring->header->oldest); /* hint */
     uint64_t slots = ring->mask + 1, most = slots - slots / 8, back = history < most ? history : most;
     uint64_t from = start > back ? start - back : 0;
     return from > oldest ? from : oldest;
@@ -261,7 +261,7 @@ static uint64_t back_from(const struct ring_in *ring, uint64_t start, uint64_t h
 static int first_ticket(struct link *link, uint64_t resume, uint64_t began, uint64_t *first)
 {
     struct shm_socket *s = link->socket;
-    uint64_t start = s->trust != NULL ? trust_start(link) : peer_u64_acquire(&link->theirs->start);
+    uint64_t start = s->trust != NULL ? trust_start(link) : peer_u64(&link->theirs->start); /* a number: R2 */
     if (start == UINT64_MAX)
         return 0; /* it has not seen us yet */
     if (link->in.kind == RING_PRIVATE && began != UINT64_MAX)
@@ -391,7 +391,7 @@ static bool open_early(struct link *link, struct peer *peer, const struct party 
         link->in.newest_only)
         return false;
     if (kind == RING_PRIVATE) {
-        uint64_t head = peer_u64_acquire(&link->in.header->head);
+        uint64_t head = peer_u64(&link->in.header->head); /* hint */
         link->in.tail = back_from(&link->in, head, (uint64_t)s->options.history);
         return true;
     }
@@ -545,7 +545,7 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
         uint64_t mark = peer_u32(&theirs->receive_limit);
         link->own_ring.limit = mark > 0 && mark < link->base_limit ? mark : link->base_limit;
     } else if (link->out != NULL && link->out->kind == RING_PRIVATE) {
-        store_release(&link->record->start, link->out->head);
+        store_relaxed(&link->record->start, link->out->head); /* before linked_to */
     }
     limit_shared(s);
     link->linked_before = peer_u64(&theirs->last_linked);
@@ -582,7 +582,7 @@ void link_gone(struct link *link, bool died)
     if (!link->broken)
         link_renew(link); /* it may have begun, sent and gone since we last looked */
     bool left = peer_u32_acquire(&link->theirs->left) != 0; /* stored after `end` */
-    uint64_t end = peer_u64_acquire(&link->theirs->end);
+    uint64_t end = peer_u64(&link->theirs->end);
     link->died = died && !left;
     if (link->has_in && left)
         link->in.end = end;
@@ -641,7 +641,7 @@ void link_break(struct link *link)
 static bool others_hold_claims(const struct ring_in *ring)
 {
     for (uint64_t i = 0; i < ring->claims->slots; i++) {
-        uint64_t word = peer_u64_acquire(&ring->claims->words[i]);
+        uint64_t word = peer_u64(&ring->claims->words[i]); /* not older than ring_in_has() saw it */
         if (claim_state(word) == CLAIM_CLAIMED && claim_owner(word) != ring->claims->owner)
             return true;
     }

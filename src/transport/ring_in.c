@@ -192,7 +192,7 @@ static int take_private_once(struct ring_in *ring, struct ring_taken *taken, str
         return result;
     pin_set(pins, PIN_IN_HAND, pin_word(pin_tag, taken->copy[0])); /* R7 */
     fence_seq_cst();
-    if (peer_u64_acquire(&slot->seq) != ready) {
+    if (peer_u64(&slot->seq) != ready) {
         pin_clear(pins, PIN_IN_HAND);
         return lapped(ring), 2;
     }
@@ -203,7 +203,7 @@ static int take_private_once(struct ring_in *ring, struct ring_taken *taken, str
 static int take_private(struct ring_in *ring, struct ring_taken *taken, struct pins *pins, uint32_t pin_tag)
 {
     if (ring->newest_only) {
-        uint64_t head = peer_u64_acquire(&ring->header->head);
+        uint64_t head = peer_u64(&ring->header->head); /* hint */
         if (head > ring->end)
             head = ring->end;
         if (head > ring->tail + 1)
@@ -229,18 +229,19 @@ int ring_in_take(struct ring_in *ring, struct ring_taken *taken, struct pins *pi
     return ring->kind == RING_EXCLUSIVE ? take_exclusive(ring, taken) : take_private(ring, taken, pins, pin_tag);
 }
 
+/* Only a look: relaxed, for whoever takes it looks again (R2), and who would sleep has a fence before (P2). */
 bool ring_in_has(struct ring_in *ring)
 {
     if (ring->tail >= ring->end && ring->kind != RING_SHARED)
         return false;
-    uint64_t seq = peer_u64_acquire(&ring->slots[ring->tail & ring->mask].seq);
+    uint64_t seq = peer_u64(&ring->slots[ring->tail & ring->mask].seq);
     if (ring->kind == RING_EXCLUSIVE)
         return seq == seq_ready(ring->tail);
     if (ring->kind == RING_PRIVATE)
         return seq >= seq_ready(ring->tail) || (seq == seq_absent(ring->tail) && was_dropped(ring));
     for (uint64_t step = 0; step <= 2 * ring->mask + 1; step++, ring->tail = after_missing(ring, ring->tail, seq)) {
         uint64_t index = ring->tail & ring->mask;
-        seq = peer_u64_acquire(&ring->slots[index].seq);
+        seq = peer_u64(&ring->slots[index].seq);
         if (seq < seq_absent(ring->tail))
             return false;
         if (seq == seq_ready(ring->tail) && !claim_is_taken(peer_u64(&ring->claims->words[index]), ring->tail))
@@ -264,7 +265,7 @@ bool ring_in_still(const struct ring_in *ring)
 
 void ring_in_skip_to_head(struct ring_in *ring)
 {
-    uint64_t head = peer_u64_acquire(&ring->header->head);
+    uint64_t head = peer_u64(&ring->header->head); /* hint */
     if (head > ring->tail && head <= ring->end)
         ring->tail = head;
 }

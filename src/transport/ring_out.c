@@ -161,7 +161,7 @@ int ring_out_drop_oldest(struct ring_out *ring)
     return 0;
 }
 
-/* The hint may be old, its writer dead: look at the words themselves. */
+/* The hint may be old, its writer dead: look at the words themselves. Relaxed: C3 comes before a slot is written. */
 void ring_out_look(struct ring_out *ring)
 {
     struct claims *claims = ring->claims;
@@ -171,7 +171,7 @@ void ring_out_look(struct ring_out *ring)
     while (ring->acked < ring->head) {
         uint64_t slot = ring->acked & ring->mask;
         bool skipped = ring->acked < ring->skipped && load_relaxed(&ring->slots[slot].seq) != seq_ready(ring->acked);
-        if (!skipped && !claim_is_taken(peer_u64_acquire(&claims->words[slot]), ring->acked))
+        if (!skipped && !claim_is_taken(peer_u64(&claims->words[slot]), ring->acked))
             return;
         ring->acked++;
     }
@@ -195,7 +195,7 @@ int ring_out_claimable(struct ring_out *ring)
             return 1;
         if (claim_state(word) != CLAIM_CLAIMED)
             return 0; /* not even taken: only a liar's hint leads here */
-        store_release(&ring->slots[slot].seq, seq_absent(ring->head));
+        store_relaxed(&ring->slots[slot].seq, seq_absent(ring->head)); /* nothing is behind it */
         ring->head++;
         ring->skipped = ring->head;
         store_relaxed(&ring->header->head, ring->head);
