@@ -137,7 +137,7 @@ static void remove_locked(struct endpoint *endpoint, int fd)
         return;
     if (map_file(&here, fd) == 0) {
         uint32_t high = high_through(&here, fd);
-        store_seq_cst(&here.header->poison, 1);
+        store_relaxed(&here.header->poison, 1); /* who gets a lock after ours sees it */
         if (endpoint_binder(&here, &party))
             segment_reap(dir, party.id_hex);
         for (uint32_t i = 0; i < high; i++) {
@@ -194,8 +194,9 @@ static int connector_place(struct endpoint *endpoint, int fd)
     uint32_t high = high_through(endpoint, fd);
 
     for (uint32_t i = 0; i < ENDPOINT_SLOTS; i++) {
-        /* A valid record is its owner's, or a dead one's that the binder has still to read. */
-        if (i < high && (peer_u64_acquire(&endpoint->slots[i].party.gen) & 1))
+        /* A valid record is its owner's, or a dead one's that the binder has still to read. Relaxed: a hint, and
+         * with the lock, which orders. */
+        if (i < high && (peer_u64(&endpoint->slots[i].party.gen) & 1))
             continue;
         int error = os_lock(fd, ENDPOINT_BYTE_SLOT + i, 1, OS_WRITE);
         if (error < 0 && error != -EAGAIN)
@@ -207,7 +208,7 @@ static int connector_place(struct endpoint *endpoint, int fd)
         }
         error = os_file_allocate(fd, ENDPOINT_HEADER_SIZE + i * sizeof(struct endpoint_slot),
                                      sizeof(struct endpoint_slot));
-        if (error == 0 && (peer_u64_acquire(&endpoint->slots[i].party.gen) & 1)) {
+        if (error == 0 && (peer_u64(&endpoint->slots[i].party.gen) & 1)) {
             os_unlock(fd, ENDPOINT_BYTE_SLOT + i, 1); /* announced and died in between */
             continue;
         }
@@ -242,7 +243,7 @@ static int meet_once(struct endpoint *endpoint, place_fn *place)
     if (error == 0)
         error = place(endpoint, fd);
     if (error == 0 &&
-        (peer_u32_seq_cst(&endpoint->header->poison) != 0 || !os_file_same(dir, endpoint->file, fd)))
+        (peer_u32(&endpoint->header->poison) != 0 || !os_file_same(dir, endpoint->file, fd)))
         error = -EAGAIN;
     if (error == 0) {
         endpoint->fd = os_file_open(dir, endpoint->file, OS_WRITE);
