@@ -61,9 +61,9 @@ void peer_release(struct peer *peer)
     give_up(peer, 1);
 }
 
-/* Tell a peer to look at its endpoints. The fence stands between the change, whatever its order, and
- * `attention`: a peer that overwrites this 1 by its 0 sees the change. */
-static void notify_bell(struct bell *bell)
+/* The fence stands between the change, whatever its order, and `attention`: a peer that overwrites this 1 by
+ * its 0 sees the change. */
+void notify_bell(struct bell *bell)
 {
     fence_seq_cst();
     store_seq_cst(&bell->page->attention, 1);

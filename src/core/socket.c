@@ -156,7 +156,7 @@ static void linger(struct shm_socket *s)
 {
     uint64_t deadline_ns = clock_deadline_ns(s->options.linger);
     socket_look(s);
-    while (s->options.linger != 0 && !atomic_load(&s->terminated) && has_untaken(s)) {
+    while (s->options.linger != 0 && !atomic_load_explicit(&s->terminated, memory_order_relaxed) && has_untaken(s)) {
         uint64_t now_ns = clock_now_ns();
         if (now_ns >= deadline_ns)
             return;
@@ -212,7 +212,7 @@ SHM_API int shm_close(shm_socket_t *s)
     if (s->out.active)
         out_cancel(s);
     linger(s);
-    atomic_store(&s->terminated, 1);
+    atomic_store_explicit(&s->terminated, 1, memory_order_relaxed);
     store_relaxed(&s->segment.header->closed, 1);
     s->files_awaited = socket_leave_all(s);
     trust_close(s);
@@ -311,9 +311,8 @@ SHM_API int shm_shutdown(shm_socket_t *s)
         errno = s == NULL ? EINVAL : EFORKED;
         return -1;
     }
-    atomic_store(&s->terminated, 1);
-    store_seq_cst(&s->bell.page->attention, 1);
-    bell_wake(&s->bell);
+    atomic_store_explicit(&s->terminated, 1, memory_order_relaxed);
+    notify_bell(&s->bell);
     return 0;
 }
 

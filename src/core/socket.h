@@ -242,6 +242,8 @@ static inline void quick_forget(struct shm_socket *s)
 }
 
 
+/* Whoever has this bell looks up, and sees what was changed before. */
+void notify_bell(struct bell *bell);
 /* Look at who is there; cheap when `attention` is not set. */
 void socket_sync(struct shm_socket *s);
 static inline void socket_look(struct shm_socket *s)

@@ -429,7 +429,7 @@ static int poll_until(shm_pollitem_t *items, int count, uint64_t deadline_ns, vo
         if (error == -EINTR || (error < 0 && error != -EAGAIN && error != -ETIMEDOUT))
             return error;
         for (int i = 0; i < count; i++)
-            if (items[i].socket != NULL && atomic_load(&items[i].socket->terminated))
+            if (items[i].socket != NULL && atomic_load_explicit(&items[i].socket->terminated, memory_order_relaxed))
                 return -ETERM;
         ready = look_at_items(items, count) + more;
     }
