@@ -7,10 +7,12 @@
  *   CASE 2  the binder's answer, likewise
  *   CASE 3  connector 1 announces itself and dies anywhere; connector 2 comes; the binder reads and clears
  *   CASE 4  the last one leaves and removes the file, while a newcomer takes a place in it
- *   CASE 5  a connector leaves; who sees that sees what it said last (attach.c: say_end)
+ *   CASE 5  a connector leaves; who sees that sees what it said last
+ *   CASE 6  a connector and a binder come at once
+ *   CASE 7  a party leaves and frees its memory; who reads nonsense there sees that it left. BINDER: the binder does
  *
  * Shown: what is read is one record as it was announced, and the memory that it names is ready; a place
- * has one owner at a time; the record of a dead one is not lost before the binder has seen it; nobody is
+ * has one owner at a time; of two who come one sees the other; the record of a dead one is not lost before the binder has seen it; nobody is
  * in a file that has no name any more.
  *
  * run: -DCASE=1                                 a party's record
@@ -18,6 +20,9 @@
  * run: -DCASE=3                                 places
  * run: -DCASE=4                                 removal
  * run: -DCASE=5                                 leaving
+ * run: -DCASE=6                                 meeting
+ * run: -DCASE=7                                 leaving: memory
+ * run: -DCASE=7 -DBINDER                        leaving: memory of a binder
  */
 #include "shared.h"
 
@@ -39,6 +44,7 @@ static void model_close(int fd);
 #define ENDPOINT_SLOTS 2u
 
 #include "transport/endpoint.c"
+#include "core/attach.c"
 
 /* ---- the kernel: one file, at most; locks of bytes 0 to 3 and of the remover's ---- */
 
@@ -327,15 +333,15 @@ model_thread(newcomer)
     return NULL;
 }
 
-/* Case 5: say_end() of attach.c and link_gone() of link.c, as far as they touch these words. */
-static shared_u64 end;
-static shared_u32 said_left;
+/* Case 5: and link_gone() of link.c, as far as it touches these words. */
+static struct link_record record;
+static struct ring_out ring = {.head = 1};
+static struct link link_of_1 = {.record = &record, .out = &ring};
 
 model_thread(sayer)
 {
     model_self = 1;
-    store_relaxed(&end, 1);
-    store_release(&said_left, 1);
+    say_end(&link_of_1);
     endpoint_leave(&connector[1], true);
     return NULL;
 }
@@ -344,9 +350,58 @@ model_thread(hearer)
 {
     struct party party;
     if (!endpoint_connector(&binder, 0, &party)) {
-        uint64_t at = load_acquire(&end);
-        assert(load_acquire(&said_left) == 1 && at == 1);
+        bool has_left = load_acquire(&record.left) == 1;
+        assert(has_left && load_relaxed(&record.end) == 1);
     }
+    return NULL;
+}
+
+/* Case 6: as connect_attach() and bind_attach() do it. */
+static bool connector_saw, binder_saw;
+
+model_thread(connects)
+{
+    struct party party;
+    assert(connector_place(&connector[1], 1) == 0);
+    announce(1);
+    connector_saw = endpoint_binder(&connector[1], &party) == 1;
+    return NULL;
+}
+
+model_thread(binds)
+{
+    struct party party;
+    endpoint_announce(&binder, (const uint8_t *)ids[0], 5, 0);
+    for (uint32_t slot = 0, high = endpoint_high(&binder); slot < high; slot++)
+        if (endpoint_connector(&binder, slot, &party) == 1)
+            binder_saw = true;
+    return NULL;
+}
+
+/* Case 7. */
+static struct attach attach = {.endpoint = {.header = &file.header, .slots = file.slots}};
+static shared_u64 memory = 7; /* 7 while it is the party's; the next owner's then */
+
+model_thread(frees)
+{
+#ifdef BINDER
+    retract(&file.header.binder.gen);
+#else
+    retract(&file.slots[0].party.gen);
+#endif
+    store_relaxed(&memory, 8);
+    return NULL;
+}
+
+model_thread(stumbles)
+{
+    uint64_t found = load_relaxed(&memory);
+#ifdef BINDER
+    bool stays = binder_stays(&attach, 1);
+#else
+    bool stays = connector_stays(&attach, 0, 1);
+#endif
+    assert(found == 7 || !stays);
     return NULL;
 }
 
@@ -371,6 +426,14 @@ int main(void)
     announce(1);
     pthread_create(&a, NULL, sayer, NULL);
     pthread_create(&b, NULL, hearer, NULL);
+#elif CASE == 6
+    pthread_create(&a, NULL, connects, NULL);
+    pthread_create(&b, NULL, binds, NULL);
+#elif CASE == 7
+    store_relaxed(&file.header.binder.gen, 1);
+    store_relaxed(&file.slots[0].party.gen, 1);
+    pthread_create(&a, NULL, frees, NULL);
+    pthread_create(&b, NULL, stumbles, NULL);
 #elif CASE == 4
     named = true;
     connector[1].fd = 5;
@@ -386,6 +449,8 @@ int main(void)
     struct party party;
     if (owns[1] && owns[2] && connector[1].slot == connector[2].slot) /* after 1 was seen or never announced */
         assert(endpoint_connector(&binder, 0, &party) && check_party(&party) == 2);
+#elif CASE == 6
+    assert(connector_saw || binder_saw);
 #elif CASE == 4
     if (came == 0)
         assert(named && file.header.poison == 0);

@@ -163,7 +163,11 @@ static bool send_block(struct shm_socket *s, struct ring_out *ring, struct link 
     struct block *block = socket_block(s, 128);
     if (block == NULL)
         return false;
+#ifdef EARLY
+    store_relaxed((shared_u64 *)(void *)block->data, value);
+#else
     *(uint64_t *)(void *)block->data = value;
+#endif
     struct part part = {block->data, sizeof value, block, false, false};
     return out_single(s, ring, link, &part, 0) == 0;
 }
