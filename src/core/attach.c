@@ -153,19 +153,18 @@ static bool has_to_look_first(struct shm_socket *s, struct attach *attach, uint3
 
 /*
  * Who leaves takes its record back first and frees its memory then. So when that memory makes no sense,
- * look whether the one it was announced for is still there, before it is called a liar.
+ * look whether the one it was announced for is still there, before it is called a liar. The fence of that look
+ * (endpoint.c: between the record and its generation) keeps it behind what was read of the memory.
  */
 static bool connector_stays(struct attach *attach, uint32_t slot, uint64_t gen)
 {
     struct party now;
-    fence_acquire();
     return endpoint_connector(&attach->endpoint, slot, &now) == 1 && now.gen == gen;
 }
 
 static bool binder_stays(struct attach *attach, uint64_t gen)
 {
     struct party now;
-    fence_acquire();
     return endpoint_binder(&attach->endpoint, &now) == 1 && now.gen == gen;
 }
 
