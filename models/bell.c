@@ -13,6 +13,9 @@
  *   5  two subscribers for a message (sleepers)
  *   6  two pullers for a message each (sleepers; one is woken at a time)
  *   7  a puller for the second of two messages, another taking the first meanwhile
+ *   8  a reader's descriptor for a message             S1 as in 1; a FIFO takes the futex's place
+ *   9  one who polls two subscribers                   as 5
+ *  10  anybody for shm_shutdown()                      S1 is attention; LINGER: in shm_close()
  *
  * run: -DCASE=1                       message
  * run: -DCASE=1 -DQUICKLY               message, quick way
@@ -26,8 +29,48 @@
  * run: -DCASE=5 -DQUICKLY               subscribers, quick way
  * run: -DCASE=6                       pullers
  * run: -DCASE=7                       a puller, another being awake
+ * run: -DCASE=8                       descriptor
+ * run: -DCASE=9                       poll
+ * run: -DCASE=10                      shutdown
+ * run: -DCASE=10 -DLINGER               shutdown of one that closes
  */
+#define MODEL_HAS_SOCKET
 #include "kernel.h"
+
+/* The FIFO of a descriptor: readable or not. */
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#define FIFO 7
+#undef openat
+#undef read
+#undef write
+#undef S_ISFIFO
+#define openat(...)            FIFO
+#define S_ISFIFO(mode)         1
+#define read(fd, bytes, size)  model_read(fd)
+#define write(fd, bytes, size) model_write(fd)
+static pthread_mutex_t fifo = PTHREAD_MUTEX_INITIALIZER;
+static int readable = 1;
+
+static ssize_t model_read(int fd)
+{
+    assert(fd == FIFO);
+    pthread_mutex_lock(&fifo);
+    int n = readable;
+    readable = 0;
+    pthread_mutex_unlock(&fifo);
+    return n;
+}
+
+static ssize_t model_write(int fd)
+{
+    assert(fd == FIFO);
+    pthread_mutex_lock(&fifo);
+    readable = 1;
+    pthread_mutex_unlock(&fifo);
+    return 1;
+}
 
 #include "core/flow.c"
 #include "core/intake.c"
@@ -49,6 +92,8 @@
 
 #include "transport/bell.c"
 
+#include "socket.h"
+
 #ifdef QUICKLY /* QUICK is taken: quick.h */
 #define BY_QUICK true
 #else
@@ -60,7 +105,7 @@
 #elif CASE == 3
 #define KIND RING_SHARED
 #define WAITER 0
-#elif CASE == 5
+#elif CASE == 5 || CASE == 9
 #define KIND RING_PRIVATE
 #elif CASE == 6 || CASE == 7
 #define KIND RING_SHARED
@@ -103,7 +148,7 @@ static const struct pattern pattern = {.send = send_nothing, .can_send = can_sen
 static struct shm_socket sockets[PROCESSES] = {
     SOCKET(0, .links = &lists[0], .link_count = KIND == RING_EXCLUSIVE ? 1 : 2, .pattern = &pattern,
            .has_shared_out = KIND != RING_EXCLUSIVE, .shared_out = OWN),
-    SOCKET(1, .links = &lists[2], .link_count = 1, .pattern = &pattern),
+    SOCKET(1, .links = &lists[2], .link_count = 1, .pattern = &pattern, .mark = 1, .fd_inotify = -1, .fd_fifo = FIFO),
     SOCKET(2, .links = &lists[3], .link_count = 1, .pattern = &pattern),
 };
 
@@ -136,7 +181,7 @@ static void *waiting_reader(void *p)
 
 model_thread(sender)
 {
-    for (int i = 0; i < (CASE >= 6 ? 2 : 1); i++)
+    for (int i = 0; i < (CASE == 6 || CASE == 7 ? 2 : 1); i++)
         assert(send_one(VALUE(i)));
     return NULL;
 }
@@ -188,10 +233,79 @@ model_thread(notified)
     return NULL;
 }
 
+/* ---- cases 8, 9: a descriptor, a poll ---- */
+
+model_thread(rearmer)
+{
+    socket_fd_rearm(&sockets[1]);
+    socket_fd_rearm(&sockets[1]);
+    return NULL;
+}
+
+model_thread(poller)
+{
+    shm_pollitem_t items[2] = {{&sockets[1], -1, SHM_POLLIN, 0}, {&sockets[2], -1, SHM_POLLIN, 0}};
+    shared_u32 *words[2];
+    sleep_sockets(items, 2, words, BELL_SLICE_NS);
+    return NULL;
+}
+
+/* ---- case 10: shm_shutdown() ---- */
+
+model_thread(waiter)
+{
+#ifdef LINGER
+    static struct link untaken = {.state = LINK_QUEUED};
+    static struct link *list[1] = {&untaken};
+    struct shm_socket *s = &sockets[1];
+    static struct attach attach;
+    untaken.attach = &attach;
+    untaken.out = &untaken.own_ring;
+    untaken.own_ring.kind = RING_EXCLUSIVE;
+    untaken.own_ring.head = 1;
+    s->links = list;
+    s->options.linger = -1;
+    linger(s);
+#else
+    wait_for(&sockets[1], SHM_POLLIN);
+#endif
+    return NULL;
+}
+
+int endpoint_binder_lives(const struct endpoint *endpoint)
+{
+    (void)endpoint;
+    return 0;
+}
+
+model_thread(stopper)
+{
+    shm_shutdown(&sockets[1]);
+    return NULL;
+}
+
 int main(void)
 {
     pthread_t threads[3];
-#if CASE == 4
+#if CASE == 8
+    pthread_create(&threads[0], NULL, sender, NULL);
+    pthread_create(&threads[1], NULL, rearmer, NULL);
+    pthread_join(threads[0], NULL);
+    pthread_join(threads[1], NULL);
+    assert(readable || !ring_in_has(&from[1]->in));
+#elif CASE == 9
+    pthread_create(&threads[0], NULL, sender, NULL);
+    pthread_create(&threads[1], NULL, poller, NULL);
+    pthread_join(threads[0], NULL);
+    pthread_join(threads[1], NULL);
+    assert(!queued[1] && !queued[2]);
+#elif CASE == 10
+    pthread_create(&threads[0], NULL, stopper, NULL);
+    pthread_create(&threads[1], NULL, waiter, NULL);
+    pthread_join(threads[0], NULL);
+    pthread_join(threads[1], NULL);
+    assert(!queued[1]);
+#elif CASE == 4
     pthread_create(&threads[0], NULL, notified, NULL);
     pthread_create(&threads[1], NULL, ringer, (void *)0);
     pthread_create(&threads[2], NULL, ringer, (void *)1);

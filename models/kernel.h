@@ -23,6 +23,7 @@ int os_is_locked(int fd, uint64_t byte, uint64_t count)
 
 static pthread_mutex_t bucket = PTHREAD_MUTEX_INITIALIZER;
 static bool queued[PROCESSES]; /* asleep */
+static bool together;          /* who sleeps is one, on several words */
 
 static int sleeper_of(shared_u32 *word)
 {
@@ -47,11 +48,29 @@ int os_futex_wait(shared_u32 *word, uint32_t expected, uint64_t timeout_ns)
     return 0;
 }
 
+int os_futex_wait_many(shared_u32 **words, uint32_t expected, int count, uint64_t timeout_ns)
+{
+    bool changed = false;
+    (void)timeout_ns;
+    pthread_mutex_lock(&bucket);
+    for (int i = 0; i < count; i++)
+        changed = changed || __c11_atomic_load(words[i], __ATOMIC_RELAXED) != expected;
+    for (int i = 0; i < count && !changed; i++)
+        queued[sleeper_of(words[i])] = together = true;
+    pthread_mutex_unlock(&bucket);
+    if (changed)
+        return -EAGAIN;
+    pthread_exit(NULL);
+    return 0;
+}
+
 void os_futex_wake(shared_u32 *word)
 {
     model_step(); /* a ringer may die before this call */
     pthread_mutex_lock(&bucket);
     queued[sleeper_of(word)] = false;
+    for (int p = 0; p < PROCESSES && together; p++)
+        queued[p] = false;
     pthread_mutex_unlock(&bucket);
 }
 
