@@ -157,7 +157,10 @@ void trust_report(struct shm_socket *s, const struct link *peer)
 
 static void derive_session(struct shm_socket *s, uint8_t *key, const char *sender, uint64_t session)
 {
-    struct session_statement statement = {.label = "shmqkey1", .mode = mode_of(s), .session = session};
+    struct session_statement statement;
+    memcpy(statement.label, "shmqkey1", sizeof statement.label);
+    statement.mode = mode_of(s);
+    statement.session = session;
     memcpy(statement.sender, sender, HEX);
     auth_derive(key, s->trust->root, &statement, sizeof statement);
 }
