@@ -381,14 +381,14 @@ void endpoint_answer_write(struct endpoint *endpoint, uint32_t slot, const struc
     store_relaxed(&shared->verdict, answer->verdict);
     store_relaxed(&shared->link_offset, answer->link_offset);
     store_relaxed(&shared->resume, answer->resume);
-    store_seq_cst(&shared->gen, gen + 1);
+    store_release(&shared->gen, gen + 1);
 }
 
 int endpoint_answer_read(const struct endpoint *endpoint, uint32_t slot, struct answer *out)
 {
     const struct endpoint_answer *shared = &endpoint->slots[slot].answer;
     for (int attempt = 0; attempt < 16; attempt++) {
-        uint64_t gen = peer_u64_seq_cst(&shared->gen);
+        uint64_t gen = peer_u64_acquire(&shared->gen);
         if (!(gen & 1))
             return 0;
         out->peer_gen = peer_u64(&shared->peer_gen);
