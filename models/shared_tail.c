@@ -18,6 +18,7 @@
  * rc11: -DMESSAGES=2 -DDIE=8 -DTRIES=1 -DBLOCK -DVIEW=3      a block, and a death
  * rc11: -DMESSAGES=2                                         two pullers, two looks each
  * run: -DMESSAGES=3 -DPULLERS=1 -DTRIES=2 -DQUICK_OUT=7 -DQUICK_IN=7 -DLIMIT=4  quick way, far from its mark
+ * run: -DMESSAGES=1 -DDIE=8 -DCOMES                          puller 2 comes, and chooses an owner, while 1 claims and dies
  * rc11: -DMESSAGES=12 -DLAG                                  one who slept for many laps, the hint being low
  */
 #ifndef BLOCKS
@@ -107,11 +108,28 @@ static bool receive(int p)
     return true;
 }
 
+/* Owner 1 is puller 1's as long as it lives. */
+int os_lock(int fd, uint64_t byte, uint64_t count, int access)
+{
+    (void)fd, (void)count, (void)access;
+    return byte == CLAIMS_BYTE_OWNER + 1 && !model_is_dead(1) ? -EAGAIN : 0;
+}
+
+int os_unlock(int fd, uint64_t byte, uint64_t count)
+{
+    (void)fd, (void)byte, (void)count;
+    return 0;
+}
+
 static void *puller(void *self)
 {
     int p = (int)(intptr_t)self;
     if (DIE && p == 1)
         model_may_die(p);
+#ifdef COMES
+    if (p == 2)
+        assert(choose_owner(&peers[3].claims, 3) == 0);
+#endif
     for (int i = 0; i < TRIES; i++)
         receive(p);
     return NULL;
