@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # The documents say what the tree says: README.md quotes the examples verbatim; the tables of
 # docs/LAYOUT.md are the structures and constants of the headers (compiled as static asserts, each
-# table without a gap); docs/MEMORY_MODEL.md names exactly the edges that src/ names; links lead
-# somewhere. Usage: check_docs.sh SOURCE_ROOT, or --self-test [SOURCE_ROOT]. CC: the compiler.
+# table without a gap); docs/MEMORY_MODEL.md names exactly the edges that src/ names; docs/MODELS.md says
+# of exactly the memory orders of src/ what a weaker one does; links lead somewhere. Usage: check_docs.sh SOURCE_ROOT, or --self-test [SOURCE_ROOT]. CC: the compiler.
 
 wrong=0
 complain() {
@@ -95,6 +95,34 @@ check_edges() {
     done
 }
 
+# Each order has a row that says which model turns red without it, or that it is argued; and then an argument.
+check_orders() {
+    page=$root/docs/MODELS.md
+    "$root/models/orders" "$root" | awk '{ sub(/^memory_order_/, "", $4); print $1, $3, $4, $5 }' >"$scratch/source"
+    awk -F ' *[|] *' '
+        /^<!-- orders -->/ { inside = 1 }
+        /^#/               { inside = 0 }
+        inside && /^\| [a-z]*\/.* `/ {
+            split($2, where, " ")
+            gsub(/`/, "", where[2])
+            n = split($3, operation, " ")
+            print where[1], where[2], operation[1], (n > 1 ? operation[2] : 1), ($0 ~ /argued/ ? "argued" : "")
+        }' "$page" >"$scratch/rows"
+    sort -u "$scratch/source" >"$scratch/in_source"
+    awk '{ print $1, $2, $3, $4 }' "$scratch/rows" | sort -u >"$scratch/in_document"
+    [ -s "$scratch/in_source" ] || complain "models/orders finds no order in src/"
+    comm -23 "$scratch/in_source" "$scratch/in_document" | sed 's/^/docs\/MODELS.md has no row for: /' >"$scratch/lacks"
+    comm -13 "$scratch/in_source" "$scratch/in_document" | sed 's/^/docs\/MODELS.md has a row for what src\/ has not: /' >>"$scratch/lacks"
+    grep -E ' (atomic_|__sync)' "$scratch/in_source" | sed 's/^/no order is spelled out: /' >>"$scratch/lacks"
+    for function in $(awk '$5 == "argued" { print $2 }' "$scratch/rows" | sort -u); do
+        awk '/^<!-- argued -->/ { inside = 1 } /^#/ { inside = 0 } inside' "$page" | grep -q "\`$function\`" ||
+            echo "docs/MODELS.md does not argue for: $function"
+    done >>"$scratch/lacks"
+    while read -r line; do
+        complain "$line"
+    done <"$scratch/lacks"
+}
+
 check_links() {
     for page in README.md CONTRIBUTING.md docs/ARCHITECTURE.md docs/LAYOUT.md docs/MEMORY_MODEL.md docs/FAILURE.md docs/MODELS.md docs/SECURITY.md; do
         for target in $(grep -oE '\]\([^)#]+' "$root/$page" | sed 's/^](//' | grep -v '^https*:'); do
@@ -108,6 +136,7 @@ check() {
     check_examples
     check_layout
     check_edges
+    check_orders
     check_links
 }
 
@@ -143,6 +172,11 @@ self_test() {
     try "$1" 1 src/transport/ring_layout.h 's/RING_HEADER    128/RING_HEADER    192/'
     try "$1" 1 docs/MEMORY_MODEL.md 's/R7/R17/g'
     try "$1" 1 src/transport/bell.h 's/P3/PX/g'
+    try "$1" 1 src/transport/bell.h 's/peer_u32_seq_cst/peer_u32_acquire/'
+    try "$1" 1 src/core/link.c 's/store_relaxed(&link->record->linked_to, 0)/store_release(\&link->record->linked_to, 0)/'
+    try "$1" 1 src/core/socket.c 's/atomic_store_explicit(&s->terminated, 1, memory_order_relaxed)/atomic_store(\&s->terminated, 1)/'
+    try "$1" 1 docs/MODELS.md '/`notify_bell` | store_seq_cst/d'
+    try "$1" 1 docs/MODELS.md 's/, `claims_adopt`/, claims/'
     try "$1" 1 docs/FAILURE.md '$a [nowhere](nowhere.md)'
     return $failed
 }
