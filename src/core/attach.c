@@ -67,29 +67,35 @@ static void reject(struct shm_socket *s, struct attach *attach, uint32_t slot, c
         event_push(s, SHM_EVENT_REJECTED, &unlinked, NULL, 0);
 }
 
-/* Where did a binder before us stop reading this connector's ring? 0 if there was none. */
-static uint64_t resume_point(struct shm_socket *s, struct attach *attach, uint32_t slot, const struct party *peer)
+/* Where did a binder before us stop reading this connector's ring? 0 if there was none; below 0: that
+ * cannot be found out now. */
+static int resume_point(struct shm_socket *s, struct attach *attach, uint32_t slot, const struct party *peer,
+                        uint64_t *resume)
 {
     struct answer old;
     struct remote *dead;
-    uint64_t resume = 0;
     char id_hex[2 * SEGMENT_ID_SIZE + 1];
 
+    *resume = 0;
     if (!endpoint_answer_read(&attach->endpoint, slot, &old) || old.peer_gen != peer->gen ||
         old.verdict != ANSWER_LINKED)
         return 0;
-    if (old.resume != UINT64_MAX)
-        return old.resume;
+    if (old.resume != UINT64_MAX) {
+        *resume = old.resume;
+        return 0;
+    }
     /* It died: its own link record says. */
     segment_id_hex(id_hex, old.binder_id);
-    if (remote_open(&dead, s->directory, id_hex) < 0)
-        return 0;
+    int error = remote_open(&dead, s->directory, id_hex);
+    if (error < 0)
+        return link_error_passes(error) ? error : 0;
     const struct link_record *record = record_at(dead, old.link_offset);
-    if (record != NULL && !record_tail(record, link_token(peer->id, peer->link_offset), &resume))
-        resume = 0;
+    if (record != NULL && !record_tail(record, link_token(peer->id, peer->link_offset), resume))
+        *resume = 0;
+    error = record == NULL && dead->is_short ? -ENOMEM : 0;
     dead->is_needed = true; /* by the connectors in other places */
     remote_close(dead);
-    return resume;
+    return error;
 }
 
 /* Of a binder before us: relaxed, for its lock was ours to take, so all that it stored is here. */
@@ -108,27 +114,33 @@ static bool has_sent(struct remote *binder, uint64_t record_offset)
 /*
  * A binder before us answered this connector, sent to it, and has gone, and the connector has not come to
  * look since. Our answer would hide that one for ever, and what was sent with it. So the connector is told
- * to look first; it says so in its record, and calls.
+ * to look first; it says so in its record, and calls. (Or it cannot be found out now: later, then.)
  */
 static bool has_to_look_first(struct shm_socket *s, struct attach *attach, uint32_t slot, const struct party *peer)
 {
     struct answer old;
     struct remote *before, *connector;
     char id_hex[2 * SEGMENT_ID_SIZE + 1];
-    bool looked = true, known;
+    bool looked = true, known, is_short;
 
     if (!endpoint_answer_read(&attach->endpoint, slot, &old) || old.peer_gen != peer->gen ||
         old.verdict != ANSWER_LINKED || old.binder_gen == attach->gen)
         return false;
     segment_id_hex(id_hex, old.binder_id);
-    if (remote_open(&before, s->directory, id_hex) < 0)
-        return false;
+    int error = remote_open(&before, s->directory, id_hex);
+    if (error < 0) {
+        attach->look_again = attach->look_again || link_error_passes(error);
+        return link_error_passes(error);
+    }
     bool sent = has_sent(before, old.link_offset);
-    int error = sent ? remote_open(&connector, s->directory, peer->id_hex) : -ENOENT;
-    known = error == -ENOENT; /* nothing was sent, or the connector has gone */
+    is_short = !sent && before->is_short;
+    error = sent ? remote_open(&connector, s->directory, peer->id_hex) : -ENOENT;
+    known = error == -ENOENT && !is_short; /* nothing was sent, or the connector has gone */
+    is_short = is_short || link_error_passes(error);
     if (error == 0) {
         const struct link_record *record = record_at(connector, peer->link_offset);
         known = record != NULL;
+        is_short = record == NULL && connector->is_short;
         if (record != NULL)
             looked = peer_u64_acquire(&record->last_linked) ==
                      link_token(old.binder_id, old.link_offset);
@@ -144,10 +156,11 @@ static bool has_to_look_first(struct shm_socket *s, struct attach *attach, uint3
         before->is_needed = true;
     }
     remote_close(before);
-    if (looked || !endpoint_connector_lives(&attach->endpoint, slot))
+    if (!is_short && (looked || !endpoint_connector_lives(&attach->endpoint, slot)))
         return false;
     attach->look_again = true;
-    notify_party(s, peer->id_hex);
+    if (!is_short)
+        notify_party(s, peer->id_hex);
     return true;
 }
 
@@ -177,7 +190,9 @@ static void look_at(struct shm_socket *s, struct link *link)
     bool stays = error >= 0 || (attach->bound ? connector_stays(attach, link->slot, peer.gen) : binder_stays(attach, peer.gen));
     if (!stays)
         return;
-    if (error == -EBADMSG || error == -EEXIST) {
+    if (link_error_passes(error)) {
+        attach->look_again = true;
+    } else if (error == -EBADMSG || error == -EEXIST) {
         if (attach->bound) {
             reject(s, attach, link->slot, &peer, error);
             attach->rejected[link->slot] = for_good(peer.gen); /* it was linked to: no way back */
@@ -189,6 +204,19 @@ static void look_at(struct shm_socket *s, struct link *link)
     } else if (error < 0) {
         link_break(link);
     }
+}
+
+/* The peer went. It may have begun, and sent, since we last looked: without memory or descriptors to see
+ * that, and to go on reading it, the link stays as it is until there are some. */
+static bool can_go(struct link *link)
+{
+    struct attach *attach = link->attach;
+    if (attach == NULL)
+        return true;
+    bool can = (link->broken || link->has_in || !link_error_passes(link_renew(link))) &&
+               (attach->bound || link_reserve(link) == 0);
+    attach->look_again = attach->look_again || !can;
+    return can;
 }
 
 static bool has_partner(const struct shm_socket *s)
@@ -215,9 +243,9 @@ static void accept_peer(struct shm_socket *s, struct attach *attach, uint32_t sl
     }
     if (has_to_look_first(s, attach, slot, peer))
         return;
-    uint64_t resume = resume_point(s, attach, slot, peer);
-    if (link_new(&link, s, attach, slot, (int)peer->type) < 0) {
-        attach->look_again = true; /* out of memory */
+    uint64_t resume;
+    if (resume_point(s, attach, slot, peer, &resume) < 0 || link_new(&link, s, attach, slot, (int)peer->type) < 0) {
+        attach->look_again = true; /* out of memory or descriptors */
         return;
     }
     int error = link_up(link, peer, peer->link_offset, resume);
@@ -232,10 +260,10 @@ static void accept_peer(struct shm_socket *s, struct attach *attach, uint32_t sl
         if (error == -EEXIST || error == -EPROTO || error == -EBADMSG) {
             if (!again)
                 reject(s, attach, slot, peer, error);
-        } else if (!endpoint_connector_lives(&attach->endpoint, slot))
+        } else if (!link_error_passes(error) && !endpoint_connector_lives(&attach->endpoint, slot))
             endpoint_clear(&attach->endpoint, slot);
         else
-            attach->look_again = true; /* out of memory or descriptors */
+            attach->look_again = true; /* out of memory or descriptors: what a dead one sent is kept, too */
         return;
     }
     attach->links[slot] = link;
@@ -258,6 +286,8 @@ static void sync_bound(struct shm_socket *s, struct attach *attach)
         struct link *link = attach->links[slot];
         bool present = endpoint_connector(&attach->endpoint, slot, &peer) == 1;
         if (link != NULL && (!present || peer.gen != link->party.gen)) {
+            if (link->state == LINK_UP && !can_go(link))
+                continue;
             link_gone(link, true); /* by death, unless its record says that it left */
             link->attach = NULL;
             attach->links[slot] = link = NULL;
@@ -295,8 +325,11 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
     if (attach->untold)
         attach->untold = bound && !notify_party(s, binder.id_hex);
     attach->look_again = attach->untold;
-    if (link->state == LINK_UP && (!bound || binder.gen != link->party.gen))
+    if (link->state == LINK_UP && (!bound || binder.gen != link->party.gen)) {
+        if (!can_go(link))
+            return;
         link_gone(link, true);
+    }
     if (link->state == LINK_UP && answered && said.verdict != ANSWER_LINKED && said.binder_gen == link->party.gen)
         link_gone(link, false); /* with a key: it found out only after it had answered */
     if (link->state == LINK_UP) {
@@ -305,8 +338,11 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
     }
     /* If it has answered before it went, it is gone on with from where we are, not read anew. */
     bool by_early = answered && said.verdict == ANSWER_LINKED && said.binder_gen == link->party.gen;
-    if (link->early && !by_early && (!bound || binder.gen != link->party.gen))
+    if (link->early && !by_early && (!bound || binder.gen != link->party.gen)) {
+        if (!can_go(link))
+            return;
         link_early_end(link, true);
+    }
     if (answered && said.verdict == ANSWER_LINKED)
         note_resume(link, said.resume);
     if (!answered || (said.verdict == ANSWER_LINKED && said.binder_gen == link->answered)) {
@@ -340,12 +376,14 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
     }
     link->broken = false;
     int error = link_up(link, &binder, said.link_offset, 0);
+    if (early != NULL)
+        early->remote->is_needed = link_error_passes(error);
     peer_unlink(early);
     if ((error == -EPROTO || error == -EBADMSG) && !binder_stays(attach, said.binder_gen))
         error = -ENOENT;
     else if (error == -ENOENT && there && endpoint_binder_lives(&attach->endpoint))
         error = -EAGAIN; /* it is there, so this passes */
-    if (error == 0 || error == -EPROTO || error == -ENOENT || error == -EEXIST || error == -EBADMSG)
+    if (!link_error_passes(error))
         link->answered = said.binder_gen;
     if (error == -EBADMSG) { /* the binder will find the same, by our proof */
         link->refused = said.binder_gen;
@@ -364,7 +402,7 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
     if (error < 0)
         return;
     link_notify(link);
-    if (!there || !endpoint_binder_lives(&attach->endpoint))
+    if ((!there || !endpoint_binder_lives(&attach->endpoint)) && can_go(link))
         link_gone(link, true);
 }
 
@@ -426,11 +464,12 @@ void socket_check_peers(struct shm_socket *s)
         struct link *link = s->links[i];
         if (link->died || link->peer == NULL || !link_is_dead(link))
             continue;
-        if (link->state == LINK_UP)
-            link_gone(link, true);
-        else if (!link->early)
+        if (link->state == LINK_UP) {
+            if (can_go(link))
+                link_gone(link, true);
+        } else if (!link->early)
             link->died = true;
-        else if (!is_answered(link)) /* else the answer is looked at below */
+        else if (!is_answered(link) && can_go(link)) /* else the answer is looked at below */
             link_early_end(link, true);
         died = true;
     }

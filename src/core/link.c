@@ -15,6 +15,12 @@
 
 /* ---- peers ---- */
 
+bool link_error_passes(int error)
+{
+    return error < 0 && error != -EPROTO && error != -ENOENT && error != -EEXIST && error != -EBADMSG &&
+           error != -EPERM;
+}
+
 static int peer_open(struct peer **out, const struct link *link, const char *id_hex)
 {
     struct directory *directory = link->socket->directory;
@@ -32,6 +38,8 @@ static int peer_open(struct peer **out, const struct link *link, const char *id_
     if (error == 0)
         error = bell_attach(&peer->bell, directory_fd(directory), id_hex);
     if (error < 0) {
+        if (peer->remote != NULL)
+            peer->remote->is_needed = link_error_passes(error);
         peer_unlink(peer);
         return error;
     }
@@ -129,7 +137,7 @@ bool link_peer_tail(const struct link *link, uint64_t *tail)
 
 /* ---- making ---- */
 
-static int list_add(struct shm_socket *s, struct link *link)
+static int list_reserve(struct shm_socket *s)
 {
     if (s->link_count == s->link_capacity) {
         uint32_t capacity = s->link_capacity ? 2 * s->link_capacity : 4;
@@ -139,8 +147,15 @@ static int list_add(struct shm_socket *s, struct link *link)
         s->links = links;
         s->link_capacity = capacity;
     }
-    s->links[s->link_count++] = link;
     return 0;
+}
+
+static int list_add(struct shm_socket *s, struct link *link)
+{
+    int error = list_reserve(s);
+    if (error == 0)
+        s->links[s->link_count++] = link;
+    return error;
 }
 
 static void list_remove(struct shm_socket *s, struct link *link)
@@ -289,7 +304,7 @@ int link_open_in(struct link *link, uint64_t resume)
         return 0;
     int error = ring_in_open(&link->in, link->peer->remote, offset);
     if (error < 0)
-        return error;
+        return link->peer->remote->is_short ? -ENOMEM : error;
     /* A connector's `start` is about the binder before us until it has come to us. */
     if (link->in.kind == RING_PRIVATE && !link->in.newest_only && !record_is_about(link->theirs, link_my_token(link)))
         error = 0;
@@ -339,13 +354,22 @@ static void limit_shared(struct shm_socket *s)
     s->shared_out.limit = limit;
 }
 
+int link_reserve(struct link *link)
+{
+    if (link->rest == NULL)
+        link->rest = calloc(1, sizeof *link->rest);
+    return link->rest == NULL ? -ENOMEM : list_reserve(link->socket);
+}
+
 /* What is left to read, and the pins of one who left but lives, go on in a link of their own. */
 static void split(struct link *link)
 {
     struct shm_socket *s = link->socket;
-    struct link *rest = calloc(1, sizeof *rest);
 
-    if (rest != NULL && list_add(s, rest) == 0) {
+    if (link_reserve(link) == 0) {
+        struct link *rest = link->rest;
+        link->rest = NULL;
+        list_add(s, rest);
         rest->socket = s;
         rest->state = LINK_GONE;
         rest->died = link->died;
@@ -364,7 +388,6 @@ static void split(struct link *link)
         if (s->in.link == link)
             s->in.link = rest;
     } else {
-        free(rest);
         peer_unlink(link->peer);
     }
     link->peer = NULL;
@@ -412,6 +435,7 @@ static void prove_early(struct link *link, const struct party *party)
     if (type <= SHM_XSUB && s->pattern->fits((int)type) && open_out(link, (int)type) == 0 &&
         trust_prove_early(link, party, type, peer->remote->header) == 0)
         notify_bell(&peer->bell);
+    peer->remote->is_needed = true; /* it may have answered, sent and died meanwhile */
     peer_unlink(peer);
 }
 
@@ -433,6 +457,7 @@ void link_early(struct link *link, const struct party *party)
     if (kind == 0 || link->has_in || link->peer != NULL || peer_open(&peer, link, party->id_hex) < 0)
         return;
     if (!open_early(link, peer, party, kind)) {
+        peer->remote->is_needed = true; /* it may have answered, sent and died meanwhile */
         peer_unlink(peer);
         return;
     }
@@ -504,6 +529,7 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
     const struct link_record *theirs = record_at(peer->remote, their_offset);
     if (theirs == NULL) {
         error = peer->remote->is_short ? -ENOMEM : -EPROTO;
+        peer->remote->is_needed = link_error_passes(error);
         peer_unlink(peer);
         return error;
     }
@@ -531,8 +557,7 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
         error = introduce(link);
     if (error < 0) {
         trust_again(link);
-        if (error == -EPROTO && peer->remote->is_short)
-            error = -ENOMEM;
+        peer->remote->is_needed = link_error_passes(error);
         link->peer = NULL;
         link->theirs = NULL;
         link->has_in = false;
@@ -704,6 +729,7 @@ void link_free(struct link *link)
         store_release(&link->record->linked_to, 0); /* a peer that left waits for this */
     free_record(link);
     peer_unlink(link->peer);
+    free(link->rest);
     free(link);
 }
 
@@ -717,6 +743,7 @@ void link_drop(struct link *link)
     list_remove(s, link);
     trust_link_free(link);
     peer_unlink(link->peer);
+    free(link->rest);
     free(link);
 }
 

@@ -10,6 +10,8 @@ int link_new(struct link **out, struct shm_socket *s, struct attach *attach, uin
 /* Map the peer PARTY, whose link record is at THEIR_OFFSET of its segment; read its ring from RESUME
  * on. After an error the link is as before. */
 int link_up(struct link *link, const struct party *party, uint64_t their_offset, uint64_t resume);
+/* It may go better the next time: short of memory or descriptors. What the peer left has to stay till then. */
+bool link_error_passes(int error);
 void link_early(struct link *link, const struct party *party);
 /* Returns what the caller lets go of by peer_unref(), but not before it has mapped the peer again. */
 struct peer *link_early_end(struct link *link, bool died);
@@ -27,6 +29,8 @@ uint64_t link_my_token(const struct link *link);
 const struct link_record *record_at(struct remote *remote, uint64_t offset); /* NULL: it is none */
 bool record_is_about(const struct link_record *record, uint64_t token);
 bool record_tail(const struct link_record *record, uint64_t token, uint64_t *tail);
+/* Memory for what there is to read of a peer that goes while its place stays (connectors). 0 or -ENOMEM. */
+int link_reserve(struct link *link);
 void link_gone(struct link *link, bool died);
 void link_free(struct link *link);
 void link_notify(struct link *link);

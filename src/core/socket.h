@@ -68,6 +68,7 @@ struct link {
     bool drained;          /* GONE: its emptiness was acted upon */
     uint64_t linked_before; /* whom the peer was linked to when it came */
     bool sticky;           /* LEAVING: kept until the socket closes */
+    struct link *rest;     /* memory for split() */
     uint64_t base_limit;   /* of own_ring, before the peer's SHM_RCVHWM */
     uint32_t request_tag;  /* ROUTER: of the last request of a REQ */
     uint8_t routing_id[256];

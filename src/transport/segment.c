@@ -229,6 +229,7 @@ int remote_open(struct remote **out, struct directory *directory, const char *id
         close(fd);
     }
     if (error < 0) {
+        remote->is_needed = error != -EPROTO; /* unread, it is nobody's to remove */
         remote_close(remote);
         return error;
     }
@@ -290,6 +291,7 @@ const void *remote_map(struct remote *remote, uint64_t offset, uint64_t size)
     uint64_t file_size, inode;
     unsigned e = segment_extent(offset);
 
+    remote->is_short = false;
     if (e >= SEGMENT_EXTENTS || size > segment_extent_size(e) - (offset - segment_extent_start(e)) ||
         load_relaxed(&remote->base[e]) != NULL)
         return NULL;
