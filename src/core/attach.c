@@ -92,7 +92,7 @@ static int resume_point(struct shm_socket *s, struct attach *attach, uint32_t sl
     const struct link_record *record = record_at(dead, old.link_offset);
     if (record != NULL && !record_tail(record, link_token(peer->id, peer->link_offset), resume))
         *resume = 0;
-    error = record == NULL && dead->is_short ? -ENOMEM : 0;
+    error = record == NULL ? dead->shortage : 0;
     dead->is_needed = true; /* by the connectors in other places */
     remote_close(dead);
     return error;
@@ -133,14 +133,14 @@ static bool has_to_look_first(struct shm_socket *s, struct attach *attach, uint3
         return link_error_passes(error);
     }
     bool sent = has_sent(before, old.link_offset);
-    is_short = !sent && before->is_short;
+    is_short = !sent && before->shortage < 0;
     error = sent ? remote_open(&connector, s->directory, peer->id_hex) : -ENOENT;
     known = error == -ENOENT && !is_short; /* nothing was sent, or the connector has gone */
     is_short = is_short || link_error_passes(error);
     if (error == 0) {
         const struct link_record *record = record_at(connector, peer->link_offset);
         known = record != NULL;
-        is_short = record == NULL && connector->is_short;
+        is_short = record == NULL && connector->shortage < 0;
         if (record != NULL)
             looked = peer_u64_acquire(&record->last_linked) ==
                      link_token(old.binder_id, old.link_offset);
@@ -350,7 +350,7 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
             link_early(link, &binder);
         return;
     }
-    if (link->early && s->in.link == link) { /* a message is being read: once that is done */
+    if (link->early && (s->in.link == link || link->in.owed != 0)) { /* a message is being read: once that is done */
         store_relaxed(&s->bell.page->attention, 1);
         return;
     }

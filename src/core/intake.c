@@ -75,6 +75,8 @@ static int take(struct shm_socket *s, struct link *link)
     struct ring_taken *taken = &s->in.taken;
     if (unlikely(link->adopt_due)) {
         int adopted = ring_in_adopt(&link->in, taken);
+        if (adopted == 1 && !taken->redelivered)
+            return adopted; /* its own, which it could not look at when it took it */
         /* No more than there are slots, should somebody go on claiming for the dead. */
         for (uint64_t n = 0; n < link->in.mask && adopted == 1 && !s->options.redeliver; n++) {
             claims_done(&link->in.claims->words[taken->ticket & link->in.mask], taken->ticket, link->in.claims->owner);
@@ -89,7 +91,24 @@ static int take(struct shm_socket *s, struct link *link)
     }
     if (unlikely(link->early) && link->in.kind == RING_PRIVATE)
         return take_early(s, link);
-    return ring_in_take(&link->in, taken, &s->pins, link->pin_tag);
+    int result = ring_in_take(&link->in, taken, &s->pins, link->pin_tag);
+    if (unlikely(link->in.owed != 0))
+        link->adopt_due = true;
+    return result;
+}
+
+/* As if it had not begun. */
+static void put_back(struct shm_socket *s)
+{
+    struct incoming *in = &s->in;
+    if (in->link->in.kind == RING_SHARED) {
+        ring_in_owe(&in->link->in, &in->taken);
+        in->link->adopt_due = true;
+    }
+    if (in->taken.pinned)
+        pin_clear(&s->pins, PIN_IN_HAND);
+    in->active = false;
+    in->link = NULL;
 }
 
 /* With a key: what was taken holds, or is gone. What cannot even be located does not hold. */
@@ -100,9 +119,13 @@ static int authenticate(struct shm_socket *s, struct link *link, int result)
         result = trust_open(s, link, &in->taken);
     if (result >= 0)
         return 1;
+    if (link_error_passes(result)) {
+        put_back(s);
+        return result;
+    }
     stat_add(s, STAT_AUTH_FAILED, 1);
     in_end(s);
-    return result == -ENOMEM ? -ENOMEM : -EBADMSG;
+    return -EBADMSG;
 }
 
 int in_begin(struct shm_socket *s, struct link *link)
@@ -120,6 +143,8 @@ int in_begin(struct shm_socket *s, struct link *link)
         }
         return 0;
     }
+    if (unlikely(link_error_passes(result)))
+        return result;
     if (unlikely(result < 0) && s->trust == NULL) {
         link_break(link);
         return -EPROTO;
@@ -198,9 +223,10 @@ int in_next(struct shm_socket *s, struct part *part)
         if (left < sizeof offset || s->trust != NULL)
             return -EPROTO;
         peer_copy(&offset, taken->bytes + in->at + PART_HEADER, sizeof offset);
-        part->data = offset % 64 == 0 ? remote_at(in->link->in.remote, offset, size) : NULL;
+        struct remote *remote = in->link->in.remote;
+        part->data = offset % 64 == 0 ? remote_at(remote, offset, size) : NULL;
         if (part->data == NULL)
-            return -EPROTO;
+            return offset % 64 == 0 && remote->shortage < 0 ? remote->shortage : -EPROTO;
         if (!taken->is_block)
             taken->offset = offset;
         in->at += PART_HEADER + sizeof offset;
@@ -273,9 +299,13 @@ void in_end(struct shm_socket *s)
     in->hold = NULL;
 }
 
-int in_break(struct shm_socket *s)
+int in_fail(struct shm_socket *s, int error)
 {
     struct link *link = s->in.link;
+    if (link_error_passes(error)) {
+        put_back(s);
+        return error;
+    }
     in_end(s);
     link_break(link);
     return -EPROTO;

@@ -109,7 +109,9 @@ static int receive(struct shm_socket *s, struct part *part)
         return result;
     part->synthetic = false;
     result = s->pattern->next_part != NULL ? s->pattern->next_part(s, part) : in_next(s, part);
-    return unlikely(result < 0) ? in_break(s) : result;
+    if (unlikely(result < 0) && !link_error_passes(result)) /* else that part is given at the next call */
+        return in_fail(s, result);
+    return result;
 }
 
 bool socket_can_receive(struct shm_socket *s)

@@ -304,7 +304,7 @@ int link_open_in(struct link *link, uint64_t resume)
         return 0;
     int error = ring_in_open(&link->in, link->peer->remote, offset);
     if (error < 0)
-        return link->peer->remote->is_short ? -ENOMEM : error;
+        return link->peer->remote->shortage < 0 ? link->peer->remote->shortage : error;
     /* A connector's `start` is about the binder before us until it has come to us. */
     if (link->in.kind == RING_PRIVATE && !link->in.newest_only && !record_is_about(link->theirs, link_my_token(link)))
         error = 0;
@@ -528,7 +528,7 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
         return error;
     const struct link_record *theirs = record_at(peer->remote, their_offset);
     if (theirs == NULL) {
-        error = peer->remote->is_short ? -ENOMEM : -EPROTO;
+        error = peer->remote->shortage < 0 ? peer->remote->shortage : -EPROTO;
         peer->remote->is_needed = link_error_passes(error);
         peer_unlink(peer);
         return error;

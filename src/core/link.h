@@ -10,8 +10,6 @@ int link_new(struct link **out, struct shm_socket *s, struct attach *attach, uin
 /* Map the peer PARTY, whose link record is at THEIR_OFFSET of its segment; read its ring from RESUME
  * on. After an error the link is as before. */
 int link_up(struct link *link, const struct party *party, uint64_t their_offset, uint64_t resume);
-/* It may go better the next time: short of memory or descriptors. What the peer left has to stay till then. */
-bool link_error_passes(int error);
 void link_early(struct link *link, const struct party *party);
 /* Returns what the caller lets go of by peer_unref(), but not before it has mapped the peer again. */
 struct peer *link_early_end(struct link *link, bool died);

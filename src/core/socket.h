@@ -263,6 +263,8 @@ int socket_open_shared_out(struct shm_socket *s, uint32_t kind);
 /* The name that the peer gave itself. 0 or -EPROTO. */
 int link_peer_routing_id(const struct link *link, uint8_t id[256], uint32_t *size);
 bool link_is_dead(struct link *link); /* as the kernel has it */
+/* It may go better the next time: short of memory or descriptors. What the peer left has to stay till then. */
+bool link_error_passes(int error);
 void link_died(struct link *link);    /* that was found out: take it down */
 void link_break(struct link *link); /* the peer wrote nonsense */
 void peer_unlink(struct peer *peer);  /* the link does not need it any more */
@@ -296,11 +298,14 @@ int out_single(struct shm_socket *s, struct ring_out *ring, struct link *link, c
 /* The two above for a pattern without an envelope: a part with or without more to follow. */
 int out_part(struct shm_socket *s, struct ring_out *ring, struct link *link, const struct part *part);
 
-/* Begin the next message of LINK: 1, 0, -EPROTO. Then its parts; then drop what is left of it. */
+/* Begin the next message of LINK: 1, 0, -EPROTO; or for want of memory or descriptors another error, and
+ * it comes again. Then its parts; then drop what is left of it. */
 int in_begin(struct shm_socket *s, struct link *link);
-int in_next(struct shm_socket *s, struct part *part); /* 1; 0 no more; -EPROTO */
+int in_next(struct shm_socket *s, struct part *part); /* 1; 0 no more; as in_begin() */
 void in_end(struct shm_socket *s);
-int in_break(struct shm_socket *s); /* its bytes make no sense: end it, detach the sender; -EPROTO */
+/* One of those went wrong with ERROR, which it returns: its bytes make no sense, so it ends, and the sender
+ * is detached; or memory or descriptors are wanting, and it is as if it had not begun. */
+int in_fail(struct shm_socket *s, int error);
 /* in_begin() on a link whose peer went: what it left comes before what its successor sends. */
 int in_begin_gone(struct shm_socket *s);
 /* That, or else in_begin() on the next link in turn that has a message. */

@@ -160,6 +160,8 @@ static int next_wanted(struct shm_socket *s)
         if (result != 1 || wanted->sorted[0].size == 0)
             return result;
         result = in_next(s, &first);
+        if (link_error_passes(result))
+            return in_fail(s, result);
         if (result < 0 || (result == 1 && prefixes_match(wanted, first.data, first.size))) {
             s->in.at = s->in.previous;
             return 1; /* an error comes again when the part is read */

@@ -261,7 +261,7 @@ static int advance_req(struct shm_socket *s)
     for (uint64_t n = 0; n < PASSED_OVER_MAX && (result = in_begin_fair(s)) == 1; n++) {
         result = is_reply(s, req);
         if (result != 0)
-            return result < 0 ? in_break(s) : 1;
+            return result < 0 ? in_fail(s, result) : 1;
         in_end(s); /* of a request that was given up */
     }
     if (result != 0 || !req->lost)
@@ -406,7 +406,7 @@ static int keep_part(struct rep *rep, const struct part *part)
     return 0;
 }
 
-/* Keep the envelope of the message just begun. 1 done; 0 it has none: drop it; -EPROTO. */
+/* Keep the envelope of the message just begun. 1 done; 0 it has none: drop it; or what in_fail() is for. */
 static int read_envelope(struct shm_socket *s, struct rep *rep)
 {
     struct part part;
@@ -415,8 +415,10 @@ static int read_envelope(struct shm_socket *s, struct rep *rep)
         int result = in_next(s, &part);
         if (result < 0)
             return result;
-        if (result != 1 || !part.more || keep_part(rep, &part) < 0)
+        if (result != 1 || !part.more)
             return 0;
+        if (keep_part(rep, &part) < 0)
+            return -ENOMEM;
     } while (part.size > 0);
     rep->link = s->in.link->state == LINK_UP ? s->in.link : NULL;
     rep->tag = s->in.taken.tag;
@@ -432,7 +434,7 @@ static int advance_rep(struct shm_socket *s)
     for (uint64_t n = 0; n < PASSED_OVER_MAX && (result = in_begin_fair(s)) == 1; n++) {
         result = read_envelope(s, rep);
         if (result != 0)
-            return result < 0 ? in_break(s) : 1;
+            return result < 0 ? in_fail(s, result) : 1;
         in_end(s);
     }
     return result == 1 ? 0 : result;

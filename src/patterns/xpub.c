@@ -126,7 +126,9 @@ static int read_subscribers(struct shm_socket *s)
         result = in_next(s, &part);
         if (result == 1) {
             unsigned char *copy = malloc(part.size + 1);
-            if (copy != NULL) {
+            if (copy == NULL) {
+                result = -ENOMEM;
+            } else {
                 peer_copy(copy, part.data, part.size); /* before it is looked at: it may change */
                 if (part.size == 0 || copy[0] > 1)
                     pass_on(s->pattern_data, copy, part.size);
@@ -136,7 +138,7 @@ static int read_subscribers(struct shm_socket *s)
             free(copy);
         }
         if (result < 0)
-            return in_break(s);
+            return in_fail(s, result);
         in_end(s);
     }
     return result == 1 ? 0 : result;

@@ -120,6 +120,8 @@ struct ring_in {
     bool newest_only;
     uint32_t streak; /* messages taken since the ring was last found empty */
     uint32_t kind;
+    uint64_t owed; /* shared: 0, or one past a ticket that was claimed and could not be looked at yet */
+    bool owed_again; /* it was redelivered */
 };
 
 /* -EPROTO: what lies at OFFSET is no ring. */
@@ -139,11 +141,15 @@ struct ring_taken {
     uint64_t copy[SLOT_WORDS]; /* private tails: inline bytes lie here */
 };
 
-/* 1 taken; 0 nothing there; -EPROTO. */
+/* 1 taken; 0 nothing there; -EPROTO. Other errors: there was no memory or descriptor to look at it with; it
+ * comes again. */
 int ring_in_take(struct ring_in *ring, struct ring_taken *taken, struct pins *pins, uint32_t pin_tag);
 
 /* The same for a message that a dead reader of a shared ring had in hand (C4). */
 int ring_in_adopt(struct ring_in *ring, struct ring_taken *taken);
+
+/* Shared: have the message in hand come again from ring_in_adopt(). */
+void ring_in_owe(struct ring_in *ring, const struct ring_taken *taken);
 
 /* Is there something to take? May say yes for what another reader takes first. */
 bool ring_in_has(struct ring_in *ring);

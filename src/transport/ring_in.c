@@ -47,9 +47,11 @@ static int locate(struct ring_in *ring, struct ring_taken *taken, uint64_t meta,
     }
     taken->size = payload[1];
     taken->offset = payload[0];
-    taken->bytes = payload[0] % 64 == 0 ? remote_at(ring->remote, payload[0], taken->size) : NULL;
-    if (taken->bytes == NULL)
+    if (payload[0] % 64 != 0)
         return -EPROTO;
+    taken->bytes = remote_at(ring->remote, payload[0], taken->size);
+    if (taken->bytes == NULL)
+        return ring->remote->shortage < 0 ? ring->remote->shortage : -EPROTO;
     __builtin_prefetch(taken->bytes); /* under way while the caller is told of it */
     return 1;
 }
@@ -98,6 +100,24 @@ static uint64_t after_missing(const struct ring_in *ring, uint64_t t, uint64_t s
     return there > t + ring->mask ? there - ring->mask : t + 1;
 }
 
+void ring_in_owe(struct ring_in *ring, const struct ring_taken *taken)
+{
+    ring->owed = taken->ticket + 1;
+    ring->owed_again = taken->redelivered;
+}
+
+/* The message is this reader's by its claim word. */
+static int locate_claimed(struct ring_in *ring, struct ring_taken *taken, uint64_t t, bool again)
+{
+    taken->ticket = t;
+    int result = locate_stable(ring, &ring->slots[t & ring->mask], taken);
+    taken->redelivered = again;
+    ring->owed = 0;
+    if (result < 0 && result != -EPROTO)
+        ring_in_owe(ring, taken);
+    return result;
+}
+
 static int take_shared(struct ring_in *ring, struct ring_taken *taken)
 {
     struct claims *claims = ring->claims;
@@ -124,21 +144,17 @@ static int take_shared(struct ring_in *ring, struct ring_taken *taken)
             cpu_prefetch_write(&claims->words[(t + CLAIMS_AHEAD) & ring->mask]);
         if (peer_u64(&claims->header->hint) < t + 1)
             store_relaxed(&claims->header->hint, t + 1);
-        taken->ticket = t;
-        return locate_stable(ring, slot, taken);
+        return locate_claimed(ring, taken, t, false);
     }
     return 0;
 }
 
 int ring_in_adopt(struct ring_in *ring, struct ring_taken *taken)
 {
+    if (ring->owed != 0)
+        return locate_claimed(ring, taken, ring->owed - 1, ring->owed_again);
     uint64_t t = claims_adopt(ring->claims);
-    if (t == UINT64_MAX)
-        return 0;
-    taken->ticket = t;
-    int result = locate_stable(ring, &ring->slots[t & ring->mask], taken);
-    taken->redelivered = true;
-    return result;
+    return t == UINT64_MAX ? 0 : locate_claimed(ring, taken, t, true);
 }
 
 /* ---- private tails ---- */
@@ -239,6 +255,8 @@ bool ring_in_has(struct ring_in *ring)
         return seq == seq_ready(ring->tail);
     if (ring->kind == RING_PRIVATE)
         return seq >= seq_ready(ring->tail) || (seq == seq_absent(ring->tail) && was_dropped(ring));
+    if (ring->owed != 0)
+        return true;
     for (uint64_t step = 0; step <= 2 * ring->mask + 1; step++, ring->tail = after_missing(ring, ring->tail, seq)) {
         uint64_t index = ring->tail & ring->mask;
         seq = peer_u64(&ring->slots[index].seq);

@@ -291,22 +291,22 @@ const void *remote_map(struct remote *remote, uint64_t offset, uint64_t size)
     uint64_t file_size, inode;
     unsigned e = segment_extent(offset);
 
-    remote->is_short = false;
+    remote->shortage = 0;
     if (e >= SEGMENT_EXTENTS || size > segment_extent_size(e) - (offset - segment_extent_start(e)) ||
         load_relaxed(&remote->base[e]) != NULL)
         return NULL;
     file_name(name, remote->id_hex);
     int fd = os_file_open(directory_fd(remote->directory), name, OS_READ);
-    remote->is_short = fd < 0 && fd != -ENOENT && fd != -EPERM;
+    remote->shortage = fd < 0 && fd != -ENOENT && fd != -EPERM ? fd : 0;
     if (fd < 0)
         return NULL;
     uint64_t end = segment_extent_start(e) + segment_extent_size(e);
     void *base = NULL;
     if (os_file_identity(fd, &file_size, &inode) != 0) {
-        remote->is_short = true;
+        remote->shortage = -ENOMEM;
     } else if (file_size >= end && inode == remote->inode) {
         base = os_map(fd, segment_extent_start(e), segment_extent_size(e), OS_READ);
-        remote->is_short = base == NULL;
+        remote->shortage = base == NULL ? -ENOMEM : 0;
     }
     close(fd);
     if (base == NULL)

@@ -44,7 +44,7 @@ struct remote {
     char id_hex[2 * SEGMENT_ID_SIZE + 1];
     const struct segment_header *header;
     uint64_t inode;
-    bool is_short;   /* a look into it failed for want of memory or descriptors, not by the peer's fault */
+    int shortage;    /* 0, or why a look into it failed that is not the peer's fault: no memory, no descriptor */
     bool is_needed;  /* not to be removed with the last mapping: that is for others */
     char bound_at[256]; /* the endpoint's file where it was the binder, or "" */
     uint32_t slot;      /* our place there */

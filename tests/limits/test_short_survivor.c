@@ -7,7 +7,7 @@
 #include "../support/ends.h"
 #include "inject.h"
 
-enum { SENT = 1, LARGE = 40000, CALLS_MAX = 300 };
+enum { SENT = 1, LARGE = 100000, CALLS_MAX = 300 };
 
 struct scene {
     struct link link;
