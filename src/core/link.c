@@ -293,7 +293,7 @@ int link_open_in(struct link *link, uint64_t resume)
     struct shm_socket *s = link->socket;
     uint64_t offset, first, began = link->began ? link->in.tail : UINT64_MAX;
 
-    if (link->theirs == NULL)
+    if (link->theirs == NULL || link->silenced)
         return link->has_in;
     resume = trust_resume(link, resume);
     int trusted = trust_check(link);
@@ -540,7 +540,7 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
     link->party = *party;
     link->party.type = peer_u32_once(&peer->remote->header->type);
     link->state = LINK_UP;
-    link->died = false;
+    link->died = link->silenced = false;
     if (link->party.type > SHM_XSUB || !s->pattern->fits((int)link->party.type))
         error = -EPROTO;
     if (error == 0)

@@ -67,6 +67,7 @@ struct link {
     bool adopt_due;        /* its ring is shared: look for claims of the dead */
     bool drained;          /* GONE: its emptiness was acted upon */
     uint64_t linked_before; /* whom the peer was linked to when it came */
+    bool silenced;         /* ROUTER: another peer has taken its name over: it is not heard any more */
     bool sticky;           /* LEAVING: kept until the socket closes */
     struct link *rest;     /* memory for split() */
     uint64_t base_limit;   /* of own_ring, before the peer's SHM_RCVHWM */

@@ -123,6 +123,7 @@ static int link_new(struct shm_socket *s, struct link *link)
         take_out(r, other);
         other->routing_id_size = 0;
         other->has_in = false;
+        other->silenced = true;
     }
     memcpy(link->routing_id, id, size);
     link->routing_id_size = size;
