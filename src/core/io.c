@@ -31,6 +31,13 @@ static int wait_to_send(struct shm_socket *s, uint64_t deadline_ns, bool *retrie
     return error == -EAGAIN && (s->pattern->can_send(s) || clock_now_ns() < deadline_ns) ? 0 : error;
 }
 
+/* What follows a part whose peer has gone since is swallowed. A REQ or REP has its turn to mind, too. */
+static inline int send_part(struct shm_socket *s, const struct part *part)
+{
+    bool swallowed = unlikely(s->out.discard) && s->type != SHM_REQ && s->type != SHM_REP;
+    return swallowed ? out_discard(s, part) : s->pattern->send(s, part);
+}
+
 static int send_waiting(struct shm_socket *s, const struct part *part, int flags, int error)
 {
     bool wait = !(flags & SHM_DONTWAIT) && s->options.send_timeout != 0;
@@ -44,8 +51,7 @@ static int send_waiting(struct shm_socket *s, const struct part *part, int flags
         socket_look(s);
         if (atomic_load_explicit(&s->terminated, memory_order_relaxed))
             return -ETERM;
-        /* While it waited, the peer of the parts before may have gone. */
-        error = s->out.discard ? out_discard(s, part) : s->pattern->send(s, part);
+        error = send_part(s, part); /* while it waited, the peer of the parts before may have gone */
     }
     if (error == -EAGAIN)
         socket_empty_poll(s);
@@ -59,7 +65,7 @@ ssize_t io_send(struct shm_socket *s, const struct part *part, int flags)
         return -1;
     }
     socket_look(s);
-    int error = unlikely(s->out.discard) ? out_discard(s, part) : s->pattern->send(s, part);
+    int error = send_part(s, part);
     if (unlikely(error == -EAGAIN))
         error = send_waiting(s, part, flags, error);
     if (unlikely(error < 0)) {

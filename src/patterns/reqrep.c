@@ -144,10 +144,23 @@ static int begin_request(struct shm_socket *s, struct req *req)
     return 0;
 }
 
+/* The peer went between two parts: in the end that is as if it had gone with the whole request. */
+static int send_to_nobody(struct shm_socket *s, struct req *req, const struct part *part)
+{
+    int error = s->options.req_resend ? keep_copy(req, part) : 0;
+    if (error == 0)
+        error = out_discard(s, part);
+    if (error == 0 && !part->more)
+        req->waiting = req->lost = true;
+    return error;
+}
+
 static int send_request(struct shm_socket *s, const struct part *part)
 {
     struct req *req = s->pattern_data;
     bool began = !s->out.active;
+    if (s->out.discard)
+        return send_to_nobody(s, req, part);
     if (began) {
         if (req->waiting && !s->options.req_relaxed)
             return -EFSM;
@@ -456,9 +469,11 @@ static int send_reply(struct shm_socket *s, const struct part *part)
     int error = 0;
     if (!rep->replying)
         return -EFSM;
-    if (began && (rep->link == NULL || !link_is_open(rep->link) || !link_has_room(rep->link))) {
-        rep->replying = false;
-        return out_discard(s, part); /* a REP never waits for its asker */
+    /* A REP never waits for its asker. */
+    if (s->out.discard ||
+        (began && (rep->link == NULL || !link_is_open(rep->link) || !link_has_room(rep->link)))) {
+        rep->replying = part->more;
+        return out_discard(s, part);
     }
     if (began) {
         out_begin(s, rep->link->out, rep->link, rep->tag & REQUEST_NUMBER);
