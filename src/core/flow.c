@@ -450,13 +450,13 @@ int out_continue(struct shm_socket *s, const struct part *part)
     return error;
 }
 
-int out_part(struct shm_socket *s, struct ring_out *ring, struct link *link, const struct part *part)
+int out_part(struct shm_socket *s, struct ring_out *ring, struct link *link, const struct part *part, uint32_t tag)
 {
     bool began = !s->out.active;
     if (began && !part->more)
-        return out_single(s, ring, link, part, 0);
+        return out_single(s, ring, link, part, tag);
     if (began)
-        out_begin(s, ring, link, 0);
+        out_begin(s, ring, link, tag);
     int error = out_continue(s, part);
     if (error < 0 && began)
         out_cancel(s);

@@ -297,7 +297,7 @@ int out_discard(struct shm_socket *s, const struct part *part);
 /* A message of one part, without an envelope. */
 int out_single(struct shm_socket *s, struct ring_out *ring, struct link *link, const struct part *part, uint32_t tag);
 /* The two above for a pattern without an envelope: a part with or without more to follow. */
-int out_part(struct shm_socket *s, struct ring_out *ring, struct link *link, const struct part *part);
+int out_part(struct shm_socket *s, struct ring_out *ring, struct link *link, const struct part *part, uint32_t tag);
 
 /* Begin the next message of LINK: 1, 0, -EPROTO; or for want of memory or descriptors another error, and
  * it comes again. Then its parts; then drop what is left of it. */

@@ -58,7 +58,7 @@ static int send_part(struct shm_socket *s, const struct part *part)
     if (s->out.active)
         return out_continue(s, part);
     struct link *link = link_choose(s);
-    return link == NULL ? -EAGAIN : out_part(s, link->out, link, part);
+    return link == NULL ? -EAGAIN : out_part(s, link->out, link, part, 0);
 }
 
 static bool can_send(struct shm_socket *s)

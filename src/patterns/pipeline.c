@@ -6,8 +6,10 @@
  * it receives.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "core/socket.h"
+#include "patterns/reqrep.h"
 
 static bool fits_push(int peer)
 {
@@ -35,6 +37,15 @@ static uint32_t kind_dealer(struct shm_socket *s, int peer)
     return s->options.conflate ? RING_PRIVATE : RING_EXCLUSIVE;
 }
 
+/* A DEALER's requests bear a number of its own, which a REP's answers bring back: what a REP had still to
+ * say to a DEALER that died waits for the next one that binds its name, and is not for that one. */
+static uint32_t own_tag(const struct shm_socket *s)
+{
+    uint32_t tag;
+    memcpy(&tag, s->segment.header->id, sizeof tag);
+    return (tag & REQUEST_NUMBER) | 1; /* not 0, which stands for none */
+}
+
 /* ---- in turns ---- */
 
 static int send_in_turn(struct shm_socket *s, const struct part *part)
@@ -44,7 +55,7 @@ static int send_in_turn(struct shm_socket *s, const struct part *part)
     if (s->options.conflate && part->more)
         return -EINVAL;
     struct link *link = link_choose(s);
-    return link == NULL ? -EAGAIN : out_part(s, link->out, link, part);
+    return link == NULL ? -EAGAIN : out_part(s, link->out, link, part, s->type == SHM_DEALER ? own_tag(s) : 0);
 }
 
 static bool can_send_in_turn(struct shm_socket *s)
@@ -71,7 +82,7 @@ static int send_shared(struct shm_socket *s, const struct part *part)
         return out_continue(s, part);
     if (!may_queue(s) || !ring_has_room(s, &s->shared_out, NULL))
         return -EAGAIN;
-    return out_part(s, &s->shared_out, NULL, part);
+    return out_part(s, &s->shared_out, NULL, part, 0);
 }
 
 static int send_push(struct shm_socket *s, const struct part *part)
@@ -103,6 +114,17 @@ static int advance(struct shm_socket *s)
     return 1;
 }
 
+static int advance_dealer(struct shm_socket *s)
+{
+    int result = 0;
+    for (uint64_t n = 0; n < PASSED_OVER_MAX && (result = advance(s)) == 1; n++) {
+        if (s->in.link->party.type != SHM_REP || (s->in.taken.tag & REQUEST_NUMBER) == own_tag(s))
+            return 1;
+        in_end(s);
+    }
+    return result == 1 ? 0 : result;
+}
+
 static void probe(struct shm_socket *s, struct link *link)
 {
     struct part empty = {"", 0, NULL, false, false};
@@ -129,5 +151,5 @@ const struct pattern pattern_dealer = {
     .link_up = probe,
     .send = send_in_turn,
     .can_send = can_send_in_turn,
-    .advance = advance,
+    .advance = advance_dealer,
 };

@@ -34,7 +34,7 @@ static int publish(struct shm_socket *s, const struct part *part)
         return out_discard(s, part); /* neither bound nor connected: nobody can be there */
     if (!ring_has_room(s, &s->shared_out, NULL))
         return -EAGAIN;
-    return out_part(s, &s->shared_out, NULL, part);
+    return out_part(s, &s->shared_out, NULL, part, 0);
 }
 
 static bool can_publish(struct shm_socket *s)
