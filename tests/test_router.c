@@ -261,6 +261,35 @@ static void with_handover_the_newcomer_takes_the_id(void)
     CHECK_OK(shm_close(router));
 }
 
+/* Nothing of one that lost its id is heard again, whatever makes the router look at its peers. */
+static void after_a_handover_the_former_owner_is_not_heard(void)
+{
+    shm_socket_t *router = socket_new(SHM_ROUTER), *first, *second, *third;
+
+    set_int(router, SHM_ROUTER_HANDOVER, 1);
+    CHECK_OK(shm_bind(router, "it"));
+    first = dealer_new("anna");
+    join(router, first);
+    send_text(first, "one");
+    expect_from(router, "anna", "one");
+    second = dealer_new("anna");
+    join(router, second);
+    send_text(first, "unheard");
+    third = dealer_new("bert");
+    join(router, third);
+    expect_nothing(router);
+    send_text(third, "three");
+    expect_from(router, "bert", "three");
+    send_text(second, "two");
+    expect_from(router, "anna", "two");
+    CHECK_OK(shm_close(first));
+    await_event(router, SHM_EVENT_LEFT);
+    expect_nothing(router);
+    CHECK_OK(shm_close(second));
+    CHECK_OK(shm_close(third));
+    CHECK_OK(shm_close(router));
+}
+
 static void die_as_anna(struct child *up, void *argument)
 {
     shm_socket_t *dealer = dealer_new("anna");
@@ -434,6 +463,7 @@ int main(int argc, char **argv)
         TEST(an_id_is_free_again_when_its_owner_has_gone),
         TEST(a_second_peer_with_an_id_in_use_is_ignored),
         TEST(with_handover_the_newcomer_takes_the_id),
+        TEST(after_a_handover_the_former_owner_is_not_heard),
         TEST(an_id_is_free_again_when_its_owner_was_killed),
         TEST(a_probe_tells_the_router_who_is_there),
         TEST(routers_reach_each_other_by_id),
