@@ -232,6 +232,103 @@ static void a_resent_request_has_all_its_parts(void)
     CHECK_OK(shm_close(rep));
 }
 
+/* ---- Between two parts ---- */
+
+/* Connected to "it": says so; killed, or told to take a request of two parts and answer it. */
+static void come_to_answer(struct child *up, void *argument)
+{
+    shm_socket_t *rep = socket_new(SHM_REP);
+
+    (void)argument;
+    CHECK_OK(shm_connect(rep, "it"));
+    await_event(rep, SHM_EVENT_CONNECTED);
+    child_say(up, GO);
+    child_hear(up);
+    expect_text(rep, "ask");
+    CHECK_INT(get_int(rep, SHM_RCVMORE), 1);
+    expect_text(rep, "more");
+    send_text(rep, "answer");
+    child_say(up, READ);
+    child_hear(up);
+    CHECK_OK(shm_close(rep));
+}
+
+static void ask_and_see_the_rep_die(shm_socket_t *req)
+{
+    struct child child = child_start(come_to_answer, NULL);
+
+    await_event(req, SHM_EVENT_CONNECTED);
+    CHECK_INT(child_hear(&child), GO);
+    CHECK_INT(shm_send(req, "ask", 3, SHM_SNDMORE), 3);
+    child_kill(&child);
+    await_event(req, SHM_EVENT_DIED);
+    send_text(req, "more");
+}
+
+static void be_answered(shm_socket_t *req, bool asks)
+{
+    struct child child = child_start(come_to_answer, NULL);
+
+    await_event(req, SHM_EVENT_CONNECTED);
+    CHECK_INT(child_hear(&child), GO);
+    child_say(&child, GO);
+    if (asks) {
+        CHECK_INT(shm_send(req, "ask", 3, SHM_SNDMORE), 3);
+        send_text(req, "more");
+    }
+    expect_text(req, "answer");
+    CHECK_INT(child_hear(&child), READ);
+    child_say(&child, DIE);
+    child_wait(&child);
+}
+
+static void a_req_whose_rep_dies_between_two_parts_is_told(void)
+{
+    shm_socket_t *req = socket_new(SHM_REQ);
+    char byte;
+
+    CHECK_OK(shm_bind(req, "it"));
+    ask_and_see_the_rep_die(req);
+    CHECK_ERR(shm_send(req, "next", 4, SHM_DONTWAIT), EFSM); /* first the word that there will be no answer */
+    CHECK_ERR(shm_recv(req, &byte, 1, SHM_DONTWAIT), ECONNRESET);
+    be_answered(req, true);
+    CHECK_OK(shm_close(req));
+}
+
+static void a_request_cut_short_by_a_death_is_resent_whole(void)
+{
+    shm_socket_t *req = socket_new(SHM_REQ);
+
+    set_int(req, SHM_REQ_RESEND, 1);
+    CHECK_OK(shm_bind(req, "it"));
+    ask_and_see_the_rep_die(req);
+    be_answered(req, false);
+    CHECK_OK(shm_close(req));
+}
+
+/* The queue of one that connected waits for the next, with a message that is not whole yet. */
+static void a_connected_req_whose_rep_dies_between_two_parts_asks_the_next(void)
+{
+    struct child child = child_start(take_a_request, NULL);
+    shm_socket_t *req = socket_new(SHM_REQ), *rep = socket_new(SHM_REP);
+
+    CHECK_OK(shm_connect(req, "it"));
+    await_event(req, SHM_EVENT_CONNECTED);
+    CHECK_INT(child_hear(&child), GO);
+    CHECK_INT(shm_send(req, "ask", 3, SHM_SNDMORE), 3);
+    child_kill(&child);
+    await_event(req, SHM_EVENT_DIED);
+    send_text(req, "more");
+    CHECK_OK(shm_bind(rep, "it"));
+    join(req, rep);
+    expect_text(rep, "ask");
+    expect_text(rep, "more");
+    send_text(rep, "answer");
+    expect_text(req, "answer");
+    CHECK_OK(shm_close(req));
+    CHECK_OK(shm_close(rep));
+}
+
 /* ---- The REQ ends ---- */
 
 static void ask_and_die(struct child *up, void *argument)
@@ -270,6 +367,84 @@ static void a_rep_goes_on_when_its_asker_was_killed(void)
     }
 }
 
+static void a_rep_whose_asker_dies_between_two_parts_goes_on(void)
+{
+    for (int parts = 1; parts <= 2; parts++) {
+        shm_socket_t *rep = socket_new(SHM_REP), *req = socket_new(SHM_REQ);
+        struct child child;
+        char byte;
+
+        CHECK_OK(shm_bind(rep, "it"));
+        child = child_start(ask_and_die, NULL);
+        CHECK_INT(child_hear(&child), GO);
+        expect_text(rep, "ask");
+        if (parts == 2)
+            CHECK_INT(shm_send(rep, "ans", 3, SHM_SNDMORE), 3);
+        child_kill(&child);
+        await_event(rep, SHM_EVENT_DIED);
+        if (parts == 1)
+            CHECK_INT(shm_send(rep, "ans", 3, SHM_SNDMORE), 3);
+        send_text(rep, "wer");
+        CHECK_ERR(shm_recv(rep, &byte, 1, SHM_DONTWAIT), EAGAIN);
+        CHECK_OK(shm_connect(req, "it"));
+        send_text(req, "mine");
+        expect_text(rep, "mine");
+        send_text(rep, "yours");
+        expect_text(req, "yours");
+        CHECK_OK(shm_close(req));
+        CHECK_OK(shm_close(rep));
+    }
+}
+
+/* ---- A DEALER that binds ---- */
+
+static void dealer_asks(shm_socket_t *dealer, const char *text)
+{
+    CHECK_INT(shm_send(dealer, "", 0, SHM_SNDMORE), 0);
+    send_text(dealer, text);
+}
+
+static void ask_as_a_dealer_and_die(struct child *up, void *argument)
+{
+    shm_socket_t *dealer = socket_new(SHM_DEALER);
+
+    (void)argument;
+    CHECK_OK(shm_bind(dealer, "it"));
+    dealer_asks(dealer, "ask");
+    child_say(up, GO);
+    child_hear(up);
+}
+
+/* Its queue of answers waits for whoever binds next, who has not asked. */
+static void a_dealer_does_not_get_the_answers_to_one_before_it(void)
+{
+    for (int seen = 0; seen < 2; seen++) {
+        shm_socket_t *rep = socket_new(SHM_REP), *dealer = socket_new(SHM_DEALER);
+        struct child child;
+        char byte;
+
+        CHECK_OK(shm_connect(rep, "it"));
+        child = child_start(ask_as_a_dealer_and_die, NULL);
+        expect_text(rep, "ask");
+        CHECK_INT(child_hear(&child), GO);
+        if (seen)
+            send_text(rep, "not yours");
+        child_kill(&child);
+        CHECK_OK(shm_bind(dealer, "it"));
+        if (!seen)
+            send_text(rep, "not yours");
+        await_event(dealer, SHM_EVENT_CONNECTED);
+        CHECK_ERR(shm_recv(dealer, &byte, 1, SHM_DONTWAIT), EAGAIN);
+        dealer_asks(dealer, "mine");
+        expect_text(rep, "mine");
+        send_text(rep, "yours");
+        expect_text(dealer, "");
+        expect_text(dealer, "yours");
+        CHECK_OK(shm_close(rep));
+        CHECK_OK(shm_close(dealer));
+    }
+}
+
 /* A new asker never gets what was meant for a dead one, even if it takes over its place. */
 static void replies_to_the_dead_go_to_nobody(void)
 {
@@ -304,7 +479,12 @@ int main(int argc, char **argv)
         TEST(a_rep_that_is_killed_before_it_reads_leaves_no_wait_for_ever),
         TEST(a_resending_req_asks_the_next_rep),
         TEST(a_resent_request_has_all_its_parts),
+        TEST(a_req_whose_rep_dies_between_two_parts_is_told),
+        TEST(a_request_cut_short_by_a_death_is_resent_whole),
+        TEST(a_connected_req_whose_rep_dies_between_two_parts_asks_the_next),
         TEST(a_rep_goes_on_when_its_asker_was_killed),
+        TEST(a_rep_whose_asker_dies_between_two_parts_goes_on),
+        TEST(a_dealer_does_not_get_the_answers_to_one_before_it),
         TEST(replies_to_the_dead_go_to_nobody),
     };
 
