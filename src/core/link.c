@@ -577,6 +577,8 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
     store_release(&link->record->linked_to, link_token(party->id, their_offset));
     store_release(&link->record->last_linked, link_token(party->id, their_offset));
     if (link->trusted)
+    if (!link->has_in) /* what it says is about the ring of one before */
+        store_relaxed(&link->record->tail, 0);
         announce(link);
     return 0;
 }
