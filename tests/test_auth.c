@@ -512,6 +512,53 @@ static void keys_are_wiped_on_close_and_in_a_forked_child(void)
     CHECK_INT(count_keys(), 0);
 }
 
+/* Bound as "it": says so; sends five that do not fit a slot, and says whether all were taken. */
+static void bind_and_send_five(struct child *up, void *argument)
+{
+    shm_socket_t *dealer = socket_new(SHM_DEALER);
+    unsigned char bytes[200];
+    unsigned taken = 0;
+
+    (void)argument;
+    set_key(dealer, 1);
+    set_int(dealer, SHM_SNDHWM, 5);
+    CHECK_OK(shm_bind(dealer, "it"));
+    child_say(up, 0);
+    await_event(dealer, SHM_EVENT_CONNECTED);
+    for (unsigned n = 0; n < 5; n++) {
+        pattern_fill(bytes, sizeof bytes, n);
+        taken += shm_send(dealer, bytes, sizeof bytes, SHM_DONTWAIT) == sizeof bytes;
+    }
+    CHECK_ERR(shm_send(dealer, bytes, sizeof bytes, SHM_DONTWAIT), EAGAIN); /* it looks how far the other is */
+    CHECK_INT(get_stats(dealer).protocol_errors, 0);
+    child_say(up, taken);
+    child_hear(up);
+}
+
+/* One that connected may be linked to a new binder before that has proven itself, and so before it reads:
+ * then nothing is read yet, however far it was with the one before. */
+static void what_was_read_of_a_dead_binder_is_not_taken_for_the_next_ones(void)
+{
+    shm_socket_t *dealer = socket_new(SHM_DEALER);
+    unsigned char bytes[200];
+
+    set_key(dealer, 1);
+    CHECK_OK(shm_connect(dealer, "it"));
+    for (int i = 0; i < 3; i++) {
+        struct child child = child_start(bind_and_send_five, NULL);
+
+        CHECK_INT(child_hear(&child), 0);
+        CHECK_OK(shm_poll(&(shm_pollitem_t){dealer, -1, 0, 0}, 1, 0)); /* one look: linked */
+        CHECK_INT(child_hear(&child), 5);
+        for (unsigned n = 0; n < 5; n++) {
+            CHECK_INT(shm_recv(dealer, bytes, sizeof bytes, 0), sizeof bytes);
+            pattern_check(bytes, sizeof bytes, n);
+        }
+        child_kill(&child);
+    }
+    CHECK_OK(shm_close(dealer));
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
@@ -522,6 +569,7 @@ int main(int argc, char **argv)
         TEST(a_key_may_be_set_again_before),
         TEST(a_loan_taken_before_the_key_was_set_arrives),
         TEST(a_routing_id_that_is_taken_is_refused),
+        TEST(what_was_read_of_a_dead_binder_is_not_taken_for_the_next_ones),
         TEST(keys_are_wiped_on_close_and_in_a_forked_child),
     };
     static const struct link_test link_tests[] = {
