@@ -556,7 +556,10 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
     if (error == 0 && link->trusted)
         error = introduce(link);
     if (error < 0) {
-        trust_again(link);
+        if (link_error_passes(error))
+            trust_put_back(link);
+        else
+            trust_again(link);
         peer->remote->is_needed = link_error_passes(error);
         link->peer = NULL;
         link->theirs = NULL;
@@ -574,11 +577,11 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
     }
     limit_shared(s);
     link->linked_before = peer_u64(&theirs->last_linked);
+    if (!link->has_in) /* what it says is about the ring of one before */
+        store_relaxed(&link->record->tail, 0);
     store_release(&link->record->linked_to, link_token(party->id, their_offset));
     store_release(&link->record->last_linked, link_token(party->id, their_offset));
     if (link->trusted)
-    if (!link->has_in) /* what it says is about the ring of one before */
-        store_relaxed(&link->record->tail, 0);
         announce(link);
     return 0;
 }

@@ -44,6 +44,7 @@ struct trust {
 
 struct trust_link {
     uint64_t challenge[2]; /* 0: used up */
+    uint64_t used[2];      /* what it was then */
     uint64_t proved[2];    /* the peer's challenge that was answered last */
     uint64_t early;        /* generation of the binder that was proven to before it answered */
     uint64_t their_offset;
@@ -256,6 +257,19 @@ void trust_again(struct link *link)
         memset(link->trust->challenge, 0, sizeof link->trust->challenge);
         write_challenge(link);
     }
+}
+
+void trust_put_back(struct link *link)
+{
+    if (link->trust == NULL || link->socket->trust == NULL)
+        return;
+    trust_leave(link);
+    if (link->trusted) {
+        memcpy(link->trust->challenge, link->trust->used, sizeof link->trust->challenge);
+        write_challenge(link);
+    }
+    link->trusted = false;
+    link->trust->resume = 0;
 }
 
 void trust_split(struct link *rest, struct link *link)
@@ -497,6 +511,7 @@ static int verify(struct link *link)
     link->trust->start = statement.start;
     memcpy(link->trust->routing_id, statement.routing_id, sizeof link->trust->routing_id);
     link->trust->routing_id_size = (uint32_t)statement.routing_id_size;
+    memcpy(link->trust->used, link->trust->challenge, sizeof link->trust->used);
     memset(link->trust->challenge, 0, sizeof link->trust->challenge);
     write_challenge(link);
     link->trusted = true;
@@ -510,12 +525,12 @@ int trust_check(struct link *link)
         return 1;
     read_pair(theirs, link->theirs->challenge);
     if (is_challenge(theirs) && memcmp(theirs, link->trust->proved, sizeof theirs) != 0) {
-        if (trust_prove(link) < 0)
-            return 0;
+        int error = trust_prove(link);
+        if (error < 0)
+            return error;
         link_notify(link);
     }
-    int result = link->trusted ? 1 : verify(link);
-    return result == -ENOMEM ? 0 : result; /* at the next look */
+    return link->trusted ? 1 : verify(link);
 }
 
 int link_peer_routing_id(const struct link *link, uint8_t id[256], uint32_t *size)
@@ -544,7 +559,7 @@ int trust_begin(struct link *link, uint64_t *first)
         source->mask = link->in.mask;
     }
     source->opened = source->kind != RING_SHARED || source->given != NULL;
-    return source->opened;
+    return source->opened ? 1 : -ENOMEM;
 }
 
 /* ---- messages ---- */

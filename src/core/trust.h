@@ -59,12 +59,14 @@ int trust_prove(struct link *link);
 bool trust_is_early(const struct link *link, const struct party *binder);
 int trust_prove_early(struct link *link, const struct party *binder, uint32_t type,
                       const struct segment_header *header);
-/* Is it trusted? 1; 0 not yet; -EBADMSG its proof does not hold. */
+/* Is it trusted? 1; 0 not yet; -EBADMSG its proof does not hold; others for want of memory. */
 int trust_check(struct link *link);
 /* The peer is gone, or was not taken: a fresh challenge for the next. */
 void trust_again(struct link *link);
+/* The link could not be made for want of memory: what the peer has proven, it shall have proven the next time. */
+void trust_put_back(struct link *link);
 void trust_split(struct link *rest, struct link *link);
-/* The ring is about to be read: where to begin, at the earliest. 1; 0 no memory; -EPROTO. */
+/* The ring is about to be read: where to begin, at the earliest. 1; -ENOMEM; -EPROTO. */
 int trust_begin(struct link *link, uint64_t *first);
 uint64_t trust_start(const struct link *link);
 uint64_t trust_resume(struct link *link, uint64_t resume);
