@@ -4,29 +4,22 @@
 
 static unsigned char bytes[MESSAGE_ROOM];
 
-/* A DEALER may get what a REP had to say to a binder before it, and what it had given up. */
-static bool is_anothers(const struct actor *actor, size_t size, uint64_t number)
-{
-    uint64_t answered;
-    unsigned client;
-
-    return actor->end.type == SHM_DEALER && history_message_read(bytes, size, &client, &answered) &&
-           (client != actor->number || answered != number);
-}
-
 /* The answer, or the word that there will be none. */
 static void await_end_of_call(struct actor *actor, uint64_t number)
 {
     struct history *history = actor->stage->history;
+    bool again;
+    shm_msg_t msg;
     ssize_t n;
 
     actor_says(actor, "awaiting an answer");
     do
-        n = end_recv(&actor->end, bytes, sizeof bytes, 0);
-    while (n < 0 ? errno == EAGAIN || actor_lacks_memory(actor) : is_anothers(actor, (size_t)n, number));
-    if (n >= 0)
+        n = actor_recv(actor, &msg, bytes, sizeof bytes, 0, &again);
+    while (n < 0 && (errno == EAGAIN || actor_lacks_memory(actor)));
+    if (n >= 0) {
         history_log_message(history, actor->number, bytes, (size_t)n, false);
-    else if (errno == ECONNRESET && !actor->plan->left_dies)
+        CHECK_OK(shm_msg_close(&msg));
+    } else if (errno == ECONNRESET && !actor->plan->left_dies && !actor->plan->policy.resend)
         history_log(history, actor->number, HISTORY_CANCEL, actor->number, number);
     else
         FAIL("the call ended with: %s", shm_strerror(errno));
@@ -40,8 +33,8 @@ static bool call(struct actor *actor, uint64_t number)
     actor_says(actor, "calling");
     history_message_make(bytes, size, actor->number, number);
     history_log(history, actor->number, HISTORY_CALL, actor->number, number);
-    if (end_send(&actor->end, bytes, size, 0) < 0) {
-        if (errno != EAGAIN && !actor_lacks_memory(actor))
+    if (actor_send(actor, bytes, size, 0) < 0) {
+        if ((errno != EAGAIN && !actor_lacks_memory(actor)) || actor->part > 0)
             FAIL("call: %s", shm_strerror(errno));
         history_log(history, actor->number, HISTORY_CANCEL, actor->number, number);
         return false;
@@ -82,7 +75,7 @@ void calls_client(struct actor *actor)
 static void answer(struct actor *actor, size_t size)
 {
     actor_says(actor, "answering");
-    while (end_send(&actor->end, bytes, size, SHM_DONTWAIT) < 0) {
+    while (actor_send(actor, bytes, size, SHM_DONTWAIT) < 0) {
         if (errno == EHOSTUNREACH || errno == EAGAIN)
             break; /* the client is no more */
         if (!actor_lacks_memory(actor))
@@ -105,10 +98,12 @@ void calls_server(struct actor *actor)
     }
     doom_reached(actor, WHEN_MET, 0);
     while (!done) {
+        bool again;
+        shm_msg_t msg;
         ssize_t n;
 
         actor_says(actor, "serving");
-        n = end_recv(&actor->end, bytes, sizeof bytes, actor->plan->waiting == BY_BLOCKING ? 0 : SHM_DONTWAIT);
+        n = actor_recv(actor, &msg, bytes, sizeof bytes, actor->plan->waiting == BY_BLOCKING ? 0 : SHM_DONTWAIT, &again);
         if (n < 0) {
             if (errno != EAGAIN && !actor_lacks_memory(actor))
                 FAIL("serve: %s", shm_strerror(errno));
@@ -118,6 +113,7 @@ void calls_server(struct actor *actor)
             continue;
         }
         history_log_message(stage->history, actor->number, bytes, (size_t)n, false);
+        CHECK_OK(shm_msg_close(&msg));
         if (++served == 1)
             doom_reached(actor, AFTER_FIRST, 1);
         doom_reached(actor, AFTER_SOME, served);

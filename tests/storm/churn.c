@@ -24,6 +24,7 @@ void churn_come_and_go(struct actor *actor)
         link.right_binds = left != binds;
         actor_says(actor, "coming");
         end_open(end, &link, left);
+        policy_set(actor->plan, end->socket, left);
         if ((binds ? shm_bind(end->socket, "it") : shm_connect(end->socket, "it")) < 0)
             CHECK(errno == EADDRINUSE || errno == EBUSY); /* EBUSY: by one stopped amid leaving */
         if (first)
@@ -34,8 +35,16 @@ void churn_come_and_go(struct actor *actor)
             end->envelope_sent = false;
             shm_recv(end->socket, bytes, sizeof bytes, SHM_DONTWAIT);
         }
+        if (actor->plan->policy.detaches && random_next(&state) % 2) {
+            actor_says(actor, "leaving the name, and coming back");
+            if ((binds ? shm_unbind(end->socket, "it") : shm_disconnect(end->socket, "it")) < 0)
+                CHECK_INT(errno, ENOENT); /* it had not come */
+            if ((binds ? shm_bind(end->socket, "it") : shm_connect(end->socket, "it")) < 0)
+                CHECK(errno == EADDRINUSE || errno == EBUSY);
+            shm_recv(end->socket, bytes, sizeof bytes, SHM_DONTWAIT);
+        }
         actor_says(actor, "going");
-        actor_close(actor);
+        end_close(end);
         end->socket = NULL;
         if (actor->doom.phase == NEVER)
             return;

@@ -33,14 +33,14 @@ static void stay(struct actor *actor)
     drain_wishes(actor);
 }
 
-/* Wait until COUNT peers have come. A PULL does not: to be asked for SHM_EVENTS may have it take the
- * first message, and while it has one in hand it is not introduced. */
+/* Wait until COUNT peers have come. A PULL does not, nor a SUB that reads history: to be asked for SHM_EVENTS
+ * may have it take the first message, and while it has one in hand it is not introduced. */
 static void meet(struct actor *actor, unsigned count)
 {
     shm_event_t event;
 
     actor_says(actor, "meeting");
-    while (count > 0 && actor->end.type != SHM_PULL) {
+    while (count > 0 && actor->end.type != SHM_PULL && (actor->end.is_left || !actor->plan->policy.history)) {
         if (shm_event_recv(actor->end.socket, &event, SHM_DONTWAIT) == 0)
             count -= event.event == SHM_EVENT_CONNECTED;
         else if (errno != EAGAIN)
@@ -62,7 +62,7 @@ static bool try_send(struct actor *actor, const void *bytes, size_t size)
     int flags = actor->plan->waiting == BY_BLOCKING ? 0 : SHM_DONTWAIT;
 
     drain_wishes(actor);
-    if (end_send(&actor->end, bytes, size, flags) == (ssize_t)size)
+    if (actor_send(actor, bytes, size, flags) == (ssize_t)size)
         return true;
     if (errno == EAGAIN || errno == EHOSTUNREACH || (errno == EPIPE && actor->end.type == SHM_PAIR)) {
         if (flags)
@@ -80,7 +80,7 @@ static bool may_not_send_yet(const struct actor *actor)
            !actor->plan->link.right_binds;
 }
 
-/* To which question? A DEALER may get the answers to those of one before it, a REQ never does. */
+/* To which question? Nobody gets the answers to those of one before it. */
 struct answer {
     uint64_t number;
     uint64_t sender;
@@ -96,7 +96,7 @@ static void take_answer(struct actor *actor, uint64_t number)
         n = end_recv(&actor->end, &answer, sizeof answer, 0);
         if (n < 0 && errno != EAGAIN && !actor_lacks_memory(actor))
             FAIL("the answer of a living peer: %s", shm_strerror(errno));
-        if (n >= 0 && actor->end.type == SHM_REQ &&
+        if (n >= 0 && (actor->end.type == SHM_REQ || actor->end.peer_type == SHM_REP) &&
             (n != sizeof answer || answer.sender != actor->number || answer.number != number))
             FAIL("got the answer to %u.%u when %u.%u was out", (unsigned)answer.sender,
                  (unsigned)answer.number, actor->number, (unsigned)number);
@@ -216,19 +216,12 @@ static uint64_t try_receive(struct actor *actor)
     static unsigned char bytes[MESSAGE_ROOM];
     int flags = actor->plan->waiting == BY_BLOCKING ? 0 : SHM_DONTWAIT;
     uint64_t number = 0;
+    bool again;
     shm_msg_t msg;
-    ssize_t n;
+    ssize_t n = actor_recv(actor, &msg, bytes, sizeof bytes, flags, &again);
 
-    CHECK_OK(shm_msg_init(&msg));
-    if (actor->plan->by_view) {
-        n = end_msg_recv(&actor->end, &msg, flags);
-        if (n >= 0)
-            number = note(actor, shm_msg_data(&msg), (size_t)n, shm_msg_redelivered(&msg));
-    } else {
-        n = end_recv(&actor->end, bytes, sizeof bytes, flags);
-        if (n >= 0)
-            number = note(actor, bytes, (size_t)n, false);
-    }
+    if (n >= 0)
+        number = note(actor, bytes, (size_t)n, again);
     if (n < 0 && errno != EAGAIN && !(errno == EPIPE && actor->end.type == SHM_PAIR) &&
         !actor_lacks_memory(actor))
         FAIL("receive: %s", shm_strerror(errno));

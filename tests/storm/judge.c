@@ -19,13 +19,14 @@ static bool is_dead(const struct history *h, unsigned actor)
 
 /* ---- Receivers whose queue goes with them: each one's run is without gap or double, and none
  * overlaps that of one before it; the last one's goes to the end. Gaps a DEALER may leave: it takes
- * turns with a dead peer until it knows. ---- */
+ * turns with a dead peer until it knows; and a publisher among what a SUB reads that it has not met. ---- */
 
 static const char *judge_run(const struct stage *stage, unsigned receiver, uint64_t *behind)
 {
     unsigned count;
     const struct history_entry *entries = history_entries(stage->history, receiver, &count);
     bool takes_turns = stage->plan.link.pair->left == SHM_DEALER;
+    bool gaps = takes_turns || stage->plan.policy.history;
     uint64_t last = 0;
 
     for (unsigned i = 0; i < count; i++) {
@@ -35,7 +36,7 @@ static const char *judge_run(const struct stage *stage, unsigned receiver, uint6
             return "a torn message, or one that was redelivered";
         if (entries[i].kind != HISTORY_GOT)
             continue;
-        if (last ? number <= last || (number != last + 1 && !takes_turns) : number <= *behind && !plan_fans_out(&stage->plan)) {
+        if (last ? number <= last || (number != last + 1 && !gaps) : number <= *behind && !plan_fans_out(&stage->plan)) {
             snprintf(text, sizeof text, "%llu came to %u behind %llu (others had got up to %llu)",
                      (unsigned long long)number, receiver, (unsigned long long)last,
                      (unsigned long long)*behind);
@@ -64,12 +65,60 @@ static const char *judge_runs(const struct stage *stage)
     return wrong;
 }
 
+/* ---- Senders that died, of whom the newest message was kept ---- */
+
+/* In order, whole, none twice; the last of each that returned, or a later one, came. */
+static const char *judge_newest_of(const struct stage *stage, unsigned sender, unsigned receiver, uint64_t *newest)
+{
+    unsigned count;
+    const struct history_entry *entries = history_entries(stage->history, receiver, &count);
+    uint64_t last = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        if (entries[i].kind == HISTORY_TORN || entries[i].kind == HISTORY_GOT_AGAIN)
+            return "a torn message, or one that was redelivered";
+        if (entries[i].kind != HISTORY_GOT || entries[i].sender != sender)
+            continue;
+        if (entries[i].number <= last) {
+            snprintf(text, sizeof text, "%llu of sender %u came to %u behind %llu",
+                     (unsigned long long)entries[i].number, sender, receiver, (unsigned long long)last);
+            return text;
+        }
+        last = entries[i].number;
+    }
+    *newest = last > *newest ? last : *newest;
+    return NULL;
+}
+
+static const char *judge_newest(const struct stage *stage)
+{
+    bool fans_out = plan_fans_out(&stage->plan);
+    const char *wrong = NULL;
+
+    for (unsigned sender = stage->plan.survivors; !wrong && sender < stage->actors; sender++) {
+        uint64_t returned = history_count(stage->history, sender, HISTORY_RETURN), newest = 0;
+
+        for (unsigned receiver = 0; !wrong && receiver < stage->plan.survivors; receiver++) {
+            newest = fans_out ? 0 : newest;
+            wrong = judge_newest_of(stage, sender, receiver, &newest);
+            if (!wrong && newest < returned && (fans_out || receiver + 1 == stage->plan.survivors)) {
+                snprintf(text, sizeof text, "the newest of sender %u, %llu, did not come (to %u): %llu did", sender,
+                         (unsigned long long)returned, receiver, (unsigned long long)newest);
+                wrong = text;
+            }
+        }
+    }
+    return wrong;
+}
+
 /* ---- Senders that died ---- */
 
 static const char *judge_senders(const struct stage *stage)
 {
     const char *wrong = NULL;
 
+    if (plan_keeps_newest(&stage->plan))
+        return judge_newest(stage);
     if (stage->plan.link.pair->left == SHM_PUSH)
         return history_check_shared(stage->history, false);
     for (unsigned sender = stage->plan.survivors; !wrong && sender < stage->actors; sender++)
@@ -89,7 +138,7 @@ static void count_one(const struct stage *stage, unsigned sender, struct tally *
 {
     unsigned missing = stage_missing(stage, sender);
     uint64_t acked = history_count(stage->history, sender, HISTORY_RETURN);
-    bool loses = stage->plan.kind == RECEIVERS && !plan_keeps_queue(&stage->plan);
+    bool loses = (stage->plan.kind == RECEIVERS && !plan_keeps_queue(&stage->plan)) || plan_keeps_newest(&stage->plan);
 
     tally->acked += acked;
     tally->delivered += acked - missing;
@@ -117,7 +166,7 @@ const char *judge(const struct stage *stage, struct tally *tally)
     if (plan->kind == SENDERS)
         wrong = judge_senders(stage);
     else if (plan->kind == CALLS)
-        wrong = history_check_calls(stage->history, false);
+        wrong = history_check_calls(stage->history, plan->policy.resend);
     else if (plan->kind == RECEIVERS)
         wrong = plan_keeps_queue(plan) ? history_check_shared(stage->history, !views) : judge_runs(stage);
     if (plan->kind <= CALLS)

@@ -30,7 +30,7 @@ struct board {
 };
 
 static const char usage[] =
-    "usage: storm [--seconds N] [--kills N] [--seed S] [--lanes N] [--kind NAME] [--pattern L/R]\n"
+    "usage: storm [--seconds N] [--kills N] [--seed S] [--lanes N] [--kind NAME] [--pattern L/R] [--plain]\n"
     "             [--round R [--repeat N]] [--tool PATH] [--keep DIRECTORY]\n";
 
 /* ---- A lane ---- */
@@ -89,6 +89,7 @@ _Noreturn static void lane_run(const struct settings *settings, struct board *bo
 
     lane_setup(&lane, settings, number);
     filter.full = lane.has_own_fs;
+    filter.keys = policy_has_keys();
     totals->controller_fds_first = count_files("/proc/self/fd");
     totals->blocks_first = blocks_used(&lane);
     for (unsigned i = 0; !board->stop; i++) {
@@ -210,7 +211,7 @@ static void parse(struct settings *settings, int argc, char **argv)
     static const struct option options[] = {
         {"seconds", 1, 0, 's'}, {"kills", 1, 0, 'k'},   {"seed", 1, 0, 'S'},   {"lanes", 1, 0, 'l'},
         {"kind", 1, 0, 'K'},    {"pattern", 1, 0, 'p'}, {"round", 1, 0, 'r'},  {"repeat", 1, 0, 'n'},
-        {"tool", 1, 0, 't'},    {"keep", 1, 0, 'd'},    {0, 0, 0, 0},
+        {"tool", 1, 0, 't'},    {"keep", 1, 0, 'd'},    {"plain", 0, 0, 'P'},  {0, 0, 0, 0},
     };
     int option;
 
@@ -228,6 +229,7 @@ static void parse(struct settings *settings, int argc, char **argv)
         case 'n': settings->repeat = (unsigned)number; break;
         case 't': settings->tool = optarg; break;
         case 'd': settings->keep = optarg; break;
+        case 'P': settings->filter.plain = true; break;
         default: fputs(usage, stderr); exit(2);
         }
     }
@@ -236,7 +238,7 @@ static void parse(struct settings *settings, int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct settings settings = {.seed = test_seed() % 1000000000, .lanes = 24, .repeat = 1,
-                                .filter = {-1, -1, false}, .tool = "shmq", .keep = "."};
+                                .filter = {.kind = -1, .pair = -1}, .tool = "shmq", .keep = "."};
     const char *base = getenv("SHMQ_DIR");
     char command[128];
     int status;

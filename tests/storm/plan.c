@@ -103,6 +103,9 @@ void plan_make(struct plan *plan, uint64_t seed, uint64_t round, const struct fi
         plan->slots = plan->survivors = 1, plan->victims = 4, plan->by_view = draw(&state, 2);
     if (plan->kind == CHURN)
         plan->slots = 2 + draw(&state, 3);
+    plan->policy.parts = 1;
+    if (!filter->plain)
+        policy_draw(plan, filter->keys);
 }
 
 struct doom plan_doom(const struct plan *plan, unsigned actor)
@@ -134,4 +137,5 @@ void plan_print(const struct plan *plan, int fd)
             plan->kind == CALLS ? (plan->left_dies ? ", clients die" : ", servers die") : "",
             plan->eager ? ", eager" : "", plan->by_view ? ", by view" : "",
             plan->stops ? ", stops" : "", plan->heirs ? ", heirs" : "", plan->full ? ", full" : "");
+    policy_print(&plan->policy, fd);
 }

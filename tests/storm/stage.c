@@ -34,14 +34,16 @@ void stage_free(struct stage *stage)
 unsigned stage_missing(const struct stage *stage, unsigned sender)
 {
     static uint8_t fates[ENTRIES + 1];
-    unsigned count, missing = 0, calls;
+    unsigned count, missing = 0, calls, newest = 0;
     const struct history_entry *entries = history_entries(stage->history, sender, &count);
 
     calls = count; /* at least as many as numbers */
     memset(fates, 0, calls + 1);
     for (unsigned i = 0; i < count; i++)
-        if (entries[i].kind == HISTORY_RETURN && entries[i].number < ENTRIES)
+        if (entries[i].kind == HISTORY_RETURN && entries[i].number < ENTRIES) {
             fates[entries[i].number] = 1;
+            newest = (unsigned)entries[i].number;
+        }
     for (unsigned actor = 0; actor < stage->history->actors; actor++) {
         entries = history_entries(stage->history, actor, &count);
         for (unsigned i = 0; i < count; i++)
@@ -51,7 +53,7 @@ unsigned stage_missing(const struct stage *stage, unsigned sender)
     }
     for (unsigned n = 0; n <= calls && n < ENTRIES; n++)
         missing += fates[n];
-    return missing;
+    return plan_keeps_newest(&stage->plan) ? fates[newest] : missing;
 }
 
 /* ---- An actor's socket ---- */
@@ -90,8 +92,7 @@ void actor_open(struct actor *actor, bool left)
             FAIL("shm_socket: %s", shm_strerror(errno));
     set_int(socket, SHM_LINGER, 0);
     end_setup(&actor->end, &plan->link, left, socket);
-    if (plan_fans_out(plan) && left)
-        set_int(socket, SHM_LOSSLESS, 1);
+    policy_set(plan, socket, left);
     if (plan->hwm)
         set_int(socket, SHM_SNDHWM, plan->hwm);
     CHECK_OK(shm_setsockopt(socket, SHM_SPIN_NS, &plan->spin_ns, sizeof plan->spin_ns));
@@ -100,9 +101,7 @@ void actor_open(struct actor *actor, bool left)
     if (pair->right == SHM_PULL && !left)
         set_int(socket, SHM_REDELIVER, plan->by_view); /* what comes again is told by views only */
     actor_says(actor, "attaching");
-    while ((binds ? shm_bind(socket, "it") : shm_connect(socket, "it")) < 0)
-        if (!(plan->stops && errno == EBUSY) && !actor_lacks_memory(actor)) /* one was stopped amid leaving */
-            FAIL("%s: %s", binds ? "shm_bind" : "shm_connect", shm_strerror(errno));
+    policy_attach(actor, binds);
     actor->fd = plan->waiting == BY_FD ? get_int(socket, SHM_FD) : -1;
     actor_says(actor, "attached");
 }
@@ -110,6 +109,7 @@ void actor_open(struct actor *actor, bool left)
 void actor_close(struct actor *actor)
 {
     actor_says(actor, "closing");
+    policy_part(actor);
     end_close(&actor->end);
     actor_says(actor, "closed");
 }

@@ -4,7 +4,7 @@
  * their histories. A round is a plan, made from the seed and the round's number alone; lanes run
  * rounds side by side, each in a runtime directory of its own.
  *
- *     plan.c    what a round is, from seed and number
+ *     plan.c    what a round is, from seed and number      policy.c  keys, options, parts, loans, names
  *     stage.c   what the processes of one round share
  *     doom.c    a process's own death, by a timer that sends SIGKILL; heirs that a fork leaves
  *     flow.c    senders and receivers          calls.c  clients and servers
@@ -52,6 +52,15 @@ struct doom {
     bool leaves_heir;
 };
 
+struct policy {
+    unsigned key;   /* 1 authenticated, 2 sealed */
+    unsigned parts; /* of a message */
+    bool loans;
+    bool lossy, conflate, history, round_robin, resend; /* options of the sockets */
+    bool two_names; /* who stays is bound or connected to both */
+    bool detaches;  /* who closes unbinds or disconnects before */
+};
+
 struct plan {
     uint64_t seed, round;
     enum kind kind;
@@ -68,12 +77,15 @@ struct plan {
     unsigned pace_us; /* of a surviving sender */
     bool eager;       /* connectors send before they are met */
     bool by_view, stops, heirs, full, left_dies;
+    struct policy policy;
 };
 
 /* What a run may be narrowed to; -1: all. */
 struct filter {
     int kind, pair;
     bool full; /* a private file system is there to be filled */
+    bool keys; /* there is a library for SHM_AUTH_KEY */
+    bool plain; /* no policies */
 };
 
 void plan_make(struct plan *plan, uint64_t seed, uint64_t round, const struct filter *filter);
@@ -83,6 +95,12 @@ const char *kind_name(enum kind kind);
 /* A receiver's unread messages wait for its successor. */
 bool plan_keeps_queue(const struct plan *plan);
 bool plan_fans_out(const struct plan *plan);
+/* Messages may be missed, but never the newest. */
+bool plan_keeps_newest(const struct plan *plan);
+
+void policy_draw(struct plan *plan, bool keys);
+void policy_print(const struct policy *policy, int fd);
+bool policy_has_keys(void);
 
 /* ---- What the processes of a round share ---- */
 
@@ -122,6 +140,7 @@ struct actor {
     struct doom doom;
     struct end end;
     int fd; /* SHM_FD, for BY_FD */
+    unsigned part; /* of the message being sent: the next */
 };
 
 typedef void role_fn(struct actor *actor);
@@ -139,6 +158,12 @@ _Noreturn void doom_await(struct actor *actor);
 /* Open, set up, bind or connect; as long as memory lacks and the plan says so, again. */
 void actor_open(struct actor *actor, bool left);
 void actor_close(struct actor *actor);
+void policy_set(const struct plan *plan, shm_socket_t *socket, bool left);
+void policy_attach(struct actor *actor, bool binds);
+void policy_part(struct actor *actor);
+ssize_t actor_send(struct actor *actor, const void *bytes, size_t size, int flags);
+/* The caller closes MSG: before that, the message is still in hand. */
+ssize_t actor_recv(struct actor *actor, shm_msg_t *msg, void *buffer, size_t room, int flags, bool *again);
 void actor_says(struct actor *actor, const char *doing);
 /* After a call that failed: true if it was for want of memory, as planned; then a short rest. */
 bool actor_lacks_memory(struct actor *actor);
