@@ -414,8 +414,12 @@ static int poll_until(shm_pollitem_t *items, int count, uint64_t deadline_ns, vo
     }
     while (ready == 0) {
         uint64_t now_ns = clock_now_ns();
-        if (deadline_ns != CLOCK_FOREVER && now_ns >= deadline_ns)
+        if (deadline_ns != CLOCK_FOREVER && now_ns >= deadline_ns) {
+            for (int i = 0; i < count; i++)
+                if (items[i].socket != NULL)
+                    check_unless_busy(items[i].socket); /* this may be all that the caller ever calls */
             break;
+        }
         uint64_t timeout_ns = slice(deadline_ns, now_ns);
         if (!descriptors && count > 0) {
             spin_sockets(items, count, deadline_ns);
