@@ -212,6 +212,35 @@ static void sleeping_polls_are_woken(const struct link *link)
     end_close(&right);
 }
 
+static void wait_to_be_killed(struct child *up, void *argument)
+{
+    struct end left;
+
+    end_start(&left, argument, true, "it");
+    end_await(&left);
+    child_say(up, 0);
+    child_hear(up);
+}
+
+/* One who only ever asks "is there anything?", and receives when there is, makes no other call. */
+static void a_poll_that_does_not_wait_notices_a_death(const struct link *link)
+{
+    struct link copy = *link;
+    struct child child = child_start(wait_to_be_killed, &copy);
+    struct end right;
+    int64_t end;
+
+    end_start(&right, link, false, "it");
+    end_await(&right);
+    child_hear(&child);
+    child_kill(&child);
+    end = now_ms() + 2000;
+    while (shm_poll(&(shm_pollitem_t){right.socket, -1, SHM_POLLPRI, 0}, 1, 0) == 0)
+        if (now_ms() > end)
+            FAIL("nothing was noticed in two seconds");
+    end_close(&right);
+}
+
 /* ---- shm_shutdown ---- */
 
 static int wait_in_recv(struct end *end)
@@ -340,6 +369,7 @@ int main(int argc, char **argv)
         LINK_TEST_IF(poll_waits_for_room, pair_waits),
         LINK_TEST(poll_mixes_sockets_and_descriptors),
         LINK_TEST(sleeping_polls_are_woken),
+        LINK_TEST(a_poll_that_does_not_wait_notices_a_death),
         LINK_TEST(a_shutdown_ends_blocked_and_later_calls),
         LINK_TEST_IF(a_shutdown_ends_a_blocked_send, pair_waits),
         LINK_TEST(sockets_move_between_threads),
