@@ -215,11 +215,11 @@ static int open_out(struct link *link, int peer_type)
     if (s->has_shared_out) {
         link->out = &s->shared_out;
     } else {
-        bool control = s->type == SHM_SUB || s->type == SHM_XSUB; /* subscriptions: never to be refused */
+        bool control = s->type == SHM_SUB || s->type == SHM_XSUB; /* subscriptions: never to be refused, and few */
         uint64_t limit = control ? RING_SLOTS_MAX : mark_of(s->options.send_hwm);
         if (kind == RING_PRIVATE)
             limit = 1; /* conflated: the newest is all */
-        int error = ring_out_open(&link->own_ring, &s->arena, kind, limit, s->options.lock_memory);
+        int error = ring_out_open(&link->own_ring, &s->arena, kind, limit, s->options.lock_memory && !control);
         if (error < 0)
             return error;
         link->own_ring.retired = &s->limbo;
