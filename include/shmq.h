@@ -238,8 +238,8 @@ SHM_API int shm_close(shm_socket_t *socket);
  * Own the name ENDPOINT. One socket may bind a name, any number connect to it, in any order.
  *   EADDRINUSE a live socket is bound to it (a dead one's leavings are taken over);
  *   ENAMETOOLONG over 200 bytes; EINVAL empty; EPROTONOSUPPORT another scheme than shm://;
- *   ENOCOMPATPROTO, EPERM, ENOSPC, EMFILE as their names say; EBUSY: the name's file kept being removed
- *   by others. May be called for several names.
+ *   ENOCOMPATPROTO, EPERM, ENOSPC, EMFILE as their names say; ENOMEM, also where SHM_LOCK_MEMORY asks for
+ *   more than RLIMIT_MEMLOCK; EBUSY: the name's file kept being removed by others. May be called for several names.
  */
 SHM_API int shm_bind(shm_socket_t *socket, const char *endpoint);
 
@@ -282,6 +282,7 @@ SHM_API int shm_disconnect(shm_socket_t *socket, const char *endpoint);
  *   EPIPE     PAIR: the peer has gone (said once)
  *   EMSGSIZE  larger than SHM_MEMORY_LIMIT allows
  *   ENOSPC    shared memory is full
+ *   ENOMEM    memory or address space ran out, or what may be locked (SHM_LOCK_MEMORY)
  *   EINTR, ETERM
  * Cost: one copy; up to 112 bytes travel inside a ring slot. No system call unless a peer sleeps.
  */
@@ -298,6 +299,8 @@ SHM_API ssize_t shm_send(shm_socket_t *socket, const void *data, size_t size, in
  *   EPROTO    a peer wrote nonsense and was detached (said once per peer)
  *   EBADMSG   SHM_AUTH_KEY: a message that is not what its sender wrote was thrown away, or (said once
  *             per peer) a peer was turned away; the next receive goes on
+ *   EMFILE, ENOMEM  a message is there, but not the descriptor or the address space to look at it; it stays
+ *             for a later call
  *   EINTR, ETERM
  */
 SHM_API ssize_t shm_recv(shm_socket_t *socket, void *buffer, size_t size, int flags);
@@ -313,8 +316,8 @@ SHM_API int shm_msg_init(shm_msg_t *msg);
 /*
  * Make MSG of SIZE bytes of memory that is already shared: fill shm_msg_data(), then
  * shm_msg_send() it on the same SOCKET without a copy (on another socket it is copied).
- * MSG need not be initialized before. Errors: ENOTSUP, EMSGSIZE, ENOSPC, EAGAIN (the limit is
- * reached until receivers let go).
+ * MSG need not be initialized before. Errors: ENOTSUP, EMSGSIZE, ENOSPC, ENOMEM, EAGAIN (the limit
+ * is reached until receivers let go).
  */
 SHM_API int shm_msg_loan(shm_msg_t *msg, shm_socket_t *socket, size_t size);
 
@@ -342,8 +345,8 @@ SHM_API int shm_msg_close(shm_msg_t *msg);
 
 /*
  * Wait until one of COUNT items is ready: returns how many are (their revents say for what), 0
- * after TIMEOUT_MS (-1: never), -1 with EINTR, ETERM, EINVAL, EFORKED. Sockets and descriptors
- * mix. Spins first as the sockets' SHM_SPIN_NS have it (not when descriptors are among the items).
+ * after TIMEOUT_MS (-1: never), -1 with EINTR, ETERM, EINVAL, EFORKED; ENOMEM; where descriptors are
+ * among the items also what getting SHM_FD fails with (EMFILE, ENOSPC). Sockets and descriptors mix. Spins first as the sockets' SHM_SPIN_NS have it (not when descriptors are among the items).
  */
 SHM_API int shm_poll(shm_pollitem_t *items, int count, long timeout_ms);
 

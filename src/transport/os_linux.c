@@ -283,7 +283,8 @@ void os_unmap(void *address, size_t size)
 
 int os_lock_memory(void *address, size_t size)
 {
-    return mlock(address, size) == 0 ? 0 : -errno;
+    /* EPERM, EAGAIN: each is about the limit, and would mean something else to our callers. */
+    return mlock(address, size) == 0 ? 0 : -ENOMEM;
 }
 
 /* ---- futexes ---- */
