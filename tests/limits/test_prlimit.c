@@ -121,7 +121,7 @@ static bool went_well(struct scene *scene, const char *what, long result)
         return true;
     for (size_t i = 0; scene->in_force && i < COUNT_OF(clear); i++)
         if (error == clear[i]) {
-scene->refusals++;
+            scene->refusals++;
             return false;
         }
     FAIL("%s: %s %s %llu, in %s: %s failed with %s", scene->link->pair->name, scene->kind->name,
