@@ -217,7 +217,8 @@ typedef struct {
 /*
  * Make a socket of TYPE. Returns it (close it with shm_close()), or NULL:
  *   EINVAL no such type; ENOMEM; EMFILE; EPERM the runtime directory is not ours or open to
- *   others; ENOENT, EROFS, EACCES it cannot be made; ENOSPC shared memory is full.
+ *   others; ENOENT, EROFS, EACCES it cannot be made; ENOSPC shared memory is full; ENOTSUP /proc is not
+ *   mounted, and the kernel (before 6.10) needs it.
  * Cost: two small files in the runtime directory, about 20 us.
  *
  * TYPE | SHM_MEMFD: its memory lies in sealed memfds instead, and it meets its peers by shm_handover() alone:

@@ -177,6 +177,7 @@ struct shm_socket {
     bool send_blocked; /* a send waits: for room enough to be worth waking up for */
     int pending_error; /* found while looking, for the next receive */
     int fd, fd_inotify, fd_fifo;
+    bool fd_ticks; /* fd_inotify is a timer: deaths cannot be watched for */
     bool files_awaited; /* closed, but a peer has still to map what it was sent */
     uint32_t receives, sends;
     uint64_t looked_at, looked_moved, adopted_at;

@@ -7,11 +7,13 @@
  * spin suggests raising, and one that lasted suggests lowering. On one processor not at all.
  */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "core/socket.h"
@@ -233,21 +235,47 @@ out:
 
 /* ---- the descriptor ---- */
 
-void socket_fd_watch(struct shm_socket *s)
-{
-    char path[320];
-    for (struct attach *a = s->attaches; a != NULL && s->fd_inotify >= 0; a = a->next) {
-        /* The end of a peer's mapping, by death too. */
-        if (os_file_path(directory_fd(s->directory), a->endpoint.file, path, sizeof path))
-            inotify_add_watch(s->fd_inotify, path, IN_CLOSE_WRITE);
-    }
-}
-
 static void add_to_epoll(int epoll, int fd)
 {
     struct epoll_event event = {.events = EPOLLIN};
     if (fd >= 0)
         epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+/* The system has no watch left (fs.inotify, user.max_inotify_instances): look now and then instead. */
+static void watch_by_time(struct shm_socket *s)
+{
+    struct itimerspec slices = {.it_interval = {.tv_nsec = BELL_SLICE_NS - 1}, .it_value = {.tv_nsec = BELL_SLICE_NS - 1}};
+    int timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (timer < 0)
+        return;
+    timerfd_settime(timer, 0, &slices, NULL);
+    add_to_epoll(s->fd, timer);
+    if (s->fd_inotify >= 0)
+        close(s->fd_inotify);
+    s->fd_inotify = timer;
+    s->fd_ticks = true;
+}
+
+/* The end of a peer's mapping, by death too, is told as the end of writing. */
+static bool watch_endpoint(struct shm_socket *s, const char *file)
+{
+    char path[PATH_MAX];
+    if (os_file_path(directory_fd(s->directory), file, path, sizeof path) &&
+        inotify_add_watch(s->fd_inotify, path, IN_CLOSE_WRITE) >= 0)
+        return true;
+    /* A container without /proc: by name, then. */
+    int size = snprintf(path, sizeof path, "%s/%s", directory_name(s->directory), file);
+    return size < (int)sizeof path && inotify_add_watch(s->fd_inotify, path, IN_CLOSE_WRITE) >= 0;
+}
+
+void socket_fd_watch(struct shm_socket *s)
+{
+    bool watched = s->fd_inotify >= 0;
+    for (struct attach *a = s->attaches; a != NULL && watched && !s->fd_ticks; a = a->next)
+        watched = watch_endpoint(s, a->endpoint.file);
+    if (!watched)
+        watch_by_time(s);
 }
 
 /* An epoll of two: the FIFO that ringers write to, and the endpoints' files, which tell of deaths. */

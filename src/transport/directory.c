@@ -242,3 +242,8 @@ int directory_fd(const struct directory *d)
 {
     return d->fd;
 }
+
+const char *directory_name(const struct directory *d)
+{
+    return d->path;
+}

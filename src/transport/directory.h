@@ -25,6 +25,7 @@ struct directory *directory_ref(struct directory *directory);
 /* The last to leave removes the default directory when it is empty. */
 void directory_close(struct directory *directory);
 
+const char *directory_name(const struct directory *directory); /* the path it was opened by */
 /* What os.h calls DIR. */
 int directory_fd(const struct directory *directory);
 

@@ -79,7 +79,14 @@ int os_file_link(int dir, int fd, const char *name, int others)
     if (shared && fchmod(fd, others == OS_WRITE ? 0660 : 0640) != 0)
         return -errno;
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    return linkat(AT_FDCWD, path, dir, name, AT_SYMLINK_FOLLOW) == 0 ? 0 : -errno;
+    if (linkat(AT_FDCWD, path, dir, name, AT_SYMLINK_FOLLOW) == 0)
+        return 0;
+    if (errno != ENOENT || access("/proc/self/fd", F_OK) == 0)
+        return -errno;
+    /* A container without /proc: for who opened the file since Linux 6.10, before that for the privileged. */
+    if (linkat(fd, "", dir, name, AT_EMPTY_PATH) == 0)
+        return 0;
+    return errno == ENOENT ? -ENOTSUP : -errno;
 }
 
 void os_file_unlink(int dir, const char *name)
