@@ -20,6 +20,7 @@ enum { REPLY_DEADLINE_MS = 10000, PARK_MS = 300 };
 static struct {
     pid_t pid;
     int fd;
+    bool killed;
 } actors[ACTORS];
 
 /* ---- the director's side ---- */
@@ -27,13 +28,23 @@ static struct {
 const char *actor_name(enum who who)
 {
     static const char *const names[] = {"VICTIM",    "PEER",       "FORMER", "GHOST",
-                                        "NEXT_LEFT", "NEXT_RIGHT", "nobody"};
+                                        "NEXT_LEFT", "NEXT_RIGHT", "SECOND", "nobody"};
     return names[who];
+}
+
+unsigned char actor_letter(enum who who)
+{
+    return (unsigned char)"VPFGLRS"[who];
 }
 
 bool actor_lives(enum who who)
 {
     return who < ACTORS && actors[who].pid > 1;
+}
+
+bool actor_was_killed(enum who who)
+{
+    return actors[who].killed;
 }
 
 pid_t actor_pid(enum who who)
@@ -80,6 +91,7 @@ void actor_kill(enum who who)
 {
     CHECK(actors[who].pid > 1);
     kill(actors[who].pid, SIGKILL);
+    actors[who].killed = true;
     reap(who);
 }
 
@@ -120,7 +132,10 @@ struct actor {
     shm_msg_t held;
     uint64_t held_number;
     enum who held_from;
-    bool holds, is_left;
+    bool holds, is_left, attached, traced;
+    uint64_t begun;             /* a message of which the first part was sent */
+    unsigned char half[2048];   /* the first part of a message that was not received further */
+    size_t half_size;
 };
 
 bool ends_have_turns(const struct scenario *scenario)
@@ -179,15 +194,12 @@ static void open_end(struct actor *a)
 
     wrap_first = state->first;
     wrap_fill = state->quick;
-    wrap_letter = (unsigned char)"VPFGLR"[a->who];
+    wrap_letter = actor_letter(a->who);
     end_open(&a->end, &a->link, a->is_left);
     socket = a->end.socket;
     set_int(socket, SHM_SNDHWM, mark);
     set_int(socket, SHM_RCVHWM, mark);
-    if (state->lossless && a->is_left)
-        set_int(socket, SHM_LOSSLESS, 1);
-    if (state->history && !a->is_left)
-        set_int(socket, SHM_HISTORY, 4);
+    policy_set(a->scenario, socket, a->end.type);
     CHECK_OK(shm_setsockopt(socket, SHM_SPIN_NS, &(int64_t){0}, sizeof(int64_t)));
     if (a->end.type == SHM_ROUTER) /* whoever comes instead of another goes by its name */
         set_int(socket, SHM_ROUTER_HANDOVER, 1);
@@ -195,29 +207,69 @@ static void open_end(struct actor *a)
 
 /* ---- sending ---- */
 
+static void attach_end(struct actor *a)
+{
+    end_attach(&a->end, &a->link, "it");
+    a->attached = true;
+}
+
+static bool send_first_part(struct actor *a, const unsigned char *bytes)
+{
+    int flags = SHM_DONTWAIT | (a->state->parts > 1 ? SHM_SNDMORE : 0);
+    ssize_t n = end_send(&a->end, bytes, a->state->size, flags);
+
+    if (n < 0 && errno == EPIPE && a->end.type == SHM_PAIR) /* of the former peer; said once */
+        n = end_send(&a->end, bytes, a->state->size, flags);
+    return n >= 0;
+}
+
+/* A PAIR is told once that its former peer has gone; the part was not taken, and is sent again. */
+bool complete_parts(struct end *end, const struct state *state, const unsigned char *bytes,
+                    unsigned from)
+{
+    ssize_t n = 0;
+
+    for (unsigned part = from; n >= 0 && part < state->parts; part++)
+        for (int again = 0; again < 2; again++) {
+            n = end_send(end, bytes, 100 + 1000 * (part == 2),
+                         part + 1 < state->parts ? SHM_SNDMORE : 0);
+            if (n >= 0 || errno != EPIPE)
+                break;
+        }
+    return n >= 0;
+}
+
 static bool send_one(struct actor *a)
 {
-    uint64_t number = a->ledger->from[a->who].acked + 1;
+    uint64_t number = a->begun ? a->begun : a->ledger->from[a->who].acked + 1;
     unsigned char bytes[2048];
-    ssize_t n;
 
     message_make(bytes, a->state->size, a->who, number);
     a->ledger->from[a->who].called = number;
-    n = end_send(&a->end, bytes, a->state->size,
-                 SHM_DONTWAIT | (a->state->parts > 1 ? SHM_SNDMORE : 0));
-    if (n < 0 && errno == EPIPE && a->end.type == SHM_PAIR) /* of the former peer; said once */
-        n = end_send(&a->end, bytes, a->state->size,
-                     SHM_DONTWAIT | (a->state->parts > 1 ? SHM_SNDMORE : 0));
-    for (unsigned part = 1; n >= 0 && part < a->state->parts; part++)
-        n = end_send(&a->end, bytes, 100 + 1000 * (part == 2),
-                     part + 1 < a->state->parts ? SHM_SNDMORE : 0);
-    if (n < 0) {
-        CHECK(errno == EAGAIN || errno == EHOSTUNREACH || errno == EFSM);
+    if ((!a->begun && !send_first_part(a, bytes)) ||
+        !complete_parts(&a->end, a->state, bytes, 1)) {
+        CHECK(errno == EAGAIN || errno == EHOSTUNREACH || errno == EFSM || errno == EPIPE);
         a->end.envelope_sent = false;
+        a->begun = 0;
         return false;
     }
+    a->begun = 0;
     a->ledger->from[a->who].acked = number;
     return true;
+}
+
+/* The first part only. */
+static int64_t begin_message(struct actor *a)
+{
+    uint64_t number = a->ledger->from[a->who].acked + 1;
+    unsigned char bytes[2048];
+
+    message_make(bytes, a->state->size, a->who, number);
+    a->ledger->from[a->who].called = number;
+    if (!send_first_part(a, bytes))
+        return 0;
+    a->begun = a->ledger->from[a->who].begun = number;
+    return 1;
 }
 
 static int64_t send_many(struct actor *a, int count)
@@ -243,6 +295,9 @@ static void reply(struct actor *a)
         a->end.envelope_sent = false;
     }
 }
+
+/* Of a message that a part was received of before. */
+static void take_rest(struct actor *a);
 
 static void rest_of_parts(struct actor *a)
 {
@@ -285,9 +340,42 @@ static int64_t receive_many(struct actor *a, int count)
         ;
     if (a->end.type == SHM_PUB || a->end.type == SHM_XPUB || a->end.type == SHM_PUSH)
         return 0;
+    if (a->half_size > 0 && got < count) {
+        take_rest(a);
+        got++;
+    }
     while (got < count && receive_flags(a, SHM_DONTWAIT))
         got++;
     return got;
+}
+
+static int64_t receive_half(struct actor *a)
+{
+    ssize_t n = end_recv(&a->end, a->half, sizeof a->half, SHM_DONTWAIT);
+    enum who from;
+    uint64_t number;
+
+    if (n < 0)
+        return 0;
+    a->half_size = (size_t)n;
+    message_read(a->half, a->half_size, &from, &number);
+    a->ledger->from[from].half = number;
+    return 1;
+}
+
+static void note_half(struct actor *a)
+{
+    message_note(a->ledger, a->who, a->half, a->half_size, inside_redelivered(a->end.socket));
+    a->half_size = 0;
+    for (int from = 0; from < ACTORS; from++)
+        a->ledger->from[from].half = 0;
+}
+
+static void take_rest(struct actor *a)
+{
+    rest_of_parts(a);
+    note_half(a);
+    reply(a);
 }
 
 /* A left end takes its replies: how many; REQ: -1 told that the other end died, -2 none yet. */
@@ -323,7 +411,6 @@ static int64_t hold(struct actor *a)
     rest_of_parts(a);
     a->held_from = a->ledger->got[before].from;
     a->held_number = a->ledger->got[before].number;
-    a->ledger->from[a->held_from].held = a->held_number;
     a->holds = true;
     reply(a);
     return 1;
@@ -340,7 +427,6 @@ static int64_t release(struct actor *a)
     message_read(shm_msg_data(&a->held), shm_msg_size(&a->held), &from, &number);
     CHECK(from == a->held_from && number == a->held_number);
     CHECK_OK(shm_msg_close(&a->held));
-    a->ledger->from[a->held_from].held = 0;
     a->holds = false;
     return 1;
 }
@@ -403,16 +489,37 @@ static int64_t grow(struct actor *a)
     return 1;
 }
 
+static void mark(void)
+{
+    __asm__ volatile("int3" ::: "memory");
+}
+
 static int64_t step(struct actor *a)
 {
-    if (a->who == VICTIM) {
-        __asm__ volatile("int3" ::: "memory");
-        operation_do(&a->doing);
-        __asm__ volatile("int3" ::: "memory");
+    mark();
+    operation_do(&a->doing);
+    mark();
+    int64_t result = operation_finish(&a->doing, a->ledger, a->who);
+    if (a->doing.half && a->doing.result >= 0)
+        note_half(a);
+    return result;
+}
+
+/* Come, unless it is there, look who lives, and send or receive one message. */
+static int64_t second(struct actor *a)
+{
+    mark();
+    if (!a->attached)
+        attach_end(a);
+    check_peers(a);
+    if (a->is_left) {
+        take_turns(a);
+        send_one(a);
     } else {
-        operation_do(&a->doing);
+        receive_many(a, 1);
     }
-    return operation_finish(&a->doing, a->ledger, a->who);
+    mark();
+    return 0;
 }
 
 static int64_t obey(struct actor *a, const struct order *order)
@@ -421,13 +528,19 @@ static int64_t obey(struct actor *a, const struct order *order)
     case V_OPEN:
         return open_end(a), 0;
     case V_ATTACH:
-        return end_attach(&a->end, &a->link, "it"), 0;
+        return attach_end(a), 0;
     case V_LOOK:
         return peers(a);
     case V_SEND:
         return send_many(a, order->count);
     case V_RECEIVE:
         return receive_many(a, order->count);
+    case V_BEGIN:
+        return begin_message(a);
+    case V_COMPLETE:
+        return a->begun && send_one(a);
+    case V_HALF:
+        return receive_half(a);
     case V_TURN:
         return take_turns(a);
     case V_REPLY:
@@ -455,6 +568,10 @@ static int64_t obey(struct actor *a, const struct order *order)
     case V_PREPARE:
         a->doing.scenario = a->scenario;
         a->doing.end = &a->end;
+        a->doing.begun = a->begun != 0;
+        a->doing.half = a->half_size > 0 && operation_receives(a->scenario);
+        if (operation_sends(a->scenario))
+            a->begun = 0;
         if (a->scenario->operation == &operations[OP_RELEASE]) {
             a->doing.view = a->held; /* a message may be moved */
             a->doing.has_view = a->holds;
@@ -463,6 +580,8 @@ static int64_t obey(struct actor *a, const struct order *order)
         return operation_prepare(&a->doing, a->ledger, a->who), 0;
     case V_STEP:
         return step(a);
+    case V_SECOND:
+        return second(a);
     }
     return -1;
 }

@@ -11,13 +11,6 @@
 #include <spawn.h>
 #include <sys/wait.h>
 
-bool keeps_queue(const struct scenario *s)
-{
-    if (s->pair->left == SHM_PUB || s->pair->left == SHM_XPUB)
-        return false;
-    return s->pair->left == SHM_PUSH || s->right_binds;
-}
-
 /* ---- newcomers ---- */
 
 static void join_in(struct run *run, bool is_left)
@@ -38,6 +31,8 @@ static void settle(struct run *run)
 {
     int64_t turn = tell(run->left, V_TURN, 0);
 
+    if (turn == -1 && run->scenario.policy == RESEND)
+        FAIL("the asker is told that its server died, and not served by the next");
     for (int i = 0; i < 20 && turn == -2; i++) {
         tell(run->left, V_CHECK, 0);
         tell(run->right, V_CHECK, 0);
@@ -64,27 +59,40 @@ static void restore(struct run *run)
     }
     if (ends_have_turns(&run->scenario)) /* a request is not kept, its asker is told */
         for (int who = 0; who < ACTORS; who++)
-            ledger->from[who].may_lack = ledger->from[who].called;
+            if (who != (int)run->left || run->scenario.policy != RESEND)
+                ledger->from[who].may_lack = ledger->from[who].called;
+    bool same = run->left != ACTORS && run->right != ACTORS && !run->scenario.operation->comes;
     if (run->left == ACTORS)
         join_in(run, true);
     if (run->right == ACTORS)
         join_in(run, false);
     meet(run->left, run->right);
+    tell(run->left, V_COMPLETE, 0);
+    if (same) /* else the rest went to nobody, perhaps */
+        ledger->from[run->left].begun = 0;
     tell(run->right, V_RECEIVE, 1 << 20);
     settle(run);
 }
 
 /* ---- the ledger ---- */
 
+static bool is_in_hand(const struct ledger *ledger, int from, uint64_t number)
+{
+    return number == ledger->from[from].in_hand || number == ledger->from[from].second_hand ||
+           number == ledger->from[from].half;
+}
+
 static bool may_be_missing(const struct ledger *ledger, int from, uint64_t number)
 {
     return number > ledger->from[from].acked || number <= ledger->from[from].may_lack ||
-           number == ledger->from[from].in_hand;
+           number == ledger->from[from].begun || is_in_hand(ledger, from, number);
 }
 
 static bool may_be_again(const struct ledger *ledger, const struct got *got, uint8_t first_by)
 {
-    return got->again || got->number == ledger->from[got->from].in_hand ||
+    if (ledger->never_again)
+        return false;
+    return got->again || is_in_hand(ledger, got->from, got->number) ||
            (ledger->repeats && got->by != first_by);
 }
 
@@ -114,6 +122,11 @@ static void check_order(const struct ledger *ledger, uint8_t first_by[ACTORS][GO
     }
 }
 
+static uint64_t newest(const struct ledger *ledger, int from)
+{
+    return next_of(ledger, (enum who)from) - 1;
+}
+
 static void check_ledger(const struct ledger *ledger, uint64_t lost)
 {
     static uint8_t first_by[ACTORS][GOTS_MAX];
@@ -121,8 +134,9 @@ static void check_ledger(const struct ledger *ledger, uint64_t lost)
 
     check_order(ledger, first_by);
     for (int from = 0; from < ACTORS; from++)
-        for (uint64_t n = 1; n <= ledger->from[from].acked; n++) {
-            if (first_by[from][n] != 0 || may_be_missing(ledger, from, n))
+        for (uint64_t n = 1, last = newest(ledger, from); n <= ledger->from[from].acked; n++) {
+            if (first_by[from][n] != 0 || may_be_missing(ledger, from, n) ||
+                (ledger->conflates && n < last))
                 continue;
             missing++;
             if (!ledger->lapses)
@@ -136,6 +150,21 @@ static void check_ledger(const struct ledger *ledger, uint64_t lost)
 
 /* ---- files ---- */
 
+/* A dead one's file, or one that a dead one was still to read. Ids begin with the letter of their maker. */
+static bool is_of_dead(const char *name)
+{
+    char letter[3];
+
+    for (enum who who = VICTIM; who < ACTORS; who++) {
+        bool met_dead = actor_was_killed(PEER) && who != NEXT_LEFT && who != NEXT_RIGHT;
+
+        snprintf(letter, sizeof letter, "%02x", actor_letter(who));
+        if ((actor_was_killed(who) || met_dead) && strncmp(name, letter, 2) == 0)
+            return true;
+    }
+    return false;
+}
+
 static int left_in_directory(bool say, bool ours)
 {
     DIR *directory = opendir(getenv("SHMQ_DIR"));
@@ -144,10 +173,7 @@ static int left_in_directory(bool say, bool ours)
 
     CHECK(directory != NULL);
     while ((entry = readdir(directory)) != NULL) {
-        /* V 56, F 46, G 47: ids begin with the letter of their maker. */
-        bool of_dead = strncmp(entry->d_name, "56", 2) == 0 ||
-                       strncmp(entry->d_name, "46", 2) == 0 || strncmp(entry->d_name, "47", 2) == 0;
-        if (entry->d_name[0] == '.' || (ours && of_dead))
+        if (entry->d_name[0] == '.' || (ours && is_of_dead(entry->d_name)))
             continue;
         if (say)
             fprintf(stderr, "left: %s\n", entry->d_name);
@@ -201,15 +227,11 @@ static void close_one(enum who who)
 void contract(struct run *run)
 {
     const struct scenario *s = &run->scenario;
-    int batch = ends_have_turns(s)                                      ? 1
-                : s->pair->left == SHM_PUB || s->pair->left == SHM_XPUB ? 4
-                                                                        : 8;
+    int batch = batch_of(s);
 
     restore(run);
-    if (run->left == PEER || run->left == VICTIM)
-        tell(run->left, V_RELEASE, 0);
-    if (run->right == PEER || run->right == VICTIM)
-        tell(run->right, V_RELEASE, 0);
+    tell(run->left, V_RELEASE, 0);
+    tell(run->right, V_RELEASE, 0);
     pass(run->left, run->right, 3 * run->slots, batch);
     if (s->pair->two_way && !s->pair->turns)
         pass(run->right, run->left, 3 * run->slots, batch);

@@ -16,16 +16,18 @@
 enum { RUN_LIMIT_S = 30, SAID_MAX = 4000 };
 
 static struct {
-    const char *operation, *pattern, *state, *binds, *side, *mode;
-    long long at;
-    unsigned jobs, share, seed, say, minutes;
-    bool every, list;
-} options = {.at = -1, .jobs = 1, .share = 1, .say = 10};
+    const char *operation, *pattern, *policy, *state, *binds, *side, *mode;
+    long long at, then;
+    unsigned jobs, share, seed, say, minutes, pairs;
+    bool every, list, count;
+} options = {.at = -1, .then = -1, .jobs = 1, .share = 1, .say = 10};
 
-static const char *const mode_names[MODES] = {"record", "kill", "freeze", "close", "finish"};
+static const char *const mode_names[MODES] = {"record",    "kill",        "freeze", "close", "kill-peer",
+                                              "kill-next", "freeze-both", "count"};
 
 static struct shared {
     struct row rows[OPERATIONS];
+    struct counts counts;
     _Atomic uint64_t said;
 } * shared;
 
@@ -53,19 +55,28 @@ static int remove_entry(const char *path, const struct stat *status, int type, s
     return remove(path);
 }
 
-static void describe(const struct scenario *s, const char *mode, uint64_t at, const char *why)
+static bool has_second(enum mode mode)
 {
-    char text[SAID_MAX];
+    return mode >= MODE_KILL_PEER && mode <= MODE_FREEZE_BOTH;
+}
+
+static void describe(const struct run *run, const char *why)
+{
+    const struct scenario *s = &run->scenario;
+    char text[SAID_MAX], then[40] = "";
     ssize_t n = pread(said, text, sizeof text, 0);
 
     if (shared->said++ >= options.say)
         return;
+    if (has_second(run->mode) && !run->records_second)
+        snprintf(then, sizeof then, " --then %llu", (unsigned long long)run->second.step);
     fflush(stdout);
     dprintf(STDERR_FILENO,
-            "\n--operation '%s' --pattern %s --binds %s --side %s --state '%s' --mode %s --at "
-            "%llu: %s\n%.*s",
-            s->operation->name, s->pair->name, s->right_binds ? "right" : "left",
-            s->victim_is_left ? "left" : "right", s->state->name, mode, (unsigned long long)at, why,
+            "\n--operation '%s' --pattern %s --policy '%s' --binds %s --side %s --state '%s' "
+            "--mode %s --at %llu%s: %s\n%.*s",
+            s->operation->name, s->pair->name, policy_names[s->policy],
+            s->right_binds ? "right" : "left", s->victim_is_left ? "left" : "right",
+            s->state->name, mode_names[run->mode], (unsigned long long)run->first.step, then, why,
             n > 0 ? (int)n : 0, text);
 }
 
@@ -103,16 +114,24 @@ static int run_once(const struct run *run)
 }
 
 /* True: nothing wrong. */
-static bool run_one(const struct scenario *scenario, enum mode mode, uint64_t at, uint64_t place,
-                    uint32_t visits)
+static bool run_one(const struct scenario *scenario, enum mode mode, const struct point *first,
+                    const struct point *second)
 {
-    struct run run = {*scenario, mode,   at,     place, visits, record,
-                      ledger,    ACTORS, ACTORS, false, false,  0};
+    struct run run = {.scenario = *scenario,
+                      .mode = mode,
+                      .first = *first,
+                      .records_second = second == NULL,
+                      .record = record,
+                      .ledger = ledger,
+                      .left = ACTORS,
+                      .right = ACTORS};
     struct row *row = &shared->rows[scenario->operation - operations];
     bool repeats = false;
     char why[64];
     int status = -1;
 
+    if (second != NULL)
+        run.second = *second;
     for (int i = 0; i < 3 && !repeats; i++) { /* a clock may lead it another way */
         status = run_once(&run);
         repeats = !WIFEXITED(status) || WEXITSTATUS(status) != EXIT_UNREPEATABLE;
@@ -126,7 +145,7 @@ static bool run_one(const struct scenario *scenario, enum mode mode, uint64_t at
     }
     snprintf(why, sizeof why, WIFSIGNALED(status) ? "ended by signal %d" : "status %d",
              WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-    describe(scenario, mode_names[mode], at, why);
+    describe(&run, why);
     row->violations++;
     return false;
 }
@@ -138,12 +157,71 @@ static bool wants_mode(enum mode mode)
     return options.mode == NULL || fnmatch(options.mode, mode_names[mode], 0) == 0;
 }
 
-static void run_point(const struct scenario *scenario, uint64_t step, uint64_t place,
-                      uint32_t visits)
+static const struct point nowhere;
+
+static void run_point(const struct scenario *scenario, const struct point *point)
 {
     for (enum mode mode = MODE_KILL; mode <= MODE_CLOSE; mode++)
         if (wants_mode(mode))
-            run_one(scenario, mode, step, place, visits);
+            run_one(scenario, mode, point, &nowhere);
+}
+
+static void begin_record(void)
+{
+    memset(record, 0, offsetof(struct record, points));
+}
+
+/* Numbers below COUNT, each time the same: all, or options.pairs of them. */
+static uint32_t sample_size(uint32_t count)
+{
+    return options.pairs < count ? options.pairs : count;
+}
+
+static uint32_t sample(uint64_t *random, uint32_t i, uint32_t count)
+{
+    uint32_t wanted = sample_size(count);
+
+    if (wanted == count)
+        return i;
+    uint32_t from = (uint32_t)((uint64_t)i * count / wanted),
+             to = (uint32_t)((uint64_t)(i + 1) * count / wanted);
+    return from + (uint32_t)(random_next(random) % (to - from));
+}
+
+/* The first fault at POINT: where may the second be, and there. */
+static void run_second(const struct scenario *scenario, enum mode mode, const struct point *point,
+                       uint64_t *random)
+{
+    static struct record second;
+
+    begin_record();
+    if (!run_one(scenario, mode, point, NULL))
+        return;
+    second = *record;
+    shared->rows[scenario->operation - operations].seconds++;
+    for (uint32_t i = 0; i < sample_size(second.count); i++)
+        run_one(scenario, mode, point, &second.points[sample(random, i, second.count)]);
+}
+
+static void run_seconds(const struct scenario *scenario, const struct record *first)
+{
+    uint64_t random = options.seed + first->instructions;
+
+    for (enum mode mode = MODE_KILL_PEER; mode <= MODE_FREEZE_BOTH; mode++)
+        if (wants_mode(mode) && second_fits(scenario, mode))
+            for (uint32_t i = 0; i < sample_size(first->count); i++)
+                run_second(scenario, mode, &first->points[sample(&random, i, first->count)],
+                           &random);
+}
+
+/* A violation again. */
+static void run_chosen(const struct scenario *scenario)
+{
+    struct point first = {.step = (uint64_t)options.at}, second = {.step = (uint64_t)options.then};
+
+    for (enum mode mode = MODE_KILL; mode <= MODE_FREEZE_BOTH; mode++)
+        if (wants_mode(mode) && (options.mode != NULL || !has_second(mode)))
+            run_one(scenario, mode, &first, options.then >= 0 ? &second : NULL);
 }
 
 static void run_case(const struct scenario *scenario)
@@ -151,21 +229,25 @@ static void run_case(const struct scenario *scenario)
     static struct record first;
 
     if (options.at >= 0) {
-        run_point(scenario, (uint64_t)options.at, 0, 0);
+        run_chosen(scenario);
         return;
     }
-    memset(record, 0, offsetof(struct record, points));
-    if (!run_one(scenario, MODE_RECORD, 0, 0, 0) || record->skipped)
+    begin_record();
+    if (!run_one(scenario, options.count ? MODE_COUNT : MODE_RECORD, &nowhere, &nowhere) ||
+        record->skipped)
         return;
     first = *record;
     table_note(&shared->rows[scenario->operation - operations], &first);
-    if (options.every)
-        for (uint64_t step = 0; step <= first.instructions; step++)
-            run_point(scenario, step, 0, 0);
+    if (options.count)
+        counts_note(&shared->counts, scenario, first.instructions);
+    else if (options.pairs > 0)
+        run_seconds(scenario, &first);
+    else if (options.every)
+        for (struct point at = {0}; at.step <= first.instructions; at.step++)
+            run_point(scenario, &at);
     else
         for (uint32_t i = 0; i < first.count; i++)
-            run_point(scenario, first.points[i].step, first.points[i].place,
-                      first.points[i].visits);
+            run_point(scenario, &first.points[i]);
 }
 
 /* ---- all cases ---- */
@@ -175,13 +257,16 @@ static bool matches(const char *wanted, const char *name)
     return wanted == NULL || fnmatch(wanted, name, 0) == 0;
 }
 
+static bool has_keys; /* the library was built with libsodium */
+
 static bool is_wanted(const struct scenario *s)
 {
     return matches(options.operation, s->operation->name) &&
            matches(options.pattern, s->pair->name) && matches(options.state, s->state->name) &&
            matches(options.binds, s->right_binds ? "right" : "left") &&
-           matches(options.side, s->victim_is_left ? "left" : "right") && operation_fits(s) &&
-           state_fits(s);
+           matches(options.side, s->victim_is_left ? "left" : "right") &&
+           matches(options.policy, policy_names[s->policy]) && operation_fits(s) && state_fits(s) &&
+           policy_fits(s) && (has_keys || s->policy < KEYED);
 }
 
 /* Of SHARE cases one, each time the same. */
@@ -194,17 +279,19 @@ static bool is_chosen(uint64_t index)
 
 static uint64_t cases_of_each(void)
 {
-    return (uint64_t)4 * state_count * stepper_pair_count;
+    return (uint64_t)4 * state_count * stepper_pair_count * POLICIES;
 }
 
 /* The cases of an operation are gone through criss-cross: when time runs out, some of each kind
  * were. */
 static void choose_scenario(struct scenario *s, int operation, uint64_t turn)
 {
-    uint64_t index = turn * 733 % cases_of_each(); /* a prime, near the golden section */
+    uint64_t index = turn * 7919 % cases_of_each(); /* a prime, near the golden section */
 
     *s = (struct scenario){.victim_is_left = index % 2, .right_binds = index / 2 % 2};
     index /= 4;
+    s->policy = (enum policy)(index % POLICIES);
+    index /= POLICIES;
     s->state = &states[index % state_count];
     s->pair = &stepper_pairs[index / state_count];
     s->operation = &operations[operation];
@@ -262,8 +349,9 @@ static void do_case(const struct scenario *s)
         run_case(s);
         return;
     }
-    printf("%s, %s, %s binds, victim is %s, %s\n", s->operation->name, s->pair->name,
-           s->right_binds ? "right" : "left", s->victim_is_left ? "left" : "right", s->state->name);
+    printf("%s, %s, %s, %s binds, victim is %s, %s\n", s->operation->name, s->pair->name,
+           policy_names[s->policy], s->right_binds ? "right" : "left",
+           s->victim_is_left ? "left" : "right", s->state->name);
 }
 
 static void work(unsigned worker)
@@ -296,12 +384,17 @@ static void usage(void)
            "wherever the shared\n"
            "memory or the kernel's part may have changed, and checks the contract of "
            "docs/FAILURE.md.\n\n"
-           "  --operation, --pattern, --state NAME   only those (with * and ?); --list names all "
-           "cases\n"
+           "  --operation, --pattern, --policy, --state NAME   only those (with * and ?); --list "
+           "names all cases\n"
            "  --binds, --side left|right             only with that end bound, only with that end "
            "as the victim\n"
            "  --mode kill|freeze|close               only that fault\n"
-           "  --at STEPS                             only there\n"
+           "  --pairs N                              two faults (--mode kill-peer|kill-next|"
+           "freeze-both): at N kill\n"
+           "                                         points of the victim, and at each at N of the "
+           "other; by seed\n"
+           "  --at STEPS [--then STEPS]              only there\n"
+           "  --count                                only count instructions\n"
            "  --every                                at every instruction, also where nothing has "
            "changed\n"
            "  --share N, --seed N                    of N cases one; which ones\n"
@@ -318,6 +411,8 @@ static void parse(int argc, char **argv)
         {"at", 1, NULL, 'k'},        {"every", 0, NULL, 'e'},   {"share", 1, NULL, 'n'},
         {"seed", 1, NULL, 's'},      {"jobs", 1, NULL, 'j'},    {"list", 0, NULL, 'l'},
         {"say", 1, NULL, 'y'},       {"minutes", 1, NULL, 'i'}, {"help", 0, NULL, 'h'},
+        {"policy", 1, NULL, 'c'},    {"pairs", 1, NULL, 'r'},   {"then", 1, NULL, 'x'},
+        {"count", 0, NULL, 'u'},
         {NULL, 0, NULL, 0},
     };
     int option;
@@ -326,6 +421,7 @@ static void parse(int argc, char **argv)
         const char **text = option == 'o'   ? &options.operation
                             : option == 'p' ? &options.pattern
                             : option == 't' ? &options.state
+                            : option == 'c' ? &options.policy
                             : option == 'b' ? &options.binds
                             : option == 'd' ? &options.side
                             : option == 'm' ? &options.mode
@@ -335,6 +431,7 @@ static void parse(int argc, char **argv)
                            : option == 'j' ? &options.jobs
                            : option == 'y' ? &options.say
                            : option == 'i' ? &options.minutes
+                           : option == 'r' ? &options.pairs
                                            : NULL;
         if (text != NULL)
             *text = optarg;
@@ -342,6 +439,10 @@ static void parse(int argc, char **argv)
             *number = (unsigned)strtoul(optarg, NULL, 0);
         else if (option == 'k')
             options.at = strtoll(optarg, NULL, 0);
+        else if (option == 'x')
+            options.then = strtoll(optarg, NULL, 0);
+        else if (option == 'u')
+            options.count = true;
         else if (option == 'e')
             options.every = true;
         else if (option == 'l')
@@ -383,6 +484,8 @@ int main(int argc, char **argv)
     shared = share(sizeof *shared);
     snprintf(base_directory, sizeof base_directory, "/dev/shm/shmq-stepper-XXXXXX");
     CHECK(mkdtemp(base_directory) != NULL);
+    setenv("SHMQ_DIR", base_directory, 1);
+    has_keys = policies_have_keys();
     for (unsigned i = 0; i < options.jobs; i++)
         if (CHECK_OK(fork()) == 0) {
             prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -395,5 +498,9 @@ int main(int argc, char **argv)
     nftw(base_directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     if (options.list)
         return 0;
-    return table_print(shared->rows) > 0 || failed ? 1 : 0;
+    if (options.count)
+        counts_print(&shared->counts);
+    bool sound = options.pairs > 0 ? seconds_print(shared->rows) == 0
+                                   : options.count || table_print(shared->rows) == 0;
+    return sound && !failed ? 0 : 1;
 }

@@ -61,6 +61,21 @@ bool operation_fits(const struct scenario *s)
     return op != OP_ADOPT || s->pair->right == SHM_PULL;
 }
 
+static bool is(const struct scenario *s, enum operation_id a, enum operation_id b)
+{
+    return s->operation == &operations[a] || s->operation == &operations[b];
+}
+
+bool operation_sends(const struct scenario *s)
+{
+    return is(s, OP_SEND, OP_SEND_LOAN);
+}
+
+bool operation_receives(const struct scenario *s)
+{
+    return is(s, OP_RECV, OP_VIEW) || s->operation == &operations[OP_ADOPT];
+}
+
 static void prepare_loan(struct doing *doing, size_t size)
 {
     doing->has_loan = shm_msg_loan(&doing->loan, doing->end->socket, size) == 0;
@@ -68,14 +83,21 @@ static void prepare_loan(struct doing *doing, size_t size)
     memcpy(shm_msg_data(&doing->loan), doing->bytes, size);
 }
 
+uint64_t next_of(const struct ledger *ledger, enum who from)
+{
+    uint64_t next = 1;
+
+    for (uint32_t i = 0; i < ledger->count; i++)
+        if (ledger->got[i].from == from && ledger->got[i].number >= next)
+            next = ledger->got[i].number + 1;
+    return next;
+}
+
 /* What of each sender would come next is in the victim's hand from now on. */
-static void expect_next(struct ledger *ledger)
+void expect_next(struct ledger *ledger)
 {
     for (int from = 0; from < ACTORS; from++)
-        ledger->from[from].in_hand = 1;
-    for (uint32_t i = 0; i < ledger->count; i++)
-        if (ledger->got[i].number >= ledger->from[ledger->got[i].from].in_hand)
-            ledger->from[ledger->got[i].from].in_hand = ledger->got[i].number + 1;
+        ledger->from[from].in_hand = next_of(ledger, (enum who)from);
 }
 
 static void expect_nothing(struct ledger *ledger)
@@ -92,14 +114,14 @@ void operation_prepare(struct doing *doing, struct ledger *ledger, enum who who)
     doing->size = state->size;
     doing->result = -1;
     CHECK_OK(shm_msg_init(doing->has_view ? &doing->loan : &doing->view));
-    if (op == OP_SEND || op == OP_SEND_LOAN) {
+    if (operation_sends(doing->scenario)) {
         uint64_t number = ledger->from[who].acked + 1;
         message_make(doing->bytes, doing->size, who, number);
         ledger->from[who].called = number;
     }
-    if (op == OP_SEND_LOAN)
+    if (op == OP_SEND_LOAN && !doing->begun)
         prepare_loan(doing, doing->size);
-    if (op == OP_RECV || op == OP_VIEW || op == OP_ADOPT)
+    if (operation_receives(doing->scenario))
         expect_next(ledger);
     if (op == OP_UNSUBSCRIBE)
         CHECK_OK(shm_setsockopt(doing->end->socket, SHM_SUBSCRIBE, "zz", 2));
@@ -107,34 +129,15 @@ void operation_prepare(struct doing *doing, struct ledger *ledger, enum who who)
 
 /* ---- stepped ---- */
 
-/* A PAIR is told once that its former peer has gone; the part was not taken, and is sent again. */
-static ssize_t send_rest(struct doing *doing, ssize_t n)
-{
-    unsigned parts = doing->scenario->state->parts;
-
-    for (unsigned part = 1; n >= 0 && part < parts; part++)
-        for (int again = 0; again < 2; again++) {
-            n = end_send(doing->end, doing->bytes, 100 + 1000 * (part == 2),
-                         part + 1 < parts ? SHM_SNDMORE : 0);
-            if (n >= 0 || errno != EPIPE)
-                break;
-        }
-    return n;
-}
-
 static void send_parts(struct doing *doing)
 {
-    int more = doing->scenario->state->parts > 1 ? SHM_SNDMORE : 0;
+    const struct state *state = doing->scenario->state;
+    int flags = SHM_DONTWAIT | (state->parts > 1 ? SHM_SNDMORE : 0);
+    ssize_t n = doing->begun      ? 0
+                : doing->has_loan ? end_msg_send(doing->end, &doing->loan, flags)
+                                  : end_send(doing->end, doing->bytes, doing->size, flags);
 
-    doing->result =
-        send_rest(doing, end_send(doing->end, doing->bytes, doing->size, SHM_DONTWAIT | more));
-}
-
-static void send_loan(struct doing *doing)
-{
-    int more = doing->scenario->state->parts > 1 ? SHM_SNDMORE : 0;
-
-    doing->result = send_rest(doing, end_msg_send(doing->end, &doing->loan, SHM_DONTWAIT | more));
+    doing->result = n >= 0 && complete_parts(doing->end, state, doing->bytes, 1) ? 0 : -1;
 }
 
 static void attach(struct doing *doing)
@@ -153,9 +156,11 @@ static void detach(struct doing *doing)
                                                         : shm_disconnect(doing->end->socket, "it");
 }
 
+/* With a message in hand that was begun, its next part. */
 static void receive(struct doing *doing)
 {
-    doing->result = end_recv(doing->end, doing->bytes, sizeof doing->bytes, SHM_DONTWAIT);
+    doing->result = doing->half ? shm_recv(doing->end->socket, doing->bytes, sizeof doing->bytes, SHM_DONTWAIT)
+                                : end_recv(doing->end, doing->bytes, sizeof doing->bytes, SHM_DONTWAIT);
 }
 
 void operation_do(struct doing *doing)
@@ -165,10 +170,8 @@ void operation_do(struct doing *doing)
 
     switch ((enum operation_id)(doing->scenario->operation - operations)) {
     case OP_SEND:
-        send_parts(doing);
-        break;
     case OP_SEND_LOAN:
-        send_loan(doing);
+        send_parts(doing);
         break;
     case OP_LOAN:
         doing->result = shm_msg_loan(&doing->loan, socket, 1000);
@@ -180,7 +183,8 @@ void operation_do(struct doing *doing)
         receive(doing);
         break;
     case OP_VIEW:
-        doing->result = end_msg_recv(doing->end, &doing->view, SHM_DONTWAIT);
+        doing->result = doing->half ? shm_msg_recv(&doing->view, socket, SHM_DONTWAIT)
+                                    : end_msg_recv(doing->end, &doing->view, SHM_DONTWAIT);
         break;
     case OP_RELEASE:
         doing->result = shm_msg_close(&doing->view);
@@ -266,8 +270,9 @@ int64_t operation_finish(struct doing *doing, struct ledger *ledger, enum who wh
         if (!got)
             CHECK(doing->error == EAGAIN || doing->error == EPIPE);
         else {
-            message_note(ledger, who, doing->bytes, (size_t)doing->result,
-                         inside_redelivered(doing->end->socket));
+            if (!doing->half) /* else the actor has what is to be noted */
+                message_note(ledger, who, doing->bytes, (size_t)doing->result,
+                             inside_redelivered(doing->end->socket));
             rest_of_parts(doing);
         }
         return got;
@@ -276,15 +281,14 @@ int64_t operation_finish(struct doing *doing, struct ledger *ledger, enum who wh
         if (!got)
             CHECK(doing->error == EAGAIN || doing->error == EPIPE);
         else {
-            message_note(ledger, who, shm_msg_data(&doing->view), shm_msg_size(&doing->view),
-                         shm_msg_redelivered(&doing->view));
+            if (!doing->half)
+                message_note(ledger, who, shm_msg_data(&doing->view), shm_msg_size(&doing->view),
+                             shm_msg_redelivered(&doing->view));
             rest_of_parts(doing);
         }
         CHECK_OK(shm_msg_close(&doing->view));
         return got;
     case OP_RELEASE:
-        for (int from = 0; from < ACTORS; from++)
-            ledger->from[from].held = 0;
         return 0;
     case OP_CONNECT:
     case OP_BIND:

@@ -6,7 +6,7 @@
  *   kill     SIGKILL after `at` steps
  *   freeze   stop there, let the peer do all it can, go on
  *   close    stop there, let the peer leave in order, go on
- *   finish   no fault: the contract must hold after the whole operation, too
+ *   count    to the end, only counting
  */
 #include "stepper.h"
 
@@ -31,9 +31,7 @@ static uint32_t visit(uint64_t place)
 static void note(struct record *record, uint64_t step, uint32_t visits)
 {
     CHECK(record->count < COUNT_OF(record->points));
-    record->points[record->count].step = step;
-    record->points[record->count].place = trace_place();
-    record->points[record->count++].visits = visits;
+    record->points[record->count++] = (struct point){step, trace_place(), visits};
 }
 
 /* Images that were seen before count once. */
@@ -50,7 +48,7 @@ static bool is_new(uint64_t hash)
     return true;
 }
 
-static void record_all(struct record *record)
+void record_all(struct record *record)
 {
     const char *directory = getenv("SHMQ_DIR");
     uint64_t hash;
@@ -79,19 +77,25 @@ static void record_all(struct record *record)
 }
 
 /* An operation that is stepped twice takes the same way; most runs need not step all of it. */
-static void step_to(const struct run *run)
+void step_to(const struct point *point)
 {
-    if (run->place != 0 && run->visits != UINT32_MAX) {
-        trace_go(run->place, run->visits);
+    if (point->place != 0 && point->visits != UINT32_MAX) {
+        trace_go(point->place, point->visits);
         return;
     }
-    for (uint64_t i = 0; i < run->at; i++) {
+    for (uint64_t i = 0; i < point->step; i++) {
         if (trace_at_end())
             does_not_repeat();
         trace_step();
     }
-    if (run->place != 0 && trace_place() != run->place)
+    if (point->place != 0 && trace_place() != point->place)
         does_not_repeat();
+}
+
+static void count_all(struct record *record)
+{
+    for (record->instructions = 0; !trace_at_end(); record->instructions++)
+        trace_step();
 }
 
 /* ---- faults ---- */
@@ -122,12 +126,12 @@ static void lose_what_goes(struct run *run, enum who who)
         ledger->from[who].may_lack = ledger->from[who].called;
 }
 
-static void kill_victim(struct run *run)
+void kill_one(struct run *run, enum who who)
 {
-    actor_kill(VICTIM);
+    actor_kill(who);
     await_parked(run);
-    lose_what_goes(run, VICTIM);
-    forget(run, VICTIM);
+    lose_what_goes(run, who);
+    forget(run, who);
 }
 
 /* A sleeper has had its chance: a slice, at the end of which it must have looked. */
@@ -148,6 +152,8 @@ static void pull_laps(struct run *run)
     const struct scenario *s = &run->scenario;
 
     if (s->pair->left != SHM_PUSH || s->right_binds || s->victim_is_left || s->state->ghost)
+        return;
+    if (s->policy == TURNS || s->policy == CONFLATE) /* a queue for each */
         return;
     run->ledger->shares = true;
     actor_start(GHOST, s, run->ledger, false, false);
@@ -175,7 +181,7 @@ static void peer_works(struct run *run)
     if (run->left == peer) {
         tell(peer, V_TURN, 0);
         pull_laps(run);
-        tell(peer, V_SEND, 4);
+        tell(peer, V_SEND, run->ledger->lapses ? run->slots + 3 : 4); /* round a subscriber */
         if (!run->met && !keeps_queue(&run->scenario))
             run->ledger->from[peer].may_lack = run->ledger->from[peer].acked;
     } else {
@@ -201,6 +207,7 @@ static void finish(struct run *run)
     trace_finish();
     int64_t to_answer = hear(VICTIM);
 
+    second_go_on(run);
     await_parked(run);
     if (to_answer && run->right == VICTIM)
         tell(VICTIM, V_REPLY, 0);
@@ -228,12 +235,36 @@ static bool somebody_was_killed(const struct scenario *s)
            s->state->ghost;
 }
 
+static void fault(struct run *run)
+{
+    switch (run->mode) {
+    case MODE_FREEZE:
+        peer_works(run);
+        break;
+    case MODE_CLOSE:
+        peer_leaves(run);
+        break;
+    case MODE_FREEZE_BOTH:
+        second_freeze(run);
+        break;
+    default:
+        kill_one(run, VICTIM);
+        if (run->mode != MODE_KILL)
+            second_kill(run);
+    }
+}
+
+static bool kills(enum mode mode)
+{
+    return mode == MODE_KILL || mode == MODE_KILL_PEER || mode == MODE_KILL_NEXT;
+}
+
 void run_here(struct run *run)
 {
     setup(run);
     if (run->record->skipped)
         return;
-    run->strict = run->mode != MODE_KILL && !somebody_was_killed(&run->scenario);
+    run->strict = !kills(run->mode) && !somebody_was_killed(&run->scenario);
     tell(VICTIM, V_PREPARE, 0);
     tell_only(VICTIM, V_STEP, 0);
     trace_begin(actor_pid(VICTIM));
@@ -241,22 +272,14 @@ void run_here(struct run *run)
     case MODE_RECORD:
         record_all(run->record);
         break;
-    case MODE_KILL:
-        step_to(run);
-        kill_victim(run);
-        break;
-    case MODE_FREEZE:
-        step_to(run);
-        peer_works(run);
-        break;
-    case MODE_CLOSE:
-        step_to(run);
-        peer_leaves(run);
+    case MODE_COUNT:
+        count_all(run->record);
         break;
     default:
-        break;
+        step_to(&run->first);
+        fault(run);
     }
-    if (run->mode != MODE_KILL)
+    if (actor_lives(VICTIM))
         finish(run);
     contract(run);
 }

@@ -37,24 +37,23 @@ const struct state states[] = {
     {.name = "watching peer", .size = 40, .passed = 2, .watched = true},
     {.name = "lapped", .size = 40, .passed = 2, .queued = 25, .lapped = true},
     {.name = "lapped, blocks", .size = 300, .passed = 2, .queued = 25, .lapped = true},
-    {.name = "lossless, full", .size = 40, .passed = 3, .queued = FULL, .lossless = true},
-    {.name = "history", .size = 40, .passed = 6, .queued = 1, .history = true},
+    {.name = "begun", .size = 40, .parts = 3, .passed = 2, .begun = true},
+    {.name = "begun, blocks", .size = 300, .parts = 3, .passed = 9, .begun = true},
+    {.name = "half read", .size = 40, .parts = 3, .passed = 1, .queued = 2, .half = true},
+    {.name = "half read, blocks", .size = 1200, .parts = 3, .passed = 9, .queued = 2, .half = true},
     {.name = "nobody there", .size = 40, .queued = 3, .alone = true},
     {.name = "beside a dead one", .size = 40, .passed = 2, .queued = 2, .ghost = true},
 };
 const size_t state_count = COUNT_OF(states);
-
-static bool publishes(const struct scenario *s)
-{
-    return s->pair->left == SHM_PUB || s->pair->left == SHM_XPUB;
-}
 
 bool state_fits(const struct scenario *s)
 {
     const struct state *state = s->state;
     enum operation_id op = (enum operation_id)(s->operation - operations);
 
-    if ((state->lapped || state->lossless || state->history) && !publishes(s))
+    if (state->lapped && !publishes(s))
+        return false;
+    if (state->half && op == OP_RELEASE) /* what is held before is another */
         return false;
     if (state->parked) /* the peer sleeps until it receives: nothing else can be asked of it */
         return op == OP_SEND || op == OP_SEND_LOAN || (op == OP_CLOSE && s->victim_is_left);
@@ -100,15 +99,11 @@ void pass(enum who left, enum who right, int count, int batch)
 static void traffic(struct run *run, enum who left, enum who right)
 {
     const struct state *state = run->scenario.state;
-    bool turns = ends_have_turns(&run->scenario);
     int mark = state->mark ? state->mark : 8;
     int queued = state->queued;
 
     run->slots = (int)tell(left, V_SLOTS, 0);
-    pass(left, right, state->laps * run->slots + state->passed,
-         turns                       ? 1
-         : publishes(&run->scenario) ? 4
-                                     : 8);
+    pass(left, right, state->laps * run->slots + state->passed, batch_of(&run->scenario));
     if (state->grown) {
         CHECK_INT(tell(left, V_GROW, 0), 1);
         if (run->scenario.pair->two_way)
@@ -120,14 +115,20 @@ static void traffic(struct run *run, enum who left, enum who right)
         tell(left, V_TURN, 0);
     }
     if (queued == FULL)
-        queued = publishes(&run->scenario) && !state->lossless ? mark : 4 * mark;
+        queued = run->ledger->lapses ? mark : 4 * mark;
     if (queued > 0)
         tell(left, V_SEND, queued);
+    if (state->half)
+        tell(right, V_HALF, 0);
+    if (state->begun)
+        tell(left, V_BEGIN, 0);
 }
 
 static void start(struct run *run, enum who who, bool is_left)
 {
-    actor_start(who, &run->scenario, run->ledger, is_left, who == VICTIM);
+    actor_start(who, &run->scenario, run->ledger, is_left,
+                who == VICTIM ||
+                    (who == PEER && (run->mode == MODE_KILL_PEER || run->mode == MODE_FREEZE_BOTH)));
     tell(who, V_OPEN, 0);
 }
 
@@ -239,7 +240,8 @@ static void setup_adopter(struct run *run)
     start_both(run, PEER, FORMER);
     traffic(run, PEER, FORMER);
     CHECK_INT(tell(PEER, V_SEND, 2) >= 0, 1);
-    CHECK_INT(tell(FORMER, V_HOLD, 0), 1);
+    if (!run->scenario.state->half)
+        CHECK_INT(tell(FORMER, V_HOLD, 0), 1);
     start(run, VICTIM, false);
     run->right = VICTIM;
     if (!run->scenario.right_binds) {
@@ -258,8 +260,7 @@ void setup(struct run *run)
 {
     const struct scenario *s = &run->scenario;
 
-    run->ledger->lapses = publishes(s) && !s->state->lossless;
-    run->ledger->repeats = s->state->history;
+    policy_expect(s, run->ledger);
     run->left = s->victim_is_left ? VICTIM : PEER;
     run->right = s->victim_is_left ? PEER : VICTIM;
     run->met = true;

@@ -8,7 +8,8 @@
  *   run       one run: set up, step to k, then what        trace      ptrace
  *   actor     the processes that own the sockets           image      what lies in shared memory
  *   states    where a run starts                           operations what is stepped
- *   contract  what must hold after it                      wrap       ids and tickets of our choice
+ *   policies  what the sockets were asked for              contract   what must hold after it
+ *   second    who meets a fault as well                    wrap       ids and tickets of our choice
  *
  * A run is a process of its own, the *director*. It forks the actors and tells them what to do, one
  * at a time, so that everything is repeatable: VICTIM, which is stepped, PEER at the other end,
@@ -72,16 +73,29 @@ struct state {
     bool watched; /* the peer has its descriptor and waits on it */
     bool alone;   /* the victim connects where nobody is bound, and queues */
     bool lapped;  /* a PUB has gone round its subscriber */
-    bool lossless;
-    bool ghost; /* a third socket died at the name before */
-    bool history;
-    bool conflate;
+    bool ghost;   /* a third socket died at the name before */
+    bool begun;   /* the left end has sent the first part of a message */
+    bool half;    /* the right end has received the first part of one */
+};
+
+enum policy {
+    PLAIN,
+    CONFLATE,
+    LOSSLESS,
+    HISTORY,
+    RESEND,
+    NO_REDELIVERY,
+    TURNS,
+    KEYED,
+    SEALED,
+    POLICIES,
 };
 
 struct scenario {
     const struct operation *operation;
     const struct pair *pair;
     const struct state *state;
+    enum policy policy;
     bool right_binds, victim_is_left;
 };
 
@@ -94,11 +108,32 @@ extern const size_t stepper_pair_count;
 bool operation_fits(const struct scenario *scenario);
 bool state_fits(const struct scenario *scenario);
 
-enum mode { MODE_RECORD, MODE_KILL, MODE_FREEZE, MODE_CLOSE, MODE_FINISH, MODES };
+struct ledger;
+extern const char *const policy_names[POLICIES];
+bool policies_have_keys(void);
+bool policy_fits(const struct scenario *scenario);
+void policy_set(const struct scenario *scenario, shm_socket_t *socket, int type);
+bool publishes(const struct scenario *scenario);
+bool keeps_queue(const struct scenario *scenario);
+void policy_expect(const struct scenario *scenario, struct ledger *ledger);
+int batch_of(const struct scenario *scenario);
+
+enum mode {
+    MODE_RECORD,
+    MODE_KILL,
+    MODE_FREEZE,
+    MODE_CLOSE,
+    /* with a second fault, see second.c */
+    MODE_KILL_PEER,
+    MODE_KILL_NEXT,
+    MODE_FREEZE_BOTH,
+    MODE_COUNT,
+    MODES,
+};
 
 /* ---- Actors ---- */
 
-enum who { VICTIM, PEER, FORMER, GHOST, NEXT_LEFT, NEXT_RIGHT, ACTORS };
+enum who { VICTIM, PEER, FORMER, GHOST, NEXT_LEFT, NEXT_RIGHT, SECOND, ACTORS };
 
 /* In memory that the actors of a run share. */
 struct got {
@@ -114,11 +149,15 @@ struct ledger {
         uint64_t called, acked; /* the last that a send was called for, and returned for */
         uint64_t may_lack;      /* up to here none need arrive: their receiver went with them */
         uint64_t in_hand; /* this one may be missing, or come twice: its receiver died with it */
-        uint64_t held;    /* likewise: a view that was open */
+        uint64_t second_hand; /* likewise: SECOND's */
+        uint64_t half;        /* likewise: received in part */
+        uint64_t begun; /* sent in part, the rest perhaps to nobody: may be missing */
     } from[ACTORS];
-    bool lapses;  /* the receiver may miss some, and is told how many */
-    bool shares;  /* two receivers at a time: the order holds for each */
-    bool repeats; /* a newcomer may get what others got before (SHM_HISTORY) */
+    bool lapses;      /* the receiver may miss some, and is told how many */
+    bool conflates;   /* the receiver may miss all but the last */
+    bool shares;      /* two receivers at a time: the order holds for each */
+    bool repeats;     /* a newcomer may get what others got before */
+    bool never_again; /* nobody gets what another got before, in any case */
     uint32_t count;
     struct got got[GOTS_MAX];
 };
@@ -129,6 +168,9 @@ enum verb {
     V_LOOK,
     V_SEND,
     V_RECEIVE,
+    V_BEGIN,
+    V_COMPLETE,
+    V_HALF,
     V_TURN,
     V_HOLD,
     V_RELEASE,
@@ -142,6 +184,7 @@ enum verb {
     V_CLOSE,
     V_PREPARE,
     V_STEP,
+    V_SECOND,
     V_REPLY,
 };
 
@@ -153,6 +196,8 @@ struct order {
 void actor_start(enum who who, const struct scenario *scenario, struct ledger *ledger, bool is_left,
                  bool traced);
 bool actor_lives(enum who who);
+bool actor_was_killed(enum who who);
+unsigned char actor_letter(enum who who); /* its ids begin with it */
 pid_t actor_pid(enum who who);
 int64_t tell(enum who who, enum verb verb, int count);
 void tell_only(enum who who, enum verb verb, int count);
@@ -168,14 +213,21 @@ struct doing {
     struct end *end;
     shm_msg_t view, loan;
     bool has_view, has_loan;
+    bool begun, half; /* the first part was sent, was received, before */
     unsigned char bytes[2048];
     size_t size;
     int64_t result;
     int error;
 };
+bool operation_sends(const struct scenario *scenario);
+bool operation_receives(const struct scenario *scenario);
 void operation_prepare(struct doing *doing, struct ledger *ledger, enum who who);
 void operation_do(struct doing *doing);
 int64_t operation_finish(struct doing *doing, struct ledger *ledger, enum who who);
+
+void expect_next(struct ledger *ledger);
+uint64_t next_of(const struct ledger *ledger, enum who from); /* that nobody has noted */
+bool complete_parts(struct end *end, const struct state *state, const unsigned char *bytes, unsigned from);
 
 void message_make(unsigned char *bytes, size_t size, enum who from, uint64_t number);
 void message_note(struct ledger *ledger, enum who by, const void *bytes, size_t size, bool again);
@@ -186,6 +238,7 @@ bool ends_have_turns(const struct scenario *scenario); /* one at a time: REQ */
 /* Wait for the victim to reach its marker; step it; each says whether it has come to the next one.
  */
 void trace_begin(pid_t pid);
+void trace_turn_to(pid_t pid); /* one that has begun, and is stopped */
 bool trace_at_end(void);
 bool trace_at_syscall(void);
 void trace_step(void);
@@ -202,24 +255,24 @@ void image_scan(const char *directory);
 
 /* ---- A run ---- */
 
+struct point {
+    uint64_t step;  /* instructions before it */
+    uint64_t place; /* of the next one; 0: not known */
+    uint32_t visits; /* how often it has come there before; UINT32_MAX: to be found by steps only */
+};
+
 struct record {
     bool skipped; /* there is nothing for the operation to do */
     uint64_t instructions;
     uint32_t images, count;
-    struct {
-        uint64_t step;
-        uint64_t place; /* of the next instruction */
-        uint32_t
-            visits; /* how often it has come there before; UINT32_MAX: to be found by steps only */
-    } points[20000];
+    struct point points[20000];
 };
 
 struct run {
     struct scenario scenario;
     enum mode mode;
-    uint64_t at;    /* steps before the fault */
-    uint64_t place; /* or this place, visited before so often; 0: unknown */
-    uint32_t visits;
+    struct point first, second; /* where the victim, and then another, meet the fault */
+    bool records_second;        /* no fault there, it is recorded */
     struct record *record;
     struct ledger *ledger;
     enum who left, right; /* who has which end now; ACTORS: nobody */
@@ -231,7 +284,13 @@ struct run {
 void run_here(struct run *run); /* never comes back if something is wrong */
 void setup(struct run *run);
 void contract(struct run *run);
-bool keeps_queue(const struct scenario *scenario);
+void record_all(struct record *record);
+void step_to(const struct point *point);
+void kill_one(struct run *run, enum who who);
+bool second_fits(const struct scenario *scenario, enum mode mode);
+void second_kill(struct run *run);
+void second_freeze(struct run *run);
+void second_go_on(struct run *run);
 enum who other_end(const struct run *run, enum who who);
 void meet(enum who a, enum who b);
 void pass(enum who from, enum who to, int count,

@@ -51,6 +51,12 @@ void trace_begin(pid_t pid)
     look();
 }
 
+void trace_turn_to(pid_t pid)
+{
+    traced = pid;
+    look();
+}
+
 static const unsigned char *code(void)
 {
     return (const unsigned char *)place;
