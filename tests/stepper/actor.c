@@ -133,8 +133,8 @@ struct actor {
     uint64_t held_number;
     enum who held_from;
     bool holds, is_left, attached, traced;
-    uint64_t begun;             /* a message of which the first part was sent */
-    unsigned char half[2048];   /* the first part of a message that was not received further */
+    uint64_t begun;           /* a message of which the first part was sent */
+    unsigned char half[2048]; /* the first part of a message that was not received further */
     size_t half_size;
 };
 
@@ -246,8 +246,7 @@ static bool send_one(struct actor *a)
 
     message_make(bytes, a->state->size, a->who, number);
     a->ledger->from[a->who].called = number;
-    if ((!a->begun && !send_first_part(a, bytes)) ||
-        !complete_parts(&a->end, a->state, bytes, 1)) {
+    if ((!a->begun && !send_first_part(a, bytes)) || !complete_parts(&a->end, a->state, bytes, 1)) {
         CHECK(errno == EAGAIN || errno == EHOSTUNREACH || errno == EFSM || errno == EPIPE);
         a->end.envelope_sent = false;
         a->begun = 0;

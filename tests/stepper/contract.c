@@ -150,7 +150,8 @@ static void check_ledger(const struct ledger *ledger, uint64_t lost)
 
 /* ---- files ---- */
 
-/* A dead one's file, or one that a dead one was still to read. Ids begin with the letter of their maker. */
+/* A dead one's file, or one that a dead one was still to read. Ids begin with the letter of their
+ * maker. */
 static bool is_of_dead(const char *name)
 {
     char letter[3];

@@ -22,8 +22,8 @@ static struct {
     bool every, list, count;
 } options = {.at = -1, .then = -1, .jobs = 1, .share = 1, .say = 10};
 
-static const char *const mode_names[MODES] = {"record",    "kill",        "freeze", "close", "kill-peer",
-                                              "kill-next", "freeze-both", "count"};
+static const char *const mode_names[MODES] = {"record",    "kill",      "freeze",      "close",
+                                              "kill-peer", "kill-next", "freeze-both", "count"};
 
 static struct shared {
     struct row rows[OPERATIONS];
@@ -75,8 +75,8 @@ static void describe(const struct run *run, const char *why)
             "\n--operation '%s' --pattern %s --policy '%s' --binds %s --side %s --state '%s' "
             "--mode %s --at %llu%s: %s\n%.*s",
             s->operation->name, s->pair->name, policy_names[s->policy],
-            s->right_binds ? "right" : "left", s->victim_is_left ? "left" : "right",
-            s->state->name, mode_names[run->mode], (unsigned long long)run->first.step, then, why,
+            s->right_binds ? "right" : "left", s->victim_is_left ? "left" : "right", s->state->name,
+            mode_names[run->mode], (unsigned long long)run->first.step, then, why,
             n > 0 ? (int)n : 0, text);
 }
 
@@ -412,8 +412,7 @@ static void parse(int argc, char **argv)
         {"seed", 1, NULL, 's'},      {"jobs", 1, NULL, 'j'},    {"list", 0, NULL, 'l'},
         {"say", 1, NULL, 'y'},       {"minutes", 1, NULL, 'i'}, {"help", 0, NULL, 'h'},
         {"policy", 1, NULL, 'c'},    {"pairs", 1, NULL, 'r'},   {"then", 1, NULL, 'x'},
-        {"count", 0, NULL, 'u'},
-        {NULL, 0, NULL, 0},
+        {"count", 0, NULL, 'u'},     {NULL, 0, NULL, 0},
     };
     int option;
 

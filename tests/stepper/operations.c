@@ -159,8 +159,9 @@ static void detach(struct doing *doing)
 /* With a message in hand that was begun, its next part. */
 static void receive(struct doing *doing)
 {
-    doing->result = doing->half ? shm_recv(doing->end->socket, doing->bytes, sizeof doing->bytes, SHM_DONTWAIT)
-                                : end_recv(doing->end, doing->bytes, sizeof doing->bytes, SHM_DONTWAIT);
+    doing->result =
+        doing->half ? shm_recv(doing->end->socket, doing->bytes, sizeof doing->bytes, SHM_DONTWAIT)
+                    : end_recv(doing->end, doing->bytes, sizeof doing->bytes, SHM_DONTWAIT);
 }
 
 void operation_do(struct doing *doing)

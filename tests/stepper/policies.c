@@ -12,8 +12,9 @@
  */
 #include "stepper.h"
 
-const char *const policy_names[POLICIES] = {"plain",         "conflate", "lossless", "history", "resend",
-                                            "no redelivery", "turns",    "keyed",    "sealed"};
+const char *const policy_names[POLICIES] = {"plain",   "conflate", "lossless",
+                                            "history", "resend",   "no redelivery",
+                                            "turns",   "keyed",    "sealed"};
 
 bool publishes(const struct scenario *s)
 {
@@ -93,7 +94,8 @@ bool keeps_queue(const struct scenario *s)
 {
     if (publishes(s) || s->policy == CONFLATE)
         return false;
-    return (s->pair->left == SHM_PUSH && s->policy != TURNS) || s->right_binds || s->policy == RESEND;
+    return (s->pair->left == SHM_PUSH && s->policy != TURNS) || s->right_binds ||
+           s->policy == RESEND;
 }
 
 /* How many can be sent before one is received. */

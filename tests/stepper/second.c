@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A second fault. The victim meets the first at one of its kill points; then another is stepped through
- * what it does about it (V_SECOND: come, unless it is there; look who lives; send or receive one message),
- * and has kill points of its own, found by recording it with the victim in that state.
+ * A second fault. The victim meets the first at one of its kill points; then another is stepped
+ * through what it does about it (V_SECOND: come, unless it is there; look who lives; send or
+ * receive one message), and has kill points of its own, found by recording it with the victim in
+ * that state.
  *
  *   kill-peer    the victim killed, then its peer, who was about to repair: both ends are new
- *   kill-next    the victim killed, then who comes in its place and takes over what it left; before every
- *                second one of them the peer has looked, and found the death first
- *   freeze-both  the victim stopped, its peer stopped at its work; the victim goes on, then the peer
+ *   kill-next    the victim killed, then who comes in its place and takes over what it left; before
+ * every second one of them the peer has looked, and found the death first freeze-both  the victim
+ * stopped, its peer stopped at its work; the victim goes on, then the peer
  */
 #include "stepper.h"
 
@@ -34,7 +35,8 @@ static void go(struct run *run, enum who who)
         step_to(&run->second);
 }
 
-/* It may have received the next one that nobody noted, or the one after, which the victim had left. */
+/* It may have received the next one that nobody noted, or the one after, which the victim had left.
+ */
 static void expect_second(struct ledger *ledger)
 {
     for (int from = 0; from < ACTORS; from++) {

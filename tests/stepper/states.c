@@ -127,8 +127,8 @@ static void traffic(struct run *run, enum who left, enum who right)
 static void start(struct run *run, enum who who, bool is_left)
 {
     actor_start(who, &run->scenario, run->ledger, is_left,
-                who == VICTIM ||
-                    (who == PEER && (run->mode == MODE_KILL_PEER || run->mode == MODE_FREEZE_BOTH)));
+                who == VICTIM || (who == PEER &&
+                                  (run->mode == MODE_KILL_PEER || run->mode == MODE_FREEZE_BOTH)));
     tell(who, V_OPEN, 0);
 }
 

@@ -151,7 +151,7 @@ struct ledger {
         uint64_t in_hand; /* this one may be missing, or come twice: its receiver died with it */
         uint64_t second_hand; /* likewise: SECOND's */
         uint64_t half;        /* likewise: received in part */
-        uint64_t begun; /* sent in part, the rest perhaps to nobody: may be missing */
+        uint64_t begun;       /* sent in part, the rest perhaps to nobody: may be missing */
     } from[ACTORS];
     bool lapses;      /* the receiver may miss some, and is told how many */
     bool conflates;   /* the receiver may miss all but the last */
@@ -227,7 +227,8 @@ int64_t operation_finish(struct doing *doing, struct ledger *ledger, enum who wh
 
 void expect_next(struct ledger *ledger);
 uint64_t next_of(const struct ledger *ledger, enum who from); /* that nobody has noted */
-bool complete_parts(struct end *end, const struct state *state, const unsigned char *bytes, unsigned from);
+bool complete_parts(struct end *end, const struct state *state, const unsigned char *bytes,
+                    unsigned from);
 
 void message_make(unsigned char *bytes, size_t size, enum who from, uint64_t number);
 void message_note(struct ledger *ledger, enum who by, const void *bytes, size_t size, bool again);
@@ -256,8 +257,8 @@ void image_scan(const char *directory);
 /* ---- A run ---- */
 
 struct point {
-    uint64_t step;  /* instructions before it */
-    uint64_t place; /* of the next one; 0: not known */
+    uint64_t step;   /* instructions before it */
+    uint64_t place;  /* of the next one; 0: not known */
     uint32_t visits; /* how often it has come there before; UINT32_MAX: to be found by steps only */
 };
 

@@ -95,8 +95,9 @@ uint64_t table_print(const struct row rows[OPERATIONS])
 
 static void print_seconds(const char *name, const struct row *row)
 {
-    printf("| %s | %llu | %llu | %llu | %llu | %llu | %llu |\n", name, (unsigned long long)row->cases,
-           (unsigned long long)row->seconds, (unsigned long long)row->runs[MODE_KILL_PEER],
+    printf("| %s | %llu | %llu | %llu | %llu | %llu | %llu |\n", name,
+           (unsigned long long)row->cases, (unsigned long long)row->seconds,
+           (unsigned long long)row->runs[MODE_KILL_PEER],
            (unsigned long long)row->runs[MODE_KILL_NEXT],
            (unsigned long long)row->runs[MODE_FREEZE_BOTH], (unsigned long long)row->violations);
 }
