@@ -18,9 +18,9 @@ enum { RUN_LIMIT_S = 30, SAID_MAX = 4000 };
 static struct {
     const char *operation, *pattern, *policy, *state, *binds, *side, *mode;
     long long at, then;
-    unsigned jobs, share, seed, say, minutes, pairs;
+    unsigned jobs, share, seed, say, minutes, pairs, looks;
     bool every, list, count;
-} options = {.at = -1, .then = -1, .jobs = 1, .share = 1, .say = 10};
+} options = {.at = -1, .then = -1, .jobs = 1, .share = 1, .say = 10, .looks = 30};
 
 static const char *const mode_names[MODES] = {"record",    "kill",      "freeze",      "close",
                                               "kill-peer", "kill-next", "freeze-both", "count"};
@@ -171,17 +171,15 @@ static void begin_record(void)
     memset(record, 0, offsetof(struct record, points));
 }
 
-/* Numbers below COUNT, each time the same: all, or options.pairs of them. */
-static uint32_t sample_size(uint32_t count)
+/* Numbers below COUNT, each time the same: all, or so many of them. */
+static uint32_t sample_size(uint32_t wanted, uint32_t count)
 {
-    return options.pairs < count ? options.pairs : count;
+    return wanted < count ? wanted : count;
 }
 
-static uint32_t sample(uint64_t *random, uint32_t i, uint32_t count)
+static uint32_t sample(uint64_t *random, uint32_t i, uint32_t wanted, uint32_t count)
 {
-    uint32_t wanted = sample_size(count);
-
-    if (wanted == count)
+    if (wanted >= count)
         return i;
     uint32_t from = (uint32_t)((uint64_t)i * count / wanted),
              to = (uint32_t)((uint64_t)(i + 1) * count / wanted);
@@ -199,8 +197,22 @@ static void run_second(const struct scenario *scenario, enum mode mode, const st
         return;
     second = *record;
     shared->rows[scenario->operation - operations].seconds++;
-    for (uint32_t i = 0; i < sample_size(second.count); i++)
-        run_one(scenario, mode, point, &second.points[sample(random, i, second.count)]);
+    bool stops = mode == MODE_FREEZE_BOTH;
+    const struct point *points = stops ? second.looks : second.points;
+    uint32_t count = stops ? second.look_count : second.count;
+    for (uint32_t i = 0; i < sample_size(options.pairs, count); i++)
+        run_one(scenario, mode, point, &points[sample(random, i, options.pairs, count)]);
+}
+
+static void run_mode(const struct scenario *scenario, enum mode mode, const struct record *first,
+                     uint64_t *random)
+{
+    bool stops = mode == MODE_FREEZE_BOTH;
+    const struct point *points = stops ? first->looks : first->points;
+    uint32_t count = stops ? first->look_count : first->count;
+
+    for (uint32_t i = 0; i < sample_size(options.pairs, count); i++)
+        run_second(scenario, mode, &points[sample(random, i, options.pairs, count)], random);
 }
 
 static void run_seconds(const struct scenario *scenario, const struct record *first)
@@ -209,9 +221,21 @@ static void run_seconds(const struct scenario *scenario, const struct record *fi
 
     for (enum mode mode = MODE_KILL_PEER; mode <= MODE_FREEZE_BOTH; mode++)
         if (wants_mode(mode) && second_fits(scenario, mode))
-            for (uint32_t i = 0; i < sample_size(first->count); i++)
-                run_second(scenario, mode, &first->points[sample(&random, i, first->count)],
-                           &random);
+            run_mode(scenario, mode, first, &random);
+}
+
+/* Stopped where it is about to look or to change, too: those are many, and so a sample. */
+static void run_looks(const struct scenario *scenario, const struct record *first)
+{
+    uint64_t random = options.seed + first->instructions;
+    uint32_t count = sample_size(options.looks, first->look_count);
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t chosen = sample(&random, i, options.looks, first->look_count);
+        for (enum mode mode = MODE_FREEZE; mode <= MODE_CLOSE; mode++)
+            if (wants_mode(mode))
+                run_one(scenario, mode, &first->looks[chosen], &nowhere);
+    }
 }
 
 /* A violation again. */
@@ -245,9 +269,11 @@ static void run_case(const struct scenario *scenario)
     else if (options.every)
         for (struct point at = {0}; at.step <= first.instructions; at.step++)
             run_point(scenario, &at);
-    else
+    else {
         for (uint32_t i = 0; i < first.count; i++)
             run_point(scenario, &first.points[i]);
+        run_looks(scenario, &first);
+    }
 }
 
 /* ---- all cases ---- */
@@ -379,28 +405,31 @@ static void work(unsigned worker)
 
 static void usage(void)
 {
-    printf("usage: stepper [OPTION...]\n\n"
-           "Steps operations of the library through all instructions, kills and freezes them "
-           "wherever the shared\n"
-           "memory or the kernel's part may have changed, and checks the contract of "
-           "docs/FAILURE.md.\n\n"
-           "  --operation, --pattern, --policy, --state NAME   only those (with * and ?); --list "
-           "names all cases\n"
-           "  --binds, --side left|right             only with that end bound, only with that end "
-           "as the victim\n"
-           "  --mode kill|freeze|close               only that fault\n"
-           "  --pairs N                              two faults (--mode kill-peer|kill-next|"
-           "freeze-both): at N kill\n"
-           "                                         points of the victim, and at each at N of the "
-           "other; by seed\n"
-           "  --at STEPS [--then STEPS]              only there\n"
-           "  --count                                only count instructions\n"
-           "  --every                                at every instruction, also where nothing has "
-           "changed\n"
-           "  --share N, --seed N                    of N cases one; which ones\n"
-           "  --minutes N                            until then, and no further\n"
-           "  --jobs N                               processes at work\n"
-           "  --say N                                violations that are shown, by default 10\n");
+    printf(
+        "usage: stepper [OPTION...]\n\n"
+        "Steps operations of the library through all instructions, kills and freezes them "
+        "wherever the shared\n"
+        "memory or the kernel's part may have changed, and checks the contract of "
+        "docs/FAILURE.md.\n\n"
+        "  --operation, --pattern, --policy, --state NAME   only those (with * and ?); --list "
+        "names all cases\n"
+        "  --binds, --side left|right             only with that end bound, only with that end "
+        "as the victim\n"
+        "  --mode kill|freeze|close               only that fault\n"
+        "  --pairs N                              two faults (--mode kill-peer|kill-next|"
+        "freeze-both): at N kill\n"
+        "                                         points of the victim, and at each at N of the "
+        "other; by seed\n"
+        "  --at STEPS [--then STEPS]              only there\n"
+        "  --looks N                              stopped also before N of its accesses to shared "
+        "memory (30)\n"
+        "  --count                                only count instructions\n"
+        "  --every                                at every instruction, also where nothing has "
+        "changed\n"
+        "  --share N, --seed N                    of N cases one; which ones\n"
+        "  --minutes N                            until then, and no further\n"
+        "  --jobs N                               processes at work\n"
+        "  --say N                                violations that are shown, by default 10\n");
 }
 
 static void parse(int argc, char **argv)
@@ -412,7 +441,7 @@ static void parse(int argc, char **argv)
         {"seed", 1, NULL, 's'},      {"jobs", 1, NULL, 'j'},    {"list", 0, NULL, 'l'},
         {"say", 1, NULL, 'y'},       {"minutes", 1, NULL, 'i'}, {"help", 0, NULL, 'h'},
         {"policy", 1, NULL, 'c'},    {"pairs", 1, NULL, 'r'},   {"then", 1, NULL, 'x'},
-        {"count", 0, NULL, 'u'},     {NULL, 0, NULL, 0},
+        {"count", 0, NULL, 'u'},     {"looks", 1, NULL, 'w'},   {NULL, 0, NULL, 0},
     };
     int option;
 
@@ -431,6 +460,7 @@ static void parse(int argc, char **argv)
                            : option == 'y' ? &options.say
                            : option == 'i' ? &options.minutes
                            : option == 'r' ? &options.pairs
+                           : option == 'w' ? &options.looks
                                            : NULL;
         if (text != NULL)
             *text = optarg;

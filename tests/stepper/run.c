@@ -34,6 +34,13 @@ static void note(struct record *record, uint64_t step, uint32_t visits)
     record->points[record->count++] = (struct point){step, trace_place(), visits};
 }
 
+static void note_look(struct record *record, uint32_t visits)
+{
+    if (trace_at_access() && record->look_count < COUNT_OF(record->looks))
+        record->looks[record->look_count++] =
+            (struct point){record->instructions, trace_place(), visits};
+}
+
 /* Images that were seen before count once. */
 static bool is_new(uint64_t hash)
 {
@@ -54,10 +61,11 @@ void record_all(struct record *record)
     uint64_t hash;
 
     image_scan(directory);
+    trace_scan(directory);
     hash = image_hash();
     record->images = is_new(hash);
     note(record, 0, visit(trace_place()));
-    for (record->instructions = 0; !trace_at_end();) {
+    for (; !trace_at_end();) {
         bool calls = trace_at_syscall();
         uint64_t before = hash, from = trace_place();
         uint32_t visits = UINT32_MAX;
@@ -67,11 +75,15 @@ void record_all(struct record *record)
             from) /* else a repeated string instruction, within which no breakpoint leads */
             visits = visit(trace_place());
         record->instructions++;
-        if (calls)
+        if (calls) {
             image_scan(directory);
+            trace_scan(directory);
+        }
         hash = image_hash();
         if (hash != before || calls)
             note(record, record->instructions, visits);
+        else if (visits != UINT32_MAX)
+            note_look(record, visits);
         record->images += hash != before && is_new(hash);
     }
 }

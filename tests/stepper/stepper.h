@@ -6,6 +6,7 @@
  *
  *   main      options, the list of cases, workers          table      what is printed
  *   run       one run: set up, step to k, then what        trace      ptrace
+ *   access    what an instruction touches
  *   actor     the processes that own the sockets           image      what lies in shared memory
  *   states    where a run starts                           operations what is stepped
  *   policies  what the sockets were asked for              contract   what must hold after it
@@ -18,7 +19,9 @@
  *
  * What of a crash is shared changes only by a store into shared memory or by a system call. So a
  * run that records all instructions finds all moments that differ, and the kill points are: before
- * the first instruction, after each that changed the image, after each system call.
+ * the first instruction, after each that changed the image, after each system call. One that is
+ * stopped and goes on remembers what it has read: it is stopped before each access to shared
+ * memory, too.
  */
 #ifndef SHMQ_STEPPER_H
 #define SHMQ_STEPPER_H
@@ -247,6 +250,12 @@ void trace_go(uint64_t to,
               uint32_t visits); /* without stepping: there, having been there so often */
 void trace_finish(void);        /* run to the marker, and let go */
 uint64_t trace_place(void);
+bool trace_at_access(void); /* to shared memory, by the next instruction */
+void trace_scan(const char *directory);
+
+struct user_regs_struct;
+void access_scan(pid_t pid, const char *directory);
+bool access_is_next(const unsigned char *code, const struct user_regs_struct *regs);
 
 enum { EXIT_UNREPEATABLE = 3 };
 _Noreturn void does_not_repeat(void);
@@ -265,8 +274,10 @@ struct point {
 struct record {
     bool skipped; /* there is nothing for the operation to do */
     uint64_t instructions;
-    uint32_t images, count;
-    struct point points[20000];
+    uint32_t images, count, look_count;
+    struct point points[20000]; /* to be killed at */
+    struct point
+        looks[20000]; /* to be stopped at: before it looks at, or changes, what is shared */
 };
 
 struct run {

@@ -77,6 +77,19 @@ uint64_t trace_place(void)
     return place;
 }
 
+bool trace_at_access(void)
+{
+    struct user_regs_struct regs;
+
+    CHECK_OK(ptrace(PTRACE_GETREGS, traced, NULL, &regs));
+    return access_is_next(code(), &regs);
+}
+
+void trace_scan(const char *directory)
+{
+    access_scan(traced, directory);
+}
+
 void trace_step(void)
 {
     CHECK_OK(ptrace(PTRACE_SINGLESTEP, traced, NULL, NULL));
