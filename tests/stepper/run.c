@@ -127,6 +127,16 @@ static void forget(struct run *run, enum who who)
         run->right = ACTORS;
 }
 
+/* Nobody had seen its messages, but its peer finds them: in the place of a connector, by the answer
+ * of a binder. (A dead one proves nothing to one with a key.) */
+static bool is_found(const struct run *run, enum who who)
+{
+    const struct scenario *s = &run->scenario;
+
+    return who == SECOND && actor_lives(PEER) && s->policy < KEYED && s->policy != CONFLATE &&
+           !publishes(s);
+}
+
 /* Who leaves takes with it what it has not read, but what the next at its place will read. */
 static void lose_what_goes(struct run *run, enum who who)
 {
@@ -134,7 +144,7 @@ static void lose_what_goes(struct run *run, enum who who)
 
     if (run->right == who && run->left != ACTORS && !keeps_queue(&run->scenario))
         ledger->from[run->left].may_lack = ledger->from[run->left].acked;
-    if (run->left == who && (!run->met || run->right == ACTORS)) /* nobody had seen its messages */
+    if (run->left == who && (!run->met || run->right == ACTORS) && !is_found(run, who))
         ledger->from[who].may_lack = ledger->from[who].called;
 }
 
