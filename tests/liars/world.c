@@ -199,6 +199,11 @@ int directory_pocket(struct directory **directory)
     return -ENOTSUP;
 }
 
+const char *directory_name(const struct directory *directory)
+{
+    return "";
+}
+
 void directory_forget(struct directory *directory)
 {
 }
