@@ -461,6 +461,15 @@ void link_early(struct link *link, const struct party *party)
         peer_unlink(peer);
         return;
     }
+    /* One that has answered by now may have sent more than that history since, all of it for us. */
+    struct answer said;
+    if (kind == RING_PRIVATE && endpoint_answer_read(&link->attach->endpoint, link->slot, &said) == 1 &&
+        said.peer_gen == link->attach->gen && said.binder_gen == party->gen) {
+        peer->remote->is_needed = true;
+        peer_unlink(peer);
+        store_relaxed(&s->bell.page->attention, 1);
+        return;
+    }
     link->peer = peer;
     link->party = *party;
     link->has_in = link->early = true;
