@@ -148,6 +148,7 @@ const struct pattern pattern_pull = {
 const struct pattern pattern_dealer = {
     .fits = fits_dealer,
     .ring_kind = kind_dealer,
+    .link_new = skip_answers_to_others,
     .link_up = probe,
     .send = send_in_turn,
     .can_send = can_send_in_turn,

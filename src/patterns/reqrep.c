@@ -75,6 +75,13 @@ static bool fits_req(int peer)
     return peer == SHM_REP || peer == SHM_ROUTER;
 }
 
+int skip_answers_to_others(struct shm_socket *s, struct link *link)
+{
+    if (link->attach->bound && link->has_in && (s->type == SHM_REQ || link->party.type == SHM_REP))
+        link_skip_to_head(link);
+    return 0;
+}
+
 static uint32_t kind_exclusive(struct shm_socket *s, int peer)
 {
     return RING_EXCLUSIVE;
@@ -346,6 +353,7 @@ const struct pattern pattern_req = {
     .ring_kind = kind_exclusive,
     .open = open_req,
     .close = close_req,
+    .link_new = skip_answers_to_others,
     .link_up = req_link_up,
     .link_gone = req_link_gone,
     .link_free = req_link_free,
