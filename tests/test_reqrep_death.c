@@ -433,7 +433,8 @@ static void a_dealer_does_not_get_the_answers_to_one_before_it(void)
         CHECK_OK(shm_bind(dealer, "it"));
         if (!seen)
             send_text(rep, "not yours");
-        await_event(dealer, SHM_EVENT_CONNECTED);
+        while (get_stats(dealer).peers == 0) /* with a key, both have to look */
+            CHECK(shm_poll((shm_pollitem_t[]){{dealer, -1, 0, 0}, {rep, -1, 0, 0}}, 2, 1) >= 0);
         CHECK_ERR(shm_recv(dealer, &byte, 1, SHM_DONTWAIT), EAGAIN);
         dealer_asks(dealer, "mine");
         expect_text(rep, "mine");
@@ -443,6 +444,43 @@ static void a_dealer_does_not_get_the_answers_to_one_before_it(void)
         CHECK_OK(shm_close(rep));
         CHECK_OK(shm_close(dealer));
     }
+}
+
+static void bind_ask_and_die(struct child *up, void *argument)
+{
+    shm_socket_t *req = socket_new(SHM_REQ);
+
+    (void)argument;
+    CHECK_OK(shm_bind(req, "it"));
+    send_text(req, "ask");
+    child_say(up, GO);
+    child_hear(up);
+}
+
+/* The queue of answers is no fuller for the next one. */
+static void answers_that_the_dead_did_not_read_leave_room_for_others(void)
+{
+    shm_socket_t *rep = socket_new(SHM_REP), *req = socket_new(SHM_REQ);
+
+    set_int(rep, SHM_SNDHWM, 4);
+    CHECK_OK(shm_connect(rep, "it"));
+    for (int i = 0; i < 4; i++) {
+        struct child child = child_start(bind_ask_and_die, NULL);
+
+        expect_text(rep, "ask");
+        CHECK_INT(child_hear(&child), GO);
+        send_text(rep, "unread");
+        child_kill(&child);
+    }
+    CHECK_OK(shm_bind(req, "it"));
+    join(req, rep);
+    send_text(req, "mine");
+    expect_text(rep, "mine");
+    send_text(rep, "yours");
+    set_int(req, SHM_RCVTIMEO, 2000);
+    expect_text(req, "yours");
+    CHECK_OK(shm_close(rep));
+    CHECK_OK(shm_close(req));
 }
 
 /* A new asker never gets what was meant for a dead one, even if it takes over its place. */
@@ -485,6 +523,7 @@ int main(int argc, char **argv)
         TEST(a_rep_goes_on_when_its_asker_was_killed),
         TEST(a_rep_whose_asker_dies_between_two_parts_goes_on),
         TEST(a_dealer_does_not_get_the_answers_to_one_before_it),
+        TEST(answers_that_the_dead_did_not_read_leave_room_for_others),
         TEST(replies_to_the_dead_go_to_nobody),
     };
 
