@@ -246,7 +246,8 @@ SHM_API int shm_bind(shm_socket_t *socket, const char *endpoint);
 
 /*
  * Connect to ENDPOINT, bound or not yet; a binder that comes back is found again without a call.
- * Connecting twice to one name does nothing the second time. Errors as shm_bind(), without
+ * Connecting twice to one name does nothing the second time; to two names of one publisher, each message
+ * comes twice. Errors as shm_bind(), without
  * EADDRINUSE; EUSERS: 65,535 peers are connected already.
  */
 SHM_API int shm_connect(shm_socket_t *socket, const char *endpoint);
@@ -300,8 +301,7 @@ SHM_API ssize_t shm_send(shm_socket_t *socket, const void *data, size_t size, in
  *   EPROTO    a peer wrote nonsense and was detached (said once per peer)
  *   EBADMSG   SHM_AUTH_KEY: a message that is not what its sender wrote was thrown away, or (said once
  *             per peer) a peer was turned away; the next receive goes on
- *   EMFILE, ENOMEM  a message is there, but not the descriptor or the address space to look at it; it stays
- *             for a later call
+ *   ENOMEM, EMFILE, ENFILE  to look at the message; the next receive begins with it
  *   EINTR, ETERM
  */
 SHM_API ssize_t shm_recv(shm_socket_t *socket, void *buffer, size_t size, int flags);

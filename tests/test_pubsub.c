@@ -233,6 +233,36 @@ static void every_subscriber_gets_every_message(void)
 }
 
 /* The reader that fell behind goes on with the newest, in order, and knows how many it missed. */
+/* As in ZeroMQ: each connection is a subscriber of its own. */
+static void one_that_is_connected_to_two_names_of_a_publisher_gets_all_twice(void)
+{
+    shm_socket_t *pub = socket_new(SHM_PUB), *sub = sub_new("");
+
+    CHECK_OK(shm_bind(pub, "it"));
+    CHECK_OK(shm_bind(pub, "that"));
+    CHECK_OK(shm_connect(sub, "it"));
+    CHECK_OK(shm_connect(sub, "that"));
+    join(pub, sub);
+    join(pub, sub);
+    send_text(pub, "both");
+    expect_text(sub, "both");
+    expect_text(sub, "both");
+    expect_nothing(sub);
+    CHECK_OK(shm_disconnect(sub, "that"));
+    send_text(pub, "one");
+    expect_text(sub, "one");
+    expect_nothing(sub);
+    CHECK_OK(shm_connect(sub, "that"));
+    join(pub, sub);
+    expect_nothing(sub); /* nothing of before comes again */
+    send_text(pub, "both again");
+    expect_text(sub, "both again");
+    expect_text(sub, "both again");
+    expect_nothing(sub);
+    CHECK_OK(shm_close(sub));
+    CHECK_OK(shm_close(pub));
+}
+
 static void a_slow_subscriber_is_told_exactly_what_it_lost(void)
 {
     static const int marks[] = {1, 2, 7, 8, 100, 1000};
@@ -395,6 +425,7 @@ int main(int argc, char **argv)
         TEST(a_thousand_prefixes_filter_exactly),
         TEST(a_late_joiner_sees_only_what_is_new),
         TEST(every_subscriber_gets_every_message),
+        TEST(one_that_is_connected_to_two_names_of_a_publisher_gets_all_twice),
         TEST(a_slow_subscriber_is_told_exactly_what_it_lost),
         TEST(slow_neighbours_do_not_disturb),
         TEST(gaps_equal_the_counted_losses),
