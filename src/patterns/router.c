@@ -93,6 +93,13 @@ static void make_id(struct shm_socket *s, struct link *link)
     } while (*find(s->pattern_data, link->routing_id, 5) != NULL);
 }
 
+/* With a key, a peer may have proven itself, sent and gone before it is introduced, and its name be another's
+ * by then: what it sent is read, and nothing is sent to it. */
+static bool has_gone(struct link *link)
+{
+    return peer_u32_acquire(&link->theirs->left) != 0 || link_is_dead(link);
+}
+
 static int link_new(struct shm_socket *s, struct link *link)
 {
     struct router *r = s->pattern_data;
@@ -117,6 +124,9 @@ static int link_new(struct shm_socket *s, struct link *link)
         link_died(other); /* a successor, before the death was noticed */
         other = NULL;
     }
+    bool came_late = other != NULL && other != link && has_gone(link);
+    if (came_late)
+        other = NULL;
     if (other != NULL && other != link) {
         if (!s->options.router_handover)
             return -EEXIST;
@@ -127,7 +137,8 @@ static int link_new(struct shm_socket *s, struct link *link)
     }
     memcpy(link->routing_id, id, size);
     link->routing_id_size = size;
-    insert(r, link);
+    if (!came_late)
+        insert(r, link);
     return 0;
 }
 
