@@ -559,6 +559,66 @@ static void what_was_read_of_a_dead_binder_is_not_taken_for_the_next_ones(void)
     CHECK_OK(shm_close(dealer));
 }
 
+static shm_socket_t *dealer_new(const char *id)
+{
+    shm_socket_t *dealer = socket_new(SHM_DEALER);
+
+    set_key(dealer, 1);
+    CHECK_OK(shm_setsockopt(dealer, SHM_ROUTING_ID, id, strlen(id)));
+    CHECK_OK(shm_connect(dealer, "it"));
+    return dealer;
+}
+
+static void speak_as_anna(struct child *up, void *argument)
+{
+    shm_socket_t *dealer = dealer_new("anna");
+
+    (void)argument;
+    child_say(up, 0);
+    await_event(dealer, SHM_EVENT_CONNECTED);
+    CHECK_INT(shm_send(dealer, "one", 3, 0), 3);
+    child_say(up, 1);
+    child_hear(up);
+}
+
+/* Both messages, in any order. */
+static void expect_both_from_anna(shm_socket_t *router)
+{
+    char got[2][8];
+
+    set_int(router, SHM_RCVTIMEO, 2000);
+    for (int i = 0; i < 2; i++) {
+        CHECK_INT(shm_recv(router, got[i], sizeof got[i], 0), 4);
+        CHECK_MEM(got[i], 4, "anna", 4);
+        CHECK_INT(shm_recv(router, got[i], sizeof got[i], 0), 3);
+    }
+    CHECK(memcmp(got[0], got[1], 3) != 0);
+}
+
+/* Its name was free again before the router had looked at its proof: it is heard all the same. */
+static void a_dead_peer_is_heard_though_its_successor_was_introduced_before_it(void)
+{
+    shm_socket_t *router = socket_new(SHM_ROUTER), *first, *second;
+    struct child child;
+
+    set_key(router, 1);
+    first = dealer_new("first"); /* in the place where the successor will be */
+    child = child_start(speak_as_anna, NULL);
+    CHECK_INT(child_hear(&child), 0);
+    CHECK_OK(shm_bind(router, "it")); /* both came before it, so neither has proven itself */
+    CHECK_INT(child_hear(&child), 1);
+    child_kill(&child);
+    CHECK_OK(shm_close(first));
+    second = dealer_new("anna");
+    CHECK_INT(shm_send(second, "two", 3, 0), 3);
+    while (get_stats(second).peers == 0)
+        CHECK(shm_poll((shm_pollitem_t[]){{router, -1, 0, 0}, {second, -1, 0, 0}}, 2, 1) >= 0);
+    expect_both_from_anna(router);
+    CHECK_INT(get_stats(router).auth_failed, 0);
+    CHECK_OK(shm_close(second));
+    CHECK_OK(shm_close(router));
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
@@ -570,6 +630,7 @@ int main(int argc, char **argv)
         TEST(a_loan_taken_before_the_key_was_set_arrives),
         TEST(a_routing_id_that_is_taken_is_refused),
         TEST(what_was_read_of_a_dead_binder_is_not_taken_for_the_next_ones),
+        TEST(a_dead_peer_is_heard_though_its_successor_was_introduced_before_it),
         TEST(keys_are_wiped_on_close_and_in_a_forked_child),
     };
     static const struct link_test link_tests[] = {
