@@ -20,7 +20,7 @@ static const struct damage damages[] = {
     {"half a header", ".seg", 2048, 0, 0, 0, true},
     {"a byte too few", ".seg", 65535, 0, 0, 0, true},
     {"another magic", ".seg", -1, 0, 8, UINT64_C(0x3267657371), true},
-    {"the next version", ".seg", -1, 8, 4, 2, true},
+    {"the next version", ".seg", -1, 8, 4, 3, true},
     {"no version", ".seg", -1, 8, 4, 0, true},
     {"another's id", ".seg", -1, 16, 8, 7, true},
     {"no type of socket", ".seg", -1, 12, 4, 99, true},
@@ -126,7 +126,7 @@ static void be_bound(struct child *up, void *argument)
 /* An endpoint of another version, in use, is not joined and not removed. */
 static void an_endpoint_of_another_version_is_refused(void)
 {
-    const struct damage version = {"", ".ep", -1, 8, 4, 2, true};
+    const struct damage version = {"", ".ep", -1, 8, 4, 3, true};
     struct child child = child_start(be_bound, NULL);
     shm_socket_t *push = socket_new(SHM_PUSH), *pull = socket_new(SHM_PULL);
 

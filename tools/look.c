@@ -68,8 +68,10 @@ static bool copy_party(struct party *out, struct endpoint_party *party)
     return out->gen & 1;
 }
 
-static bool copy_answer(struct answer *out, struct endpoint_answer *answer)
+static bool copy_answer(struct answer *out, struct endpoint_answer both[2])
 {
+    int newest = endpoint_answer_newest(load_relaxed(&both[0].gen), load_relaxed(&both[1].gen));
+    struct endpoint_answer *answer = &both[newest == 1];
     uint64_t words[2] = {load_relaxed(&answer->binder_id[0]), load_relaxed(&answer->binder_id[1])};
     out->gen = load_relaxed(&answer->gen);
     memcpy(out->binder_id, words, sizeof words);
@@ -78,7 +80,7 @@ static bool copy_answer(struct answer *out, struct endpoint_answer *answer)
     out->verdict = load_relaxed(&answer->verdict);
     out->link_offset = load_relaxed(&answer->link_offset);
     out->resume = load_relaxed(&answer->resume);
-    return out->gen & 1;
+    return newest >= 0;
 }
 
 static int hex_digit(char c)
@@ -163,7 +165,7 @@ bool slot_look(const struct endpoint_look *look, uint32_t slot, struct slot_look
     if (read_stable(look->fd, offset, &words, sizeof words) < 0 || !copy_party(&out->party, &words.party))
         return false;
     out->lives = os_is_locked(look->fd, ENDPOINT_BYTE_SLOT + slot, 1) != 0;
-    out->is_answered = copy_answer(&out->answer, &words.answer) && out->answer.peer_gen == out->party.gen;
+    out->is_answered = copy_answer(&out->answer, words.answers) && out->answer.peer_gen == out->party.gen;
     return true;
 }
 

@@ -370,8 +370,11 @@ uint32_t endpoint_high(struct endpoint *endpoint)
 
 void endpoint_answer_write(struct endpoint *endpoint, uint32_t slot, const struct answer *answer)
 {
-    struct endpoint_answer *shared = &endpoint->slots[slot].answer;
-    uint64_t gen = retract(&shared->gen);
+    struct endpoint_answer *both = endpoint->slots[slot].answers;
+    uint64_t gens[2] = {peer_u64(&both[0].gen), peer_u64(&both[1].gen)};
+    uint64_t last = gens[0] > gens[1] ? gens[0] : gens[1];
+    struct endpoint_answer *shared = &both[endpoint_answer_newest(gens[0], gens[1]) == 0];
+    retract(&shared->gen);
     store_relaxed(&shared->peer_gen, answer->peer_gen);
     store_relaxed(&shared->binder_gen, answer->binder_gen);
     uint64_t id[2];
@@ -381,16 +384,18 @@ void endpoint_answer_write(struct endpoint *endpoint, uint32_t slot, const struc
     store_relaxed(&shared->verdict, answer->verdict);
     store_relaxed(&shared->link_offset, answer->link_offset);
     store_relaxed(&shared->resume, answer->resume);
-    store_release(&shared->gen, gen + 1);
+    store_release(&shared->gen, (last + 1) | 1);
 }
 
 int endpoint_answer_read(const struct endpoint *endpoint, uint32_t slot, struct answer *out)
 {
-    const struct endpoint_answer *shared = &endpoint->slots[slot].answer;
+    const struct endpoint_answer *both = endpoint->slots[slot].answers;
     for (int attempt = 0; attempt < 16; attempt++) {
-        uint64_t gen = peer_u64_acquire(&shared->gen);
-        if (!(gen & 1))
+        uint64_t gens[2] = {peer_u64_acquire(&both[0].gen), peer_u64_acquire(&both[1].gen)};
+        int newest = endpoint_answer_newest(gens[0], gens[1]);
+        if (newest < 0)
             return 0;
+        const struct endpoint_answer *shared = &both[newest];
         out->peer_gen = peer_u64(&shared->peer_gen);
         out->binder_gen = peer_u64(&shared->binder_gen);
         out->verdict = peer_u64(&shared->verdict);
@@ -398,9 +403,9 @@ int endpoint_answer_read(const struct endpoint *endpoint, uint32_t slot, struct 
         out->resume = peer_u64(&shared->resume);
         uint64_t id[2] = {peer_u64(&shared->binder_id[0]), peer_u64(&shared->binder_id[1])};
         memcpy(out->binder_id, id, sizeof id);
-        out->gen = gen;
+        out->gen = gens[newest];
         fence_acquire();
-        if (peer_u64(&shared->gen) == gen)
+        if (peer_u64(&both[0].gen) == gens[0] && peer_u64(&both[1].gen) == gens[1])
             return 1;
     }
     return 0;

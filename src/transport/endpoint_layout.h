@@ -6,12 +6,13 @@
  *
  *   0     header           maker, once; `high`: any, grows only; `poison`: the remover
  *   512   binder           the holder of byte 0
- *   4096  slot[i] line 0   the connector that holds byte 1+i
- *         slot[i] line 1   the binder: its answer to that connector
+ *   4096  slot[i] line 0       the connector that holds byte 1+i
+ *         slot[i] lines 2, 3   the binder: its answer to that connector, twice
  *
  * Every record begins with a generation: odd while it is valid, even while it is not or is being
  * written. A reader loads it, the fields, and it again (a seqlock); the writer's death is seen by its
- * lock, never by the record.
+ * lock, never by the record. An answer says where the next binder goes on, so there must always be one: the
+ * older of two is written, and counts from when its generation is odd and the greater.
  *
  * The last one to leave, or to find everybody dead, takes a lock on all bytes at once, sets poison
  * and removes the name. A newcomer locks its byte first and looks at poison and name after that.
@@ -22,6 +23,7 @@
  * connector after that             an odd gen without a lock         the binder drains its ring, frees the slot
  * binder before its gen is odd     nobody bound                      the next binder
  * binder after that                an odd gen without a lock         connectors see the lock; the next binder
+ * binder half-way through an answer  the other answer still counts  none: as if it had died before it
  * remover before poison            nothing happened                  the next one removes
  * remover between poison, unlink   a poisoned name                   the next opener removes it
  */
@@ -76,14 +78,21 @@ struct endpoint_header {
 struct endpoint_slot {
     struct endpoint_party party;
     uint8_t pad0[80];
-    struct endpoint_answer answer;
-    uint8_t pad1[64];
+    struct endpoint_answer answers[2];
 };
+
+/* Which of two answers counts, by their generations; -1: there is none. */
+static inline int endpoint_answer_newest(uint64_t first, uint64_t second)
+{
+    if (!(first & 1))
+        return second & 1 ? 1 : -1;
+    return (second & 1) && second > first;
+}
 
 _Static_assert(offsetof(struct endpoint_header, binder) == 512, "layout");
 _Static_assert(offsetof(struct endpoint_header, poison) == 1024, "layout");
 _Static_assert(sizeof(struct endpoint_header) == ENDPOINT_HEADER_SIZE, "layout");
-_Static_assert(offsetof(struct endpoint_slot, answer) == 128, "layout");
+_Static_assert(offsetof(struct endpoint_slot, answers) == 128, "layout");
 _Static_assert(sizeof(struct endpoint_slot) == 256, "layout");
 
 #endif

@@ -258,10 +258,11 @@ static bool is_needed_elsewhere(const struct remote *remote)
     for (uint32_t i = 0; i < high && size >= (ssize_t)((i + 1) * sizeof slots[0]) && !needed; i++) {
         char hex[2 * SEGMENT_ID_SIZE + 1];
         uint8_t id[SEGMENT_ID_SIZE];
-        memcpy(id, slots[i].answer.binder_id, sizeof id);
+        const struct endpoint_answer *both = slots[i].answers;
+        int newest = endpoint_answer_newest(load_relaxed(&both[0].gen), load_relaxed(&both[1].gen));
+        memcpy(id, both[newest == 1].binder_id, sizeof id);
         segment_id_hex(hex, id);
-        needed = i != remote->slot && (slots[i].party.gen & 1) && (slots[i].answer.gen & 1) &&
-                 strcmp(hex, remote->id_hex) == 0;
+        needed = i != remote->slot && (slots[i].party.gen & 1) && newest >= 0 && strcmp(hex, remote->id_hex) == 0;
     }
     return needed;
 }

@@ -21,7 +21,7 @@
 #include "base/atomic.h"
 
 #define SEGMENT_MAGIC        UINT64_C(0x31676573716d6873) /* "shmqseg1" */
-#define SHMQ_ABI             1u
+#define SHMQ_ABI             2u
 #define SEGMENT_ID_SIZE      16
 #define SEGMENT_HEADER_SIZE  4096
 #define SEGMENT_EXTENT_SHIFT 16

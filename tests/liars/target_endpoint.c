@@ -46,7 +46,7 @@ static void draw(void)
     for (unsigned i = 0; i < 3; i++) {
         store_relaxed(&slots[i].party.gen, i & 1);
         store_relaxed(&slots[i].party.id[0], LIAR_WORD);
-        store_relaxed(&slots[i].answer.gen, 1);
+        store_relaxed(&slots[i].answers[0].gen, 1);
     }
 }
 

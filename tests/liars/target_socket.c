@@ -190,7 +190,7 @@ static void draw_endpoint(int type)
     store_relaxed(&header->high, LIARS);
     store_relaxed(&header->binder.id[0], LIAR_WORD);
     store_relaxed(&header->binder.id[1], LIAR_WORD);
-    struct endpoint_answer *answer = &slots[LIARS].answer; /* the place that a connector will get */
+    struct endpoint_answer *answer = &slots[LIARS].answers[0]; /* the place that a connector will get */
     store_relaxed(&answer->gen, 1);
     store_relaxed(&answer->peer_gen, 1);
     store_relaxed(&answer->binder_gen, 1);
