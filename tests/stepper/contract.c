@@ -43,33 +43,55 @@ static void settle(struct run *run)
         FAIL("the asker waits for ever");
 }
 
-static void restore(struct run *run)
+static void join_missing(struct run *run)
 {
-    struct ledger *ledger = run->ledger;
-
-    if (run->left != ACTORS)
-        tell(run->left, V_CHECK, 0);
-    if (run->right != ACTORS) {
-        tell(run->right, V_CHECK, 0);
-        tell(run->right, V_RECEIVE, 1 << 20); /* what the gone has left */
-    } else {
-        for (int who = 0; who < ACTORS; who++)
-            if (who != (int)run->left || !keeps_queue(&run->scenario))
-                ledger->from[who].may_lack = ledger->from[who].acked;
-    }
-    if (ends_have_turns(&run->scenario)) /* a request is not kept, its asker is told */
-        for (int who = 0; who < ACTORS; who++)
-            if (who != (int)run->left || run->scenario.policy != RESEND)
-                ledger->from[who].may_lack = ledger->from[who].called;
-    bool same = run->left != ACTORS && run->right != ACTORS && !run->scenario.operation->comes;
     if (run->left == ACTORS)
         join_in(run, true);
     if (run->right == ACTORS)
         join_in(run, false);
+}
+
+/* After every second kill the newcomer is there before a survivor has noticed the death. */
+static bool is_overtaken(const struct run *run)
+{
+    return kills(run->mode) && !run->records_second &&
+           (run->first.step + run->second.step) % 2 == 1;
+}
+
+static void excuse(struct run *run)
+{
+    struct ledger *ledger = run->ledger;
+
+    for (int who = 0; who < ACTORS; who++) {
+        bool stays = who == (int)run->left;
+
+        if (run->right == ACTORS && (!stays || !keeps_queue(&run->scenario)))
+            ledger->from[who].may_lack = ledger->from[who].acked;
+        /* A request is not kept, its asker is told. */
+        if (ends_have_turns(&run->scenario) && (!stays || run->scenario.policy != RESEND))
+            ledger->from[who].may_lack = ledger->from[who].called;
+    }
+}
+
+static void restore(struct run *run)
+{
+    bool right_stays = run->right != ACTORS;
+    bool same = run->left != ACTORS && right_stays && !run->scenario.operation->comes;
+
+    excuse(run);
+    if (is_overtaken(run))
+        join_missing(run);
+    if (run->left != ACTORS)
+        tell(run->left, V_CHECK, 0);
+    if (right_stays) {
+        tell(run->right, V_CHECK, 0);
+        tell(run->right, V_RECEIVE, 1 << 20); /* what the gone has left */
+    }
+    join_missing(run);
     meet(run->left, run->right);
     tell(run->left, V_COMPLETE, 0);
     if (same) /* else the rest went to nobody, perhaps */
-        ledger->from[run->left].begun = 0;
+        run->ledger->from[run->left].begun = 0;
     tell(run->right, V_RECEIVE, 1 << 20);
     settle(run);
 }

@@ -13,7 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-enum { RUN_LIMIT_S = 30, SAID_MAX = 4000 };
+enum { RUN_LIMIT_S = 120, SAID_MAX = 4000 };
 
 static struct {
     const char *operation, *pattern, *policy, *state, *binds, *side, *mode;

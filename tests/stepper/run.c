@@ -276,7 +276,7 @@ static void fault(struct run *run)
     }
 }
 
-static bool kills(enum mode mode)
+bool kills(enum mode mode)
 {
     return mode == MODE_KILL || mode == MODE_KILL_PEER || mode == MODE_KILL_NEXT;
 }

@@ -298,6 +298,7 @@ void setup(struct run *run);
 void contract(struct run *run);
 void record_all(struct record *record);
 void step_to(const struct point *point);
+bool kills(enum mode mode);
 void kill_one(struct run *run, enum who who);
 bool second_fits(const struct scenario *scenario, enum mode mode);
 void second_kill(struct run *run);
