@@ -13,7 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-enum { RUN_LIMIT_S = 120, SAID_MAX = 4000 };
+enum { JOBS_MAX = 256, RUN_LIMIT_S = 120, SAID_MAX = 4000 };
 
 static struct {
     const char *operation, *pattern, *policy, *state, *binds, *side, *mode;
@@ -35,6 +35,7 @@ static struct shared {
 static struct record *record;
 static struct ledger *ledger;
 static char base_directory[64];
+static pid_t workers[JOBS_MAX];
 static int said; /* what a run says goes here, to be shown if it fails */
 
 static void *share(size_t size)
@@ -482,6 +483,7 @@ static void parse(int argc, char **argv)
         }
     }
     options.jobs = options.jobs > 0 ? options.jobs : 1;
+    options.jobs = options.jobs < JOBS_MAX ? options.jobs : JOBS_MAX;
 }
 
 /* The same addresses in every run: what is stepped repeats. */
@@ -501,9 +503,45 @@ static void be_repeatable(char **argv)
         execv("/proc/self/exe", argv);
 }
 
+static volatile sig_atomic_t is_told_to_stop;
+
+static void stop(int signal)
+{
+    is_told_to_stop = signal;
+}
+
+/* Until they are through, or somebody has had enough: what was done until then is told all the
+ * same. */
+static int run_workers(void)
+{
+    struct sigaction action = {.sa_handler = stop};
+    int status, failed = 0;
+    pid_t pid;
+
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    for (unsigned i = 0; i < options.jobs; i++)
+        if ((workers[i] = (pid_t)CHECK_OK(fork())) == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            work(i);
+            fflush(stdout);
+            _exit(0);
+        }
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    while ((pid = wait(&status)) > 0 || errno == EINTR) {
+        for (unsigned i = 0; is_told_to_stop && i < options.jobs; i++)
+            if (workers[i] > 1 && workers[i] != pid)
+                kill(workers[i], SIGKILL);
+        for (unsigned i = 0; pid > 0 && i < options.jobs; i++)
+            workers[i] = workers[i] == pid ? 0 : workers[i];
+        failed |= pid > 0 && !is_told_to_stop ? status : 0;
+    }
+    return failed;
+}
+
 int main(int argc, char **argv)
 {
-    int failed = 0, status;
+    int failed;
 
     be_repeatable(argv);
     parse(argc, argv);
@@ -515,15 +553,7 @@ int main(int argc, char **argv)
     CHECK(mkdtemp(base_directory) != NULL);
     setenv("SHMQ_DIR", base_directory, 1);
     has_keys = policies_have_keys();
-    for (unsigned i = 0; i < options.jobs; i++)
-        if (CHECK_OK(fork()) == 0) {
-            prctl(PR_SET_PDEATHSIG, SIGKILL);
-            work(i);
-            fflush(stdout);
-            _exit(0);
-        }
-    while (wait(&status) > 0)
-        failed |= status;
+    failed = run_workers();
     nftw(base_directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     if (options.list)
         return 0;
