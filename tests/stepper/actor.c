@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-enum { REPLY_DEADLINE_MS = 10000, PARK_MS = 300 };
+enum { REPLY_DEADLINE_MS = 10000, PARK_MS = 300, PEERS_GONE = 4 };
 
 static struct {
     pid_t pid;
@@ -213,24 +213,30 @@ static void attach_end(struct actor *a)
     a->attached = true;
 }
 
+/* A PAIR is told of each of its former peers, once. */
+static bool is_told_of_gone(const struct actor *a, ssize_t n)
+{
+    return n < 0 && errno == EPIPE && a->end.type == SHM_PAIR;
+}
+
 static bool send_first_part(struct actor *a, const unsigned char *bytes)
 {
     int flags = SHM_DONTWAIT | (a->state->parts > 1 ? SHM_SNDMORE : 0);
     ssize_t n = end_send(&a->end, bytes, a->state->size, flags);
 
-    if (n < 0 && errno == EPIPE && a->end.type == SHM_PAIR) /* of the former peer; said once */
+    for (int again = 1; again < PEERS_GONE && is_told_of_gone(a, n); again++)
         n = end_send(&a->end, bytes, a->state->size, flags);
     return n >= 0;
 }
 
-/* A PAIR is told once that its former peer has gone; the part was not taken, and is sent again. */
+/* A PAIR is told that its former peer has gone; the part was not taken, and is sent again. */
 bool complete_parts(struct end *end, const struct state *state, const unsigned char *bytes,
                     unsigned from)
 {
     ssize_t n = 0;
 
     for (unsigned part = from; n >= 0 && part < state->parts; part++)
-        for (int again = 0; again < 2; again++) {
+        for (int again = 0; again < PEERS_GONE; again++) {
             n = end_send(end, bytes, 100 + 1000 * (part == 2),
                          part + 1 < state->parts ? SHM_SNDMORE : 0);
             if (n >= 0 || errno != EPIPE)
@@ -316,7 +322,7 @@ static bool receive_flags(struct actor *a, int flags)
     static unsigned char bytes[4096];
     ssize_t n = end_recv(&a->end, bytes, sizeof bytes, flags);
 
-    if (n < 0 && errno == EPIPE && a->end.type == SHM_PAIR)
+    for (int again = 1; again < PEERS_GONE && is_told_of_gone(a, n); again++)
         n = end_recv(&a->end, bytes, sizeof bytes, flags);
     if (n < 0) {
         CHECK_INT(errno, EAGAIN);
