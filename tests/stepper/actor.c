@@ -510,7 +510,7 @@ static int64_t step(struct actor *a)
     return result;
 }
 
-/* Come, unless it is there, look who lives, and send or receive one message. */
+/* Come, unless it is there, look who lives, send or receive one message, and look again. */
 static int64_t second(struct actor *a)
 {
     mark();
@@ -523,6 +523,7 @@ static int64_t second(struct actor *a)
     } else {
         receive_many(a, 1);
     }
+    check_peers(a); /* so that it is also killed after that */
     mark();
     return 0;
 }
