@@ -97,7 +97,7 @@ static void make_id(struct shm_socket *s, struct link *link)
  * by then: what it sent is read, and nothing is sent to it. */
 static bool has_gone(struct link *link)
 {
-    return peer_u32_acquire(&link->theirs->left) != 0 || link_is_dead(link);
+    return peer_u32(&link->theirs->left) != 0 || link_is_dead(link); /* relaxed: nothing behind it is read for it */
 }
 
 static int link_new(struct shm_socket *s, struct link *link)
