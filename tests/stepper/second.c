@@ -65,7 +65,8 @@ void second_kill(struct run *run)
 {
     enum who who = run->mode == MODE_KILL_PEER ? PEER : start_next(run);
 
-    expect_second(run->ledger);
+    if (run->right == who)
+        expect_second(run->ledger);
     run->met = who == PEER && run->met;
     go(run, who);
     if (run->records_second) {
