@@ -72,6 +72,8 @@ void second_kill(struct run *run)
     if (run->records_second) {
         trace_finish();
         hear(who);
+        if (run->left == who && !keeps_queue(&run->scenario)) /* it has met nobody yet */
+            run->ledger->from[who].may_lack = run->ledger->from[who].acked;
     } else {
         kill_one(run, who);
     }
