@@ -182,7 +182,7 @@ static void who_is_killed_while_joining_leaves_nothing_behind(void)
 {
     shm_socket_t *pair = CHECK_PTR(shm_socket(SHM_PAIR | SHM_MEMFD));
     uint64_t random = test_seed();
-    unsigned before = 0, joined = 0, enough = test_is_slow_build() ? 20 : 60;
+    unsigned before = 0, enough = test_is_slow_build() ? 20 : 60;
 
     set_int(pair, SHM_LINGER, 0);
     for (unsigned i = 0; i < enough; i++) {
@@ -194,15 +194,13 @@ static void who_is_killed_while_joining_leaves_nothing_behind(void)
         child_say(&child, 0);
         pid_t killer = (pid_t)CHECK_OK(fork());
         if (killer == 0) {
-            struct timespec nap = {0, (long)(random_next(&random) % 500000)};
+            struct timespec nap = {0, (long)(random_next(&random) % 300000)};
             nanosleep(&nap, NULL);
             kill_guarded(child.pid, SIGKILL);
             _exit(0);
         }
         random_next(&random);
-        if (shm_handover(pair, ends[0], 5000) == 0)
-            joined++;
-        else
+        if (shm_handover(pair, ends[0], 5000) < 0)
             CHECK(errno == EPIPE || errno == ECONNRESET);
         CHECK_INT(waitpid(killer, NULL, 0), killer);
         child_reap(&child);
@@ -213,7 +211,6 @@ static void who_is_killed_while_joining_leaves_nothing_behind(void)
         if (i == 10)
             before = count_open();
     }
-    CHECK(joined < enough);
     for (int i = 0; i < 100 && count_open() > before; i++)
         CHECK_OK(shm_poll(&(shm_pollitem_t){pair, -1, 0, 0}, 1, 20));
     CHECK(count_open() <= before);

@@ -752,8 +752,10 @@ static void leave_handed(struct shm_socket *s)
     for (struct attach *attach = s->attaches, *next; attach != NULL; attach = next) {
         char name[ENDPOINT_NAME_MAX + 1], id_hex[2 * SEGMENT_ID_SIZE + 1];
         next = attach->next;
-        if (!has_done(s, attach))
+        if (!has_done(s, attach)) {
+            attach->look_again = attach->look_again || (attach->handed_to[0] != '\0' && !attach->met); /* it may die first */
             continue;
+        }
         memcpy(name, attach->endpoint.name, sizeof name);
         memcpy(id_hex, attach->handed_to, sizeof id_hex);
         socket_detach(s, name, attach->bound);

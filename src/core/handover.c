@@ -221,9 +221,12 @@ static void file_of_place(char file[48], const struct place *place)
 static int attach(struct shm_socket *s, const struct place *place, bool bind, const char *peer)
 {
     int error = socket_attach(s, place->name, bind);
-    if (error == 0)
-        snprintf(s->attaches->handed_to, sizeof s->attaches->handed_to, "%s", peer); /* the newest */
-    return error;
+    if (error < 0)
+        return error;
+    struct attach *newest = s->attaches;
+    snprintf(newest->handed_to, sizeof newest->handed_to, "%s", peer);
+    newest->look_again = true; /* it may die before it comes */
+    return 0;
 }
 
 static int bind_place(struct shm_socket *s, const struct line *line, const char *peer)
