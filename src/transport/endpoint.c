@@ -76,7 +76,7 @@ static int make_file(struct endpoint *endpoint)
     return error == -EEXIST ? 0 : error;
 }
 
-/* Open it, or make it and open it. */
+/* Open it, or make it and open it. -EAGAIN: it was removed in between; -ENOENT: the directory was. */
 static int open_file(struct endpoint *endpoint)
 {
     int dir = directory_fd(endpoint->directory);
@@ -84,7 +84,10 @@ static int open_file(struct endpoint *endpoint)
     if (fd != -ENOENT)
         return fd;
     int error = make_file(endpoint);
-    return error < 0 ? error : os_file_open(dir, endpoint->file, OS_WRITE);
+    if (error < 0)
+        return error;
+    fd = os_file_open(dir, endpoint->file, OS_WRITE);
+    return fd == -ENOENT ? -EAGAIN : fd;
 }
 
 static int map_file(struct endpoint *endpoint, int fd)
@@ -236,7 +239,7 @@ static int meet_once(struct endpoint *endpoint, place_fn *place)
     int dir = directory_fd(endpoint->directory);
     int fd = open_file(endpoint);
     if (fd < 0)
-        return fd == -ENOENT ? -EAGAIN : fd;
+        return fd;
     int error = map_file(endpoint, fd); /* the mapping keeps the lock after close */
     if (error == 0 && !has_its_name(endpoint))
         error = -ENOCOMPATPROTO; /* damaged, or two long names with one hash */
