@@ -218,7 +218,8 @@ typedef struct {
  * Make a socket of TYPE. Returns it (close it with shm_close()), or NULL:
  *   EINVAL no such type; ENOMEM; EMFILE; EPERM the runtime directory is not ours or open to
  *   others; ENOENT, EROFS, EACCES it cannot be made; ENOSPC shared memory is full; ENOTSUP /proc is not
- *   mounted, and the kernel (before 6.10) needs it.
+ *   mounted, and the kernel (before 6.10) needs it; EOPNOTSUPP the directory's file system will not do (an
+ *   overlay, a network's: it lacks O_TMPFILE, fallocate, or locks that a mapping keeps).
  * Cost: two small files in the runtime directory, about 20 us.
  *
  * TYPE | SHM_MEMFD: its memory lies in sealed memfds instead, and it meets its peers by shm_handover() alone:
@@ -240,7 +241,8 @@ SHM_API int shm_close(shm_socket_t *socket);
  *   EADDRINUSE a live socket is bound to it (a dead one's leavings are taken over);
  *   ENAMETOOLONG over 200 bytes; EINVAL empty; EPROTONOSUPPORT another scheme than shm://;
  *   ENOCOMPATPROTO, EPERM, ENOSPC, EMFILE as their names say; ENOMEM, also where SHM_LOCK_MEMORY asks for
- *   more than RLIMIT_MEMLOCK; EBUSY: the name's file kept being removed by others. May be called for several names.
+ *   more than RLIMIT_MEMLOCK; ENOENT: the runtime directory was removed; EBUSY: the name's file kept being
+ *   removed by others. May be called for several names.
  */
 SHM_API int shm_bind(shm_socket_t *socket, const char *endpoint);
 
@@ -301,7 +303,8 @@ SHM_API ssize_t shm_send(shm_socket_t *socket, const void *data, size_t size, in
  *   EPROTO    a peer wrote nonsense and was detached (said once per peer)
  *   EBADMSG   SHM_AUTH_KEY: a message that is not what its sender wrote was thrown away, or (said once
  *             per peer) a peer was turned away; the next receive goes on
- *   ENOMEM, EMFILE, ENFILE  to look at the message; the next receive begins with it
+ *   ENOMEM, EMFILE, ENFILE, EACCES  to look at the message; the next receive gives the part that this one
+ *             would have given
  *   EINTR, ETERM
  */
 SHM_API ssize_t shm_recv(shm_socket_t *socket, void *buffer, size_t size, int flags);

@@ -69,6 +69,14 @@ static int make_file(struct segment *segment, const uint8_t *id, uint32_t type, 
     return error;
 }
 
+/* By now only the mapping keeps the lock. On an overlay it keeps the file below, and the lock went with the
+ * descriptor: there everybody would seem to be dead. */
+static int check_life_lock(int fd)
+{
+    int locked = os_is_locked(fd, SEGMENT_BYTE_OWNER, 1);
+    return locked < 0 ? locked : locked ? 0 : -EOPNOTSUPP;
+}
+
 int segment_new(struct segment *segment, struct directory *directory, uint32_t type)
 {
     uint8_t id[SEGMENT_ID_SIZE];
@@ -85,7 +93,7 @@ int segment_new(struct segment *segment, struct directory *directory, uint32_t t
     error = make_file(segment, id, type, name);
     if (error == 0) {
         segment->fd = os_file_open(directory_fd(directory), name, OS_WRITE);
-        error = segment->fd < 0 ? segment->fd : 0;
+        error = segment->fd < 0 ? segment->fd : check_life_lock(segment->fd);
         if (error < 0)
             os_file_unlink(directory_fd(directory), name); /* nobody has heard of it yet */
     }
