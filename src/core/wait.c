@@ -257,23 +257,25 @@ static void watch_by_time(struct shm_socket *s)
     s->fd_ticks = true;
 }
 
-/* The end of a peer's mapping, by death too, is told as the end of writing. */
-static bool watch_endpoint(struct shm_socket *s, const char *file)
+static bool watch_file(struct shm_socket *s, const char *file, uint32_t events)
 {
     char path[PATH_MAX];
     if (os_file_path(directory_fd(s->directory), file, path, sizeof path) &&
-        inotify_add_watch(s->fd_inotify, path, IN_CLOSE_WRITE) >= 0)
+        inotify_add_watch(s->fd_inotify, path, events) >= 0)
         return true;
     /* A container without /proc: by name, then. */
     int size = snprintf(path, sizeof path, "%s/%s", directory_name(s->directory), file);
-    return size < (int)sizeof path && inotify_add_watch(s->fd_inotify, path, IN_CLOSE_WRITE) >= 0;
+    return size < (int)sizeof path && inotify_add_watch(s->fd_inotify, path, events) >= 0;
 }
 
 void socket_fd_watch(struct shm_socket *s)
 {
-    bool watched = s->fd_inotify >= 0;
+    char fifo[40];
+    bell_fd_name(&s->bell, fifo);
+    bool watched = s->fd_inotify >= 0 && (s->fd_ticks || watch_file(s, fifo, IN_ATTRIB)); /* os_fifo_raise() */
+    /* The end of a peer's mapping, by death too, is told as the end of writing. */
     for (struct attach *a = s->attaches; a != NULL && watched && !s->fd_ticks; a = a->next)
-        watched = watch_endpoint(s, a->endpoint.file);
+        watched = watch_file(s, a->endpoint.file, IN_CLOSE_WRITE);
     if (!watched)
         watch_by_time(s);
 }

@@ -104,6 +104,11 @@ int bell_fd_open(struct bell *bell)
     return os_fifo_new(bell->dir, fifo);
 }
 
+void bell_fd_name(const struct bell *bell, char fifo[40])
+{
+    fifo_name(fifo, bell->name);
+}
+
 void bell_fd_close(struct bell *bell, int fd)
 {
     char fifo[40];

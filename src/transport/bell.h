@@ -90,6 +90,7 @@ int bell_sleep(struct bell *bell, uint32_t how, uint64_t timeout_ns);
 
 /* The descriptor: the reading end of a FIFO that ringers write a byte to. */
 int bell_fd_open(struct bell *bell);
+void bell_fd_name(const struct bell *bell, char fifo[40]);
 void bell_fd_drain(int fd);
 void bell_fd_close(struct bell *bell, int fd); /* and remove it: as if it had not been opened */
 void bell_fd_raise(int fd);

@@ -58,7 +58,8 @@ int os_is_locked(int fd, uint64_t byte, uint64_t count); /* by another descripti
  * to write, kept by a mapping like the others. -EAGAIN: it is held otherwise. */
 int os_hold(int fd, int access);
 
-/* A FIFO, for who waits on a descriptor: the end that is waited on; and a byte put into it. */
+/* A FIFO, for who waits on a descriptor: the end that is waited on; and a byte put into it. Who has no
+ * descriptor left to open it with changes its times instead, so watch it for that (IN_ATTRIB), too. */
 int os_fifo_new(int dir, const char *name);
 void os_fifo_raise(int dir, const char *name);
 

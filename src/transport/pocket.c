@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -203,16 +204,30 @@ int pocket_fifo_new(int handle, const char *name)
         return 0;
     if (pipe2(ends, O_CLOEXEC) != 0)
         return -errno;
+    int both = fchmod(ends[1], 0666) != 0 ? -errno : reopen(ends[1], O_RDWR | O_NONBLOCK);
     close(ends[0]);
-    int error = fchmod(ends[1], 0666) != 0 ? -errno : put(handle, name, ends[1]); /* peers open it again, too */
-    if (error < 0)
-        close(ends[1]);
+    close(ends[1]);
+    int error = both < 0 ? both : put(handle, name, both);
+    if (error < 0 && both >= 0)
+        close(both);
     return error;
 }
 
 int pocket_fifo_open(int handle, const char *name)
 {
     return open_as(handle, name, O_RDWR | O_NONBLOCK);
+}
+
+/* Its flags are its sender's to change: a write() could block. */
+void pocket_fifo_raise(int handle, const char *name)
+{
+    static char byte;
+    struct iovec one = {&byte, 1};
+    pthread_mutex_lock(&lock);
+    const struct entry *entry = find(pocket_at(handle), name);
+    if (entry != NULL)
+        vmsplice(entry->fd, &one, 1, SPLICE_F_NONBLOCK); /* a full pipe is as readable as can be */
+    pthread_mutex_unlock(&lock);
 }
 
 bool pocket_path(int handle, const char *name, char *path, size_t size)
@@ -232,6 +247,13 @@ int pocket_lend(int handle, const char *name)
 
 /* ---- what peers send ---- */
 
+/* Both ways, so that to write into it is no SIGPIPE. */
+static bool is_fifo(int fd, mode_t mode)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return S_ISFIFO(mode) && flags >= 0 && (flags & O_ACCMODE) == O_RDWR;
+}
+
 /* Memory that nobody can take from under us: a memfd of small pages, sealed. */
 static bool is_sealed_memory(int fd, int kind)
 {
@@ -247,7 +269,7 @@ int pocket_take(int handle, const char *name, int fd, int kind)
     int error = 0;
     if (fstat(fd, &st) != 0)
         error = -errno;
-    else if (kind == POCKET_FIFO ? !S_ISFIFO(st.st_mode) : !S_ISREG(st.st_mode) || !is_sealed_memory(fd, kind))
+    else if (kind == POCKET_FIFO ? !is_fifo(fd, st.st_mode) : !S_ISREG(st.st_mode) || !is_sealed_memory(fd, kind))
         error = -EPROTO;
     if (error == 0)
         error = put(handle, name, fd);

@@ -37,6 +37,7 @@ int pocket_file_open(int pocket, const char *name, int access);
 int pocket_file_same(int pocket, const char *name, int fd);
 int pocket_fifo_new(int pocket, const char *name); /* 0; also if there is one */
 int pocket_fifo_open(int pocket, const char *name);
+void pocket_fifo_raise(int pocket, const char *name);
 
 /* "/proc/self/fd/N", for who opens by path; false: there is no such file. */
 bool pocket_path(int pocket, const char *name, char *path, size_t size);
