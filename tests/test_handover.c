@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <signal.h>
@@ -229,9 +230,15 @@ static void be_a_sender_after_a_while(struct child *up, void *argument)
     shm_socket_t *pair = CHECK_PTR(shm_socket(SHM_PAIR | SHM_MEMFD));
 
     (void)argument;
+    struct rlimit limit;
+
     CHECK_OK(shm_handover(pair, ends[1], 5000));
+    await_event(pair, SHM_EVENT_CONNECTED);
     child_hear(up);
+    CHECK_OK(getrlimit(RLIMIT_NOFILE, &limit));
+    CHECK_OK(setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, limit.rlim_max})); /* to wake takes none */
     CHECK_OK(shm_send(pair, "text", 4, 0));
+    CHECK_OK(setrlimit(RLIMIT_NOFILE, &limit));
     child_hear(up);
     _exit(1); /* a death */
 }

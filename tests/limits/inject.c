@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +14,13 @@
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
+
+#ifndef SYS_futex_waitv
+#define SYS_futex_waitv 449
+#endif
 
 static struct injection now;
 static unsigned calls;
@@ -94,6 +102,11 @@ WRAP(int, -1, madvise, (void *at, size_t size, int advice), (at, size, advice), 
 WRAP(void *, MAP_FAILED, mmap64, (void *a, size_t b, int c, int d, int e, off_t f), (a, b, c, d, e, f), ENOMEM, EAGAIN, EACCES)
 WRAP(ssize_t, -1, getrandom, (void *buffer, size_t size, unsigned flags), (buffer, size, flags), EINTR)
 WRAP(int, -1, close, (int fd), (fd), 0)
+WRAP(ssize_t, -1, read, (int fd, void *buffer, size_t size), (fd, buffer, size), EINTR, EAGAIN)
+WRAP(ssize_t, -1, write, (int fd, const void *bytes, size_t size), (fd, bytes, size), EINTR, EAGAIN)
+WRAP(ssize_t, -1, pread64, (int fd, void *buffer, size_t size, off_t at), (fd, buffer, size, at), EINTR, ENOMEM)
+WRAP(int, -1, poll, (struct pollfd *fds, nfds_t count, int timeout), (fds, count, timeout), EINTR, ENOMEM)
+WRAP(int, -1, timerfd_create, (int clock, int flags), (clock, flags), EMFILE, ENOMEM)
 
 KIND(openat64, EMFILE, ENOMEM, ENOSPC, EACCES, EINTR);
 int __real_openat64(int dir, const char *name, int flags, ...);
@@ -134,4 +147,21 @@ int __wrap_fcntl64(int fd, int command, ...)
     va_end(arguments);
     bool takes = command == F_OFD_SETLK && lock->l_type != F_UNLCK;
     return takes && fails(&kind_fcntl64) ? -1 : __real_fcntl64(fd, command, lock);
+}
+
+/* Futexes. To wake needs nothing of which there could be too little. */
+KIND(futex, EINTR, EAGAIN, ENOMEM);
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
+long __wrap_syscall(long number, ...)
+{
+    long a[6];
+    va_list arguments;
+
+    va_start(arguments, number);
+    for (int i = 0; i < 6; i++)
+        a[i] = va_arg(arguments, long);
+    va_end(arguments);
+    bool waits = (number == SYS_futex && a[1] == FUTEX_WAIT) || number == SYS_futex_waitv;
+    return waits && fails(&kind_futex) ? -1 : __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }

@@ -12,14 +12,17 @@
 
 #include <linux/capability.h>
 #include <malloc.h>
+#include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
 enum phase { SOCKETS, NAMES, MEETING, SENDING, TAKING, CLOSING, ALL, PHASES };
 
-static const char *const phase_names[] = {"sockets", "names", "meeting", "sending", "taking", "closing", "all"};
+static const char *const phase_names[] = {"sockets", "names", "meeting", "sending", "taking", "closing", "all", "none"};
 
 struct kind {
     const char *name;
@@ -168,6 +171,12 @@ static void look(struct scene *scene, struct end *end)
     went_well(scene, "shm_poll", shm_poll(&(shm_pollitem_t){end->socket, -1, 0, 0}, 1, 0));
 }
 
+/* At the end of a sleep, what had been wanting is tried again. */
+static void await_a_little(struct end *end)
+{
+    CHECK(shm_poll(&(shm_pollitem_t){end->socket, -1, 0, 0}, 1, 1) >= 0);
+}
+
 /* The calls that bring them together cannot say what was missing: the two stay apart, for the time being. */
 static void try_to_meet(struct scene *scene)
 {
@@ -182,8 +191,8 @@ static void try_to_meet(struct scene *scene)
     }
     limit_off(scene);
     while (get_stats(left->socket).peers == 0 || get_stats(right->socket).peers == 0) {
-        look(scene, left);
-        look(scene, right);
+        await_a_little(left);
+        await_a_little(right);
         if (now_ms() > end)
             FAIL("%s: %s was at %llu, in %s: they never met", scene->link->pair->name, scene->kind->name,
                  (unsigned long long)scene->value, phase_names[scene->phase]);
@@ -366,6 +375,28 @@ static void run_kind(const struct link *link, const struct kind *kind)
     fflush(stdout);
 }
 
+/* The sender wakes who sleeps on a descriptor, though it cannot open a thing. */
+static void a_sender_without_descriptors_wakes_a_descriptor(const struct link *link)
+{
+    struct end left, right;
+    struct pollfd item = {-1, POLLIN, 0};
+    size_t size = sizeof item.fd;
+    char got[8];
+
+    link_start(&left, &right, link);
+    CHECK_OK(shm_getsockopt(right.socket, SHM_FD, &item.fd, &size));
+    while (poll(&item, 1, 0) == 1) /* until there is nothing to do for it */
+        CHECK_ERR(end_recv(&right, got, sizeof got, SHM_DONTWAIT), EAGAIN);
+    set_soft(RLIMIT_NOFILE, used(RLIMIT_NOFILE));
+    CHECK_INT(end_send(&left, "wake up", 7, 0), 7);
+    set_soft(RLIMIT_NOFILE, RLIM_INFINITY);
+    CHECK_INT(poll(&item, 1, 5000), 1);
+    CHECK_INT(end_recv(&right, got, sizeof got, SHM_DONTWAIT), 7);
+    link_turn(&left, &right);
+    end_close(&left);
+    end_close(&right);
+}
+
 /* Root may lock what it likes, but for this. */
 static void drop_the_right_to_lock(void)
 {
@@ -409,11 +440,48 @@ static void data_memory(const struct link *link)
     run_kind(link, &kinds[4]);
 }
 
+/* ---- The stack ---- */
+
+#define STACK_SIZE 65536
+
+static void *run_on_little(void *argument)
+{
+    run_case(argument);
+    return NULL;
+}
+
+/* All of it in a thread with a stack of 64 KiB, below which nothing is mapped; some is left. */
+static void a_small_stack(const struct link *link)
+{
+    struct scene scene = {.link = link, .kind = &kinds[0], .phase = PHASES};
+    unsigned char *stack = mmap(NULL, 2 * STACK_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    pthread_attr_t attributes;
+    pthread_t thread;
+    size_t untouched = 0;
+
+    if (test_is_slow_build())
+        skip_test("a sanitizer needs a larger stack");
+    CHECK(stack != MAP_FAILED);
+    CHECK_OK(mprotect(stack + STACK_SIZE, STACK_SIZE, PROT_READ | PROT_WRITE));
+    CHECK_INT(pthread_attr_init(&attributes), 0);
+    CHECK_INT(pthread_attr_setstack(&attributes, stack + STACK_SIZE, STACK_SIZE), 0);
+    CHECK_INT(pthread_create(&thread, &attributes, run_on_little, &scene), 0);
+    CHECK_INT(pthread_join(thread, NULL), 0);
+    pthread_attr_destroy(&attributes);
+    while (untouched < STACK_SIZE && stack[STACK_SIZE + untouched] == 0)
+        untouched++;
+    printf("of %d bytes of stack %zu were used\n", STACK_SIZE, STACK_SIZE - untouched);
+    fflush(stdout);
+    CHECK(untouched >= STACK_SIZE / 4);
+    CHECK_OK(munmap(stack, 2 * STACK_SIZE));
+}
+
 int main(int argc, char **argv)
 {
     static const struct link_test tests[] = {
         LINK_TEST(descriptors),   LINK_TEST(file_sizes),  LINK_TEST(locked_memory),
-        LINK_TEST(address_space), LINK_TEST(data_memory),
+        LINK_TEST(address_space), LINK_TEST(data_memory), LINK_TEST(a_sender_without_descriptors_wakes_a_descriptor),
+        LINK_TEST(a_small_stack),
     };
 
     return link_test_main("prlimit", tests, COUNT_OF(tests), argc, argv);

@@ -30,24 +30,13 @@ static void send_them(struct end *end, unsigned count)
     }
 }
 
-/* Number of the next one; 0: none, and errno. Its envelope may have come with an earlier call. */
+/* Number of the next one; 0: none, and errno. */
 static unsigned receive_one(struct end *end)
 {
-    static const shm_socket_t *begun;
-    ssize_t n;
+    ssize_t n = end_recv(end, bytes, sizeof bytes, SHM_DONTWAIT);
 
-    if (begun != end->socket && end_recv_envelope(end, SHM_DONTWAIT) < 0)
+    if (n < 0)
         return 0;
-    begun = end->socket;
-    n = shm_recv(end->socket, bytes, sizeof bytes, SHM_DONTWAIT);
-    if (n < 0) {
-        int error = errno;
-
-        begun = get_int(end->socket, SHM_RCVMORE) ? end->socket : NULL;
-        errno = error;
-        return 0;
-    }
-    begun = NULL;
     CHECK_INT(n, size_of(bytes[0]));
     CHECK_INT(bytes[n - 1], bytes[0]);
     return bytes[0];

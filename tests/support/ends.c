@@ -215,27 +215,37 @@ int end_send_envelope(struct end *end, int flags)
     return 0;
 }
 
+/* Or the part that could not be received comes at the next call. */
+static bool message_is_gone(void)
+{
+    return errno == EPROTO || errno == EBADMSG;
+}
+
 int end_recv_envelope(struct end *end, int flags)
 {
     ssize_t n;
 
-    if (end->type == SHM_ROUTER) {
+    if (end->type == SHM_ROUTER && end->envelope_parts == 0) {
         n = shm_recv(end->socket, end->id, sizeof end->id, flags);
         if (n < 0)
             return -1;
         CHECK(n >= 1 && n <= 255);
         end->id_size = (size_t)n;
+        end->envelope_parts = 1;
         CHECK_INT(get_int(end->socket, SHM_RCVMORE), 1);
     }
     if (has_delimiter(end)) {
         char nothing;
 
         n = shm_recv(end->socket, &nothing, 1, flags);
-        if (n < 0)
+        if (n < 0) {
+            end->envelope_parts = message_is_gone() ? 0 : end->envelope_parts;
             return -1;
+        }
         CHECK_INT(n, 0);
         CHECK_INT(get_int(end->socket, SHM_RCVMORE), 1);
     }
+    end->envelope_parts = 0;
     return 0;
 }
 
@@ -265,16 +275,20 @@ ssize_t end_msg_send(struct end *end, shm_msg_t *msg, int flags)
 
 ssize_t end_recv(struct end *end, void *buffer, size_t size, int flags)
 {
-    if (end_recv_envelope(end, flags) < 0)
+    if (!end->envelope_received && end_recv_envelope(end, flags) < 0)
         return -1;
-    return shm_recv(end->socket, buffer, size, flags);
+    ssize_t n = shm_recv(end->socket, buffer, size, flags);
+    end->envelope_received = n < 0 && !message_is_gone();
+    return n;
 }
 
 ssize_t end_msg_recv(struct end *end, shm_msg_t *msg, int flags)
 {
-    if (end_recv_envelope(end, flags) < 0)
+    if (!end->envelope_received && end_recv_envelope(end, flags) < 0)
         return -1;
-    return shm_msg_recv(msg, end->socket, flags);
+    ssize_t n = shm_msg_recv(msg, end->socket, flags);
+    end->envelope_received = n < 0 && !message_is_gone();
+    return n;
 }
 
 static bool has_turns(const struct end *end)

@@ -29,7 +29,8 @@ struct link {
 struct end {
     shm_socket_t *socket;
     int type, peer_type;
-    bool is_left, envelope_sent;
+    bool is_left, envelope_sent, envelope_received;
+    unsigned envelope_parts; /* so many of it were received */
     unsigned char id[256]; /* ROUTER: whom to send to: the peer that was last heard */
     size_t id_size;
 };
@@ -92,7 +93,7 @@ void link_meet(struct end *left, struct end *right);
 void end_close(struct end *end);
 
 /* As shm_send() and shm_recv(), with the envelope of the pattern around. When the send of the body
- * failed, the next call sends the body only. */
+ * failed, the next call sends, or receives, the body only. */
 ssize_t end_send(struct end *end, const void *data, size_t size, int flags);
 ssize_t end_recv(struct end *end, void *buffer, size_t size, int flags);
 ssize_t end_msg_send(struct end *end, shm_msg_t *msg, int flags);
