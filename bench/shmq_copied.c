@@ -5,7 +5,7 @@
  *
  * Beside it stand two floors. memcpy() alone copies again and again between the same two buffers
  * of one core. The hand-over copies in on one core and out on the other, as a message has to. The goal is
- * held against memcpy() where that has to leave the core's first cache as well, from 64 KiB on. A
+ * held against memcpy() where that has to leave the core's own caches as well, from 1 MiB on. A
  * smaller copy never does, which no message between two cores can match, whoever carries it: there
  * the goal is held against the hand-over, and memcpy() is printed beside.
  */
@@ -19,8 +19,8 @@
 /* About so many bytes per turn, so that a turn takes milliseconds at any size. */
 #define TURN_BYTES ((size_t)16 << 20)
 
-/* Two buffers of this size are more than any first cache of today holds. */
-#define FIRST_CACHE ((size_t)64 << 10)
+/* Two buffers of this size are what a core's second cache holds, or more. */
+#define OWN_CACHES ((size_t)1 << 20)
 
 /*
  * Messages under way, for shmq by its high-water mark and for the hand-over by its buffers: what
@@ -70,7 +70,7 @@ static int copied(struct bench *bench, size_t size, const char *name)
         return 0;
     result = duel_run(bench, lanes, 4, turns);
     if (result == 0) {
-        bool within = size < FIRST_CACHE;
+        bool within = size < OWN_CACHES;
         snprintf(key, sizeof key, "copied_%s", name);
         print(key, what, "median", &lanes[1], &lanes[0], 1, within ? 0 : 0.8, turns);
         snprintf(key, sizeof key, "copied_%s_handover", name);
