@@ -37,13 +37,13 @@ static inline uint32_t peer_u32_once(const uint32_t *p)
 
 static inline uint32_t peer_u32_exchange(shared_u32 *p, uint32_t value)
 {
-    return atomic_exchange_explicit(p, value, memory_order_seq_cst);
+    return atomic_exchange_explicit(p, value, memory_order_relaxed);
 }
 
 /* Is it still SEEN? Then it is VALUE now. */
 static inline bool peer_u64_replace(shared_u64 *p, uint64_t seen, uint64_t value)
 {
-    return atomic_compare_exchange_strong_explicit(p, &seen, value, memory_order_acq_rel, memory_order_relaxed);
+    return atomic_compare_exchange_strong_explicit(p, &seen, value, memory_order_relaxed, memory_order_relaxed);
 }
 
 /* Whole words that may be written meanwhile: the caller looks at the sequence afterwards. */

@@ -8,7 +8,8 @@
  *
  * Invariants
  * - `state` is written by load() alone, under pthread_once, and constant afterwards.
- *   pthread_once orders those writes before every reader that returned from it.
+ *   pthread_once orders those writes before every reader that returned from it, and
+ *   nobody else reads.
  * - The table is handed out only when it is complete: no member is ever NULL.
  * - After cuInit was called the library stays open, even when cuInit failed: a driver
  *   may have started threads, whose code must not be unmapped. Before it, a library
@@ -23,7 +24,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,12 +35,13 @@ static const char forked_reason[] =
 	"this process was forked from one that had started the CUDA driver, "
 	"and CUDA does not survive fork";
 
+static const char unknown_name[] = "an error this library has no name for";
+
 static struct {
 	struct gpu_driver table;
 	char reason[512];            /* empty: the table is complete and the driver started */
 	const unsigned char *canary; /* a page that the kernel wipes in a forked child */
 	int started;                 /* cuInit was called */
-	atomic_bool ready;           /* everything above is final and the driver runs */
 } state;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -53,6 +54,42 @@ __attribute__((format(printf, 1, 2))) static int fail(const char *format, ...)
 	vsnprintf(state.reason, sizeof(state.reason), format, args);
 	va_end(args);
 	return -1;
+}
+
+/* Without a driver. NULL: none. */
+static const char *known_name(drv_result_t result)
+{
+	/* Error codes alone: the flags in DRV_CONSTANTS share their numbers. */
+	switch (result) {
+#define NAME(code) case DRV_##code: return #code
+	NAME(CUDA_SUCCESS);
+	NAME(CUDA_ERROR_INVALID_VALUE);
+	NAME(CUDA_ERROR_OUT_OF_MEMORY);
+	NAME(CUDA_ERROR_NOT_INITIALIZED);
+	NAME(CUDA_ERROR_STUB_LIBRARY);
+	NAME(CUDA_ERROR_NO_DEVICE);
+	NAME(CUDA_ERROR_INVALID_DEVICE);
+	NAME(CUDA_ERROR_INVALID_CONTEXT);
+	NAME(CUDA_ERROR_MAP_FAILED);
+	NAME(CUDA_ERROR_PEER_ACCESS_UNSUPPORTED);
+	NAME(CUDA_ERROR_OPERATING_SYSTEM);
+	NAME(CUDA_ERROR_INVALID_HANDLE);
+	NAME(CUDA_ERROR_NOT_FOUND);
+	NAME(CUDA_ERROR_NOT_READY);
+	NAME(CUDA_ERROR_ILLEGAL_ADDRESS);
+	NAME(CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED);
+	NAME(CUDA_ERROR_CONTEXT_IS_DESTROYED);
+	NAME(CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED);
+	NAME(CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED);
+	NAME(CUDA_ERROR_NOT_PERMITTED);
+	NAME(CUDA_ERROR_NOT_SUPPORTED);
+	NAME(CUDA_ERROR_SYSTEM_DRIVER_MISMATCH);
+	NAME(CUDA_ERROR_UNKNOWN);
+#undef NAME
+	default:
+		break;
+	}
+	return NULL;
 }
 
 /* One message for a failed start, whichever call it surfaced in. */
@@ -69,7 +106,7 @@ static int fail_result(const char *library, const char *call, drv_result_t resul
 			    library, call, result);
 	default:
 		return fail("%s: %s failed: error %d, %s", library, call, result,
-			    gpu_driver_result_name(result));
+			    known_name(result) != NULL ? known_name(result) : unknown_name);
 	}
 }
 
@@ -219,8 +256,6 @@ static void load(void)
 		 resolve_all(library, get) < 0 || plant_canary() < 0 || start(library) < 0;
 	if (failed && handle != NULL && !state.started)
 		dlclose(handle);
-	/* Publishes the table to gpu_driver_result_name(), which doesn't pass pthread_once. */
-	atomic_store_explicit(&state.ready, !failed, memory_order_release);
 }
 
 int gpu_driver_get(const struct gpu_driver **driver)
@@ -247,41 +282,12 @@ const char *gpu_driver_reason(void)
 
 const char *gpu_driver_result_name(drv_result_t result)
 {
-	const char *name = NULL;
+	const char *name = known_name(result);
 
-	/* Error codes alone: the flags in DRV_CONSTANTS share their numbers. */
-	switch (result) {
-#define NAME(code) case DRV_##code: return #code
-	NAME(CUDA_SUCCESS);
-	NAME(CUDA_ERROR_INVALID_VALUE);
-	NAME(CUDA_ERROR_OUT_OF_MEMORY);
-	NAME(CUDA_ERROR_NOT_INITIALIZED);
-	NAME(CUDA_ERROR_STUB_LIBRARY);
-	NAME(CUDA_ERROR_NO_DEVICE);
-	NAME(CUDA_ERROR_INVALID_DEVICE);
-	NAME(CUDA_ERROR_INVALID_CONTEXT);
-	NAME(CUDA_ERROR_MAP_FAILED);
-	NAME(CUDA_ERROR_PEER_ACCESS_UNSUPPORTED);
-	NAME(CUDA_ERROR_OPERATING_SYSTEM);
-	NAME(CUDA_ERROR_INVALID_HANDLE);
-	NAME(CUDA_ERROR_NOT_FOUND);
-	NAME(CUDA_ERROR_NOT_READY);
-	NAME(CUDA_ERROR_ILLEGAL_ADDRESS);
-	NAME(CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED);
-	NAME(CUDA_ERROR_CONTEXT_IS_DESTROYED);
-	NAME(CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED);
-	NAME(CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED);
-	NAME(CUDA_ERROR_NOT_PERMITTED);
-	NAME(CUDA_ERROR_NOT_SUPPORTED);
-	NAME(CUDA_ERROR_SYSTEM_DRIVER_MISMATCH);
-	NAME(CUDA_ERROR_UNKNOWN);
-#undef NAME
-	default:
-		break;
-	}
-	/* Acquire pairs with the release in load(): the whole table, or none of it. */
-	if (atomic_load_explicit(&state.ready, memory_order_acquire) &&
+	if (name != NULL)
+		return name;
+	if (gpu_driver_reason()[0] == '\0' &&
 	    state.table.cuGetErrorName(result, &name) == DRV_CUDA_SUCCESS && name != NULL)
 		return name;
-	return "an error this library has no name for";
+	return unknown_name;
 }

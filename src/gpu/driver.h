@@ -54,7 +54,8 @@ const char *gpu_driver_reason(void);
 
 /*
  * Names a result ("CUDA_ERROR_INVALID_VALUE"), for messages. Never NULL; knows the
- * codes of driver_abi.h without a driver, and all of them with one.
+ * codes of driver_abi.h without a driver, and for others asks it, which starts it if
+ * nothing has yet.
  */
 const char *gpu_driver_result_name(drv_result_t result);
 

@@ -151,7 +151,7 @@ uint64_t claims_adopt(struct claims *claims)
     int fd = -1;
 
     for (uint64_t i = 0; i < claims->slots && adopted == UINT64_MAX; i++) {
-        uint64_t word = peer_u64_acquire(&claims->words[i]);
+        uint64_t word = peer_u64(&claims->words[i]);
         uint32_t owner = claim_owner(word);
         if (claim_state(word) != CLAIM_CLAIMED || owner == claims->owner || has_owner(&alive, owner) ||
             claim_ticket(word) % claims->slots != i) /* a liar's: that ticket is not this slot's */

@@ -15,14 +15,16 @@
  * An owner is a byte of the file, write-locked through its mapping (os.h) as long as it lives.
  *
  * Edges
- *   C1  reader: CAS  (older, DONE or FREE) -> (t, CLAIMED, me), acq_rel. Only after the slot's
- *       sequence says that t is published. Linearization point of "t is taken".
+ *   C1  reader: CAS  (older, DONE or FREE) -> (t, CLAIMED, me), relaxed. Only after the slot's
+ *       sequence says that t is published, which is what makes the payload visible. Linearization point of
+ *       "t is taken".
  *   C2  reader: store (t, DONE, me), seq_cst (S1 of the sender's bell), when the message is done. Pairs with C3: the sender
  *       writes over the slot, or frees the block, after the reader's last load.
  *   C3  sender: load, acquire. A slot whose word is not DONE for its last ticket is not reused; the
  *       ticket that would fall on it is skipped (ring.h: odd sequence).
- *   C4  survivor: CAS (t, CLAIMED, dead) -> (t, CLAIMED, me): adoption. The slot and the block are as
- *       they were, for nobody reuses them before C2. Nothing is ever put back or rewound.
+ *   C4  survivor: CAS (t, CLAIMED, dead) -> (t, CLAIMED, me): adoption, relaxed. The slot and the
+ *       block are as they were, for nobody reuses them before C2; the lock that the kernel took from the
+ *       dead one makes visible what that one had seen. Nothing is ever put back or rewound.
  *   H   hint: "all tickets below are taken"; racy, a starting point only. The sender helps it
  *       forward by looking at the words, so a claimer that died before writing it holds nothing up.
  *
