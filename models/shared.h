@@ -32,6 +32,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#ifndef ENOTSUP /* the checker's errno.h is short */
+#define ENOTSUP 95
+#endif
+
 void __VERIFIER_assume(bool);
 
 /* ---- copies ---- */
