@@ -325,7 +325,7 @@ void hold_release(struct hold *hold)
     /* The last one leaves the count at 1 until all is done: 0 means free. Nobody can race for it. */
     int refs;
     while ((refs = atomic_load_explicit(&hold->refs, memory_order_acquire)) > 1)
-        if (atomic_compare_exchange_weak_explicit(&hold->refs, &refs, refs - 1, memory_order_acq_rel,
+        if (atomic_compare_exchange_weak_explicit(&hold->refs, &refs, refs - 1, memory_order_release,
                                                   memory_order_relaxed))
             return;
     struct peer *peer = hold->peer;
