@@ -290,6 +290,33 @@ static void after_a_handover_the_former_owner_is_not_heard(void)
     CHECK_OK(shm_close(router));
 }
 
+/* It left before the other came, though the router looks at the other's place first, and its own has one that
+ * lives by then. */
+static void who_left_before_its_id_came_again_is_heard(void)
+{
+    shm_socket_t *router = socket_new(SHM_ROUTER), *other, *first, *second, *third;
+
+    set_int(router, SHM_ROUTER_HANDOVER, 1);
+    CHECK_OK(shm_bind(router, "it"));
+    other = dealer_new("dora");
+    join(router, other);
+    first = dealer_new("anna");
+    join(router, first);
+    send_text(first, "one");
+    CHECK_OK(shm_close(other));
+    CHECK_OK(shm_close(first));
+    second = dealer_new("anna"); /* in dora's place */
+    third = dealer_new("carl");  /* in that of the first anna */
+    expect_from(router, "anna", "one");
+    join(router, second);
+    send_to(router, "anna", "to the second");
+    expect_text(second, "to the second");
+    expect_nothing(router);
+    CHECK_OK(shm_close(second));
+    CHECK_OK(shm_close(third));
+    CHECK_OK(shm_close(router));
+}
+
 static void die_as_anna(struct child *up, void *argument)
 {
     shm_socket_t *dealer = dealer_new("anna");
@@ -464,6 +491,7 @@ int main(int argc, char **argv)
         TEST(a_second_peer_with_an_id_in_use_is_ignored),
         TEST(with_handover_the_newcomer_takes_the_id),
         TEST(after_a_handover_the_former_owner_is_not_heard),
+        TEST(who_left_before_its_id_came_again_is_heard),
         TEST(an_id_is_free_again_when_its_owner_was_killed),
         TEST(a_probe_tells_the_router_who_is_there),
         TEST(routers_reach_each_other_by_id),

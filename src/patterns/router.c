@@ -93,11 +93,17 @@ static void make_id(struct shm_socket *s, struct link *link)
     } while (*find(s->pattern_data, link->routing_id, 5) != NULL);
 }
 
+/* Relaxed: nothing behind it is read for it. */
+static bool has_left(struct link *link)
+{
+    return peer_u32(&link->theirs->left) != 0;
+}
+
 /* With a key, a peer may have proven itself, sent and gone before it is introduced, and its name be another's
  * by then: what it sent is read, and nothing is sent to it. */
 static bool has_gone(struct link *link)
 {
-    return peer_u32(&link->theirs->left) != 0 || link_is_dead(link); /* relaxed: nothing behind it is read for it */
+    return has_left(link) || link_is_dead(link);
 }
 
 static int link_new(struct shm_socket *s, struct link *link)
@@ -122,6 +128,9 @@ static int link_new(struct shm_socket *s, struct link *link)
     struct link *other = *find(r, id, size);
     if (other != NULL && other != link && link_is_dead(other)) {
         link_died(other); /* a successor, before the death was noticed */
+        other = NULL;
+    } else if (other != NULL && other != link && has_left(other)) {
+        take_out(r, other); /* likewise, and its place may be another's by now: it is read to its end */
         other = NULL;
     }
     bool came_late = other != NULL && other != link && has_gone(link);
