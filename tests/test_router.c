@@ -290,8 +290,8 @@ static void after_a_handover_the_former_owner_is_not_heard(void)
     CHECK_OK(shm_close(router));
 }
 
-/* It left before the other came, though the router looks at the other's place first, and its own has one that
- * lives by then. */
+/* It left before the other came, though the router looks at the other's place first, and its own
+ * has one that lives by then. */
 static void who_left_before_its_id_came_again_is_heard(void)
 {
     shm_socket_t *router = socket_new(SHM_ROUTER), *other, *first, *second, *third;
@@ -344,6 +344,49 @@ static void an_id_is_free_again_when_its_owner_was_killed(void)
         CHECK_ERR(shm_send(router, "anna", 4, SHM_SNDMORE), EHOSTUNREACH);
     }
     CHECK_OK(shm_close(router));
+}
+
+/* ---- A binder that leaves within a message ---- */
+
+static void send_two_parts(shm_socket_t *dealer, unsigned seed)
+{
+    unsigned char bytes[3000];
+
+    pattern_fill(bytes, sizeof bytes, seed);
+    CHECK_INT(shm_send(dealer, bytes, 100, SHM_SNDMORE), 100);
+    CHECK_INT(shm_send(dealer, bytes, sizeof bytes, 0), sizeof bytes);
+}
+
+static void expect_part(shm_socket_t *socket, size_t size, unsigned seed, int more)
+{
+    unsigned char bytes[3000];
+
+    CHECK_INT(shm_recv(socket, bytes, sizeof bytes, 0), size);
+    pattern_check(bytes, size, seed);
+    CHECK_INT(get_int(socket, SHM_RCVMORE), more);
+}
+
+/* The message is gone with it, and its memory is given back: the next one begins behind it. */
+static void the_next_binder_begins_behind_what_was_begun(void)
+{
+    shm_socket_t *dealer = socket_new(SHM_DEALER), *first = socket_new(SHM_DEALER),
+                 *second = socket_new(SHM_DEALER);
+
+    CHECK_OK(shm_bind(first, "it"));
+    CHECK_OK(shm_connect(dealer, "it"));
+    join(first, dealer);
+    send_two_parts(dealer, 1);
+    expect_part(first, 100, 1, 1);
+    CHECK_OK(shm_unbind(first, "it"));
+    CHECK_OK(shm_bind(second, "it"));
+    await_event(second, SHM_EVENT_CONNECTED); /* before the other end has looked */
+    send_two_parts(dealer, 2);
+    expect_part(second, 100, 2, 1);
+    expect_part(second, 3000, 2, 0);
+    expect_nothing(second);
+    CHECK_OK(shm_close(dealer));
+    CHECK_OK(shm_close(first));
+    CHECK_OK(shm_close(second));
 }
 
 /* ---- Probe ---- */
@@ -493,6 +536,7 @@ int main(int argc, char **argv)
         TEST(after_a_handover_the_former_owner_is_not_heard),
         TEST(who_left_before_its_id_came_again_is_heard),
         TEST(an_id_is_free_again_when_its_owner_was_killed),
+        TEST(the_next_binder_begins_behind_what_was_begun),
         TEST(a_probe_tells_the_router_who_is_there),
         TEST(routers_reach_each_other_by_id),
         TEST(a_router_hears_its_peers_fairly),

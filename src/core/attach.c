@@ -667,6 +667,8 @@ static void leave_bound(struct attach *attach)
         struct link *link = attach->links[slot];
         if (link == NULL)
             continue;
+        if (link->socket->in.link == link)
+            in_end(link->socket); /* before it is said where the next one begins: behind it */
         if (link->state == LINK_UP && endpoint_connector(&attach->endpoint, slot, &peer)) {
             struct answer words;
             if (endpoint_answer_read(&attach->endpoint, slot, &words)) {
