@@ -213,6 +213,20 @@ static void attach_end(struct actor *a)
     a->attached = true;
 }
 
+/* Where somebody else may be about to leave: 0, or what it says. */
+static int64_t try_attach(struct actor *a)
+{
+    bool connects = a->is_left == a->scenario->right_binds;
+    int result = connects ? shm_connect(a->end.socket, "it") : shm_bind(a->end.socket, "it");
+
+    if (result < 0) {
+        CHECK(errno == EBUSY || (!connects && errno == EADDRINUSE));
+        return errno;
+    }
+    a->attached = true;
+    return 0;
+}
+
 /* A PAIR is told of each of its former peers, once. */
 static bool is_told_of_gone(const struct actor *a, ssize_t n)
 {
@@ -535,6 +549,8 @@ static int64_t obey(struct actor *a, const struct order *order)
         return open_end(a), 0;
     case V_ATTACH:
         return attach_end(a), 0;
+    case V_TRY:
+        return try_attach(a);
     case V_LOOK:
         return peers(a);
     case V_SEND:

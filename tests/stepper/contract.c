@@ -13,12 +13,19 @@
 
 /* ---- newcomers ---- */
 
-static void join_in(struct run *run, bool is_left)
+enum who open_newcomer(struct run *run, bool is_left)
 {
     enum who who = is_left ? NEXT_LEFT : NEXT_RIGHT;
 
     actor_start(who, &run->scenario, run->ledger, is_left, false);
     tell(who, V_OPEN, 0);
+    return who;
+}
+
+static void join_in(struct run *run, bool is_left)
+{
+    enum who who = open_newcomer(run, is_left);
+
     tell(who, V_ATTACH, 0);
     if (is_left)
         run->left = who;
@@ -76,7 +83,7 @@ static void excuse(struct run *run)
 static void restore(struct run *run)
 {
     bool right_stays = run->right != ACTORS;
-    bool same = run->left != ACTORS && right_stays && !run->scenario.operation->comes;
+    bool same = run->left != ACTORS && right_stays && !run->scenario.operation->comes && !run->came;
 
     excuse(run);
     if (is_overtaken(run))

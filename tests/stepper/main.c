@@ -22,8 +22,9 @@ static struct {
     bool every, list, count;
 } options = {.at = -1, .then = -1, .jobs = 1, .share = 1, .say = 10, .looks = 30};
 
-static const char *const mode_names[MODES] = {"record",    "kill",      "freeze",      "close",
-                                              "kill-peer", "kill-next", "freeze-both", "count"};
+static const char *const mode_names[MODES] = {"record",      "kill",    "freeze",    "close",
+                                              "join",        "replace", "kill-peer", "kill-next",
+                                              "freeze-both", "count"};
 
 static struct shared {
     struct row rows[OPERATIONS];
@@ -158,12 +159,18 @@ static bool wants_mode(enum mode mode)
     return options.mode == NULL || fnmatch(options.mode, mode_names[mode], 0) == 0;
 }
 
+/* Newcomers come while somebody leaves. */
+static bool mode_fits(const struct scenario *s, enum mode mode)
+{
+    return (mode != MODE_JOIN && mode != MODE_REPLACE) || leaves(s);
+}
+
 static const struct point nowhere;
 
 static void run_point(const struct scenario *scenario, const struct point *point)
 {
-    for (enum mode mode = MODE_KILL; mode <= MODE_CLOSE; mode++)
-        if (wants_mode(mode))
+    for (enum mode mode = MODE_KILL; mode <= MODE_REPLACE; mode++)
+        if (wants_mode(mode) && mode_fits(scenario, mode))
             run_one(scenario, mode, point, &nowhere);
 }
 
@@ -233,8 +240,8 @@ static void run_looks(const struct scenario *scenario, const struct record *firs
 
     for (uint32_t i = 0; i < count; i++) {
         uint32_t chosen = sample(&random, i, options.looks, first->look_count);
-        for (enum mode mode = MODE_FREEZE; mode <= MODE_CLOSE; mode++)
-            if (wants_mode(mode))
+        for (enum mode mode = MODE_FREEZE; mode <= MODE_REPLACE; mode++)
+            if (wants_mode(mode) && mode_fits(scenario, mode))
                 run_one(scenario, mode, &first->looks[chosen], &nowhere);
     }
 }
@@ -245,7 +252,8 @@ static void run_chosen(const struct scenario *scenario)
     struct point first = {.step = (uint64_t)options.at}, second = {.step = (uint64_t)options.then};
 
     for (enum mode mode = MODE_KILL; mode <= MODE_FREEZE_BOTH; mode++)
-        if (wants_mode(mode) && (options.mode != NULL || !has_second(mode)))
+        if (wants_mode(mode) && mode_fits(scenario, mode) &&
+            (options.mode != NULL || !has_second(mode)))
             run_one(scenario, mode, &first, options.then >= 0 ? &second : NULL);
 }
 
@@ -416,7 +424,7 @@ static void usage(void)
         "names all cases\n"
         "  --binds, --side left|right             only with that end bound, only with that end "
         "as the victim\n"
-        "  --mode kill|freeze|close               only that fault\n"
+        "  --mode kill|freeze|close|join|replace  only that fault\n"
         "  --pairs N                              two faults (--mode kill-peer|kill-next|"
         "freeze-both): at N kill\n"
         "                                         points of the victim, and at each at N of the "

@@ -6,6 +6,8 @@
  *   kill     SIGKILL after `at` steps
  *   freeze   stop there, let the peer do all it can, go on
  *   close    stop there, let the peer leave in order, go on
+ *   join     stop there, somebody comes into the place that the victim is leaving, go on
+ *   replace  stop there, the peer leaves, somebody comes in its place, go on
  *   count    to the end, only counting
  */
 #include "stepper.h"
@@ -112,7 +114,7 @@ static void count_all(struct record *record)
 
 /* ---- faults ---- */
 
-static bool victim_ends_detached(const struct scenario *s)
+bool leaves(const struct scenario *s)
 {
     enum operation_id op = (enum operation_id)(s->operation - operations);
 
@@ -223,6 +225,73 @@ static void peer_leaves(struct run *run)
     forget(run, PEER);
 }
 
+/* Both look, and one message or a few go where they can; nobody waits. */
+static void newcomer_works(struct run *run, enum who who, enum who other)
+{
+    bool is_left = who == NEXT_LEFT;
+    enum who left = is_left ? who : other, right = is_left ? other : who;
+
+    for (int i = 0; i < 4; i++) {
+        tell(who, V_LOOK, 0);
+        if (actor_lives(other) && other != VICTIM)
+            tell(other, V_LOOK, 0);
+    }
+    if (actor_lives(left) && left != VICTIM) {
+        tell(left, V_TURN, 0);
+        tell(left, V_SEND, 3);
+        if (publishes(&run->scenario)) /* to whom it has met */
+            run->ledger->from[left].may_lack = run->ledger->from[left].acked;
+    }
+    if (actor_lives(right) && right != VICTIM)
+        tell(right, V_RECEIVE, 1 << 20);
+    tell(who, V_LOOK, 0);
+}
+
+/* By SHM_ROUTER_HANDOVER. */
+static bool takes_name(const struct scenario *s)
+{
+    return s->pair->left == SHM_ROUTER && s->victim_is_left;
+}
+
+static void newcomer_joins(struct run *run)
+{
+    enum who who = open_newcomer(run, run->scenario.victim_is_left);
+
+    run->came = true;
+    run->waits = tell(who, V_TRY, 0) != 0;
+    if (!run->scenario.state->parked)
+        newcomer_works(run, who, PEER);
+    if (takes_name(&run->scenario)) /* the former owner is not heard any more */
+        run->ledger->from[VICTIM].may_lack = run->ledger->from[VICTIM].acked;
+}
+
+static void peer_is_replaced(struct run *run)
+{
+    enum who who;
+
+    if (!actor_lives(PEER) || run->scenario.state->parked)
+        return;
+    peer_leaves(run);
+    who = open_newcomer(run, !run->scenario.victim_is_left);
+    run->came = true;
+    run->met = false;
+    run->waits = tell(who, V_TRY, 0) != 0;
+    *(who == NEXT_LEFT ? &run->left : &run->right) = who;
+    newcomer_works(run, who, VICTIM);
+}
+
+/* Once the victim has gone, nothing is in a newcomer's way. */
+static void newcomer_stays(struct run *run)
+{
+    enum who who = actor_lives(NEXT_LEFT) ? NEXT_LEFT : NEXT_RIGHT;
+
+    if (!run->came)
+        return;
+    if (run->waits)
+        tell(who, V_ATTACH, 0);
+    *(who == NEXT_LEFT ? &run->left : &run->right) = who;
+}
+
 /* The victim has done what it was to do; then it is as any other. */
 static void finish(struct run *run)
 {
@@ -233,7 +302,7 @@ static void finish(struct run *run)
     await_parked(run);
     if (to_answer && run->right == VICTIM)
         tell(VICTIM, V_REPLY, 0);
-    if (!victim_ends_detached(&run->scenario))
+    if (!leaves(&run->scenario))
         return;
     lose_what_goes(run, VICTIM);
     forget(run, VICTIM);
@@ -247,6 +316,7 @@ static void finish(struct run *run)
     }
     tell(VICTIM, V_RELEASE, 0); /* a view outlives its socket */
     actor_end(VICTIM);
+    newcomer_stays(run);
 }
 
 static bool somebody_was_killed(const struct scenario *s)
@@ -265,6 +335,12 @@ static void fault(struct run *run)
         break;
     case MODE_CLOSE:
         peer_leaves(run);
+        break;
+    case MODE_JOIN:
+        newcomer_joins(run);
+        break;
+    case MODE_REPLACE:
+        peer_is_replaced(run);
         break;
     case MODE_FREEZE_BOTH:
         second_freeze(run);

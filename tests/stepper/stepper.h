@@ -126,6 +126,8 @@ enum mode {
     MODE_KILL,
     MODE_FREEZE,
     MODE_CLOSE,
+    MODE_JOIN,
+    MODE_REPLACE,
     /* with a second fault, see second.c */
     MODE_KILL_PEER,
     MODE_KILL_NEXT,
@@ -168,6 +170,7 @@ struct ledger {
 enum verb {
     V_OPEN,
     V_ATTACH,
+    V_TRY,
     V_LOOK,
     V_SEND,
     V_RECEIVE,
@@ -289,6 +292,8 @@ struct run {
     struct ledger *ledger;
     enum who left, right; /* who has which end now; ACTORS: nobody */
     bool met;             /* the two were linked when the operation began */
+    bool came;            /* a newcomer, while the victim was stopped */
+    bool waits;           /* it found the place taken, and tries again */
     bool strict;          /* nobody was killed: no file may be left */
     int slots;
 };
@@ -299,6 +304,7 @@ void contract(struct run *run);
 void record_all(struct record *record);
 void step_to(const struct point *point);
 bool kills(enum mode mode);
+bool leaves(const struct scenario *scenario);
 void kill_one(struct run *run, enum who who);
 bool second_fits(const struct scenario *scenario, enum mode mode);
 void second_kill(struct run *run);
@@ -306,6 +312,7 @@ void second_freeze(struct run *run);
 void second_go_on(struct run *run);
 enum who other_end(const struct run *run, enum who who);
 void meet(enum who a, enum who b);
+enum who open_newcomer(struct run *run, bool is_left);
 void pass(enum who from, enum who to, int count,
           int batch); /* messages, in batches, all of which arrive */
 void await_parked(struct run *run);

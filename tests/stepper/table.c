@@ -44,9 +44,10 @@ static void print_row(const char *name, const struct row *row)
     printf("| %s | %llu |", name, (unsigned long long)row->cases);
     print_range(row->least_instructions, row->most_instructions);
     print_range(row->least_images, row->most_images);
-    printf(" %llu | %llu | %llu | %llu | %llu |\n", (unsigned long long)row->points,
+    printf(" %llu | %llu | %llu | %llu | %llu | %llu | %llu |\n", (unsigned long long)row->points,
            (unsigned long long)row->runs[MODE_KILL], (unsigned long long)row->runs[MODE_FREEZE],
-           (unsigned long long)row->runs[MODE_CLOSE], (unsigned long long)row->violations);
+           (unsigned long long)row->runs[MODE_CLOSE], (unsigned long long)row->runs[MODE_JOIN],
+           (unsigned long long)row->runs[MODE_REPLACE], (unsigned long long)row->violations);
 }
 
 static void add(struct row *sum, const struct row *row)
@@ -78,8 +79,8 @@ uint64_t table_print(const struct row rows[OPERATIONS])
     struct row sum = {0};
 
     printf("| operation | cases | instructions | images | kill points | killed | frozen | peer "
-           "left | violations |\n"
-           "|---|--:|--:|--:|--:|--:|--:|--:|--:|\n");
+           "left | joined | replaced | violations |\n"
+           "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n");
     for (int i = 0; i < OPERATIONS; i++) {
         if (rows[i].cases == 0 && rows[i].violations == 0)
             continue;
