@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -471,6 +472,45 @@ static void a_child_closes_only_its_copy(void)
     CHECK_OK(shm_close(pair));
 }
 
+static _Atomic bool stop;
+
+static void *open_and_close(void *argument)
+{
+    (void)argument;
+    while (!stop)
+        CHECK_OK(shm_close(CHECK_PTR(shm_socket(SHM_PAIR | SHM_MEMFD))));
+    return NULL;
+}
+
+/* What another thread was at when this one forked is for ever half done in the child. */
+static void a_child_of_many_threads_closes_and_opens(void)
+{
+    shm_socket_t *pair = CHECK_PTR(shm_socket(SHM_PAIR | SHM_MEMFD));
+    pthread_t threads[2];
+    int status;
+
+    if (test_is_slow_build())
+        skip_test("a sanitizer's own locks are not for children of threads");
+    for (unsigned i = 0; i < COUNT_OF(threads); i++)
+        CHECK_INT(pthread_create(&threads[i], NULL, open_and_close, NULL), 0);
+    for (int i = 0; i < 300; i++) {
+        pid_t pid = (pid_t)CHECK_OK(fork());
+
+        if (pid == 0) {
+            alarm(10); /* the child's end, if it waits for a lock that nobody will open */
+            bool ok = shm_handover(pair, 0, 0) < 0 && errno == EFORKED && shm_close(pair) == 0;
+            shm_socket_t *own = shm_socket(SHM_PAIR | SHM_MEMFD), *named = shm_socket(SHM_PAIR);
+            _exit(ok && own && named && shm_close(own) == 0 && shm_close(named) == 0 ? 0 : 1);
+        }
+        CHECK_INT(waitpid(pid, &status, 0), pid);
+        CHECK_INT(status, 0);
+    }
+    stop = true;
+    for (unsigned i = 0; i < COUNT_OF(threads); i++)
+        CHECK_INT(pthread_join(threads[i], NULL), 0);
+    CHECK_OK(shm_close(pair));
+}
+
 static void be_a_pair(struct child *up, void *argument)
 {
     shm_socket_t *pair = CHECK_PTR(shm_socket(SHM_PAIR | SHM_MEMFD));
@@ -510,7 +550,7 @@ int main(int argc, char **argv)
         TEST(who_has_gone_leaves_nothing_behind),
         TEST(who_is_killed_while_joining_leaves_nothing_behind), TEST(a_descriptor_tells_of_messages_and_deaths),
         TEST(memory_that_was_handed_over_is_read_only), TEST(nonsense_is_refused),
-        TEST(misuse_is_an_error), TEST(a_child_closes_only_its_copy),
+        TEST(misuse_is_an_error), TEST(a_child_closes_only_its_copy), TEST(a_child_of_many_threads_closes_and_opens),
         TEST(joined_once_and_left_by_name),
     };
     static const struct link_test link_tests[] = {LINK_TEST(both_ends_meet_without_a_directory)};

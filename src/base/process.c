@@ -4,29 +4,57 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
+/* What the kernel wipes in a forked child. The bytes of a mutex that nobody holds are zero. */
+struct page {
+    shared_u64 mark;
+    pthread_mutex_t locks[PROCESS_LOCKS];
+};
+
 shared_u64 *process_mark_word;
 
 /* Counts the generations of this family of processes: a child inherits the number that its parent
  * had reached and takes the next, so that no socket's mark is ever that of a descendant. */
-static uint64_t last_mark;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static shared_u64 last_mark;
 
+static struct page *page_of_process(void)
+{
+    shared_u64 *there = __atomic_load_n(&process_mark_word, __ATOMIC_ACQUIRE);
+    if (there != NULL)
+        return (struct page *)(void *)there;
+    struct page *page = mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return NULL;
+    if (madvise(page, sizeof *page, MADV_WIPEONFORK) != 0) {
+        munmap(page, sizeof *page);
+        return NULL;
+    }
+    if (__atomic_compare_exchange_n(&process_mark_word, &there, &page->mark, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        return page;
+    munmap(page, sizeof *page); /* another thread was first */
+    return (struct page *)(void *)there;
+}
+
+/* Without a lock, which a fork could leave held. Who returns a mark has stored `last_mark` before: a child of
+ * somebody with a socket finds that one's mark there. */
 uint64_t process_mark(void)
 {
-    pthread_mutex_lock(&lock);
-    if (process_mark_word == NULL) {
-        void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (page == MAP_FAILED || madvise(page, 4096, MADV_WIPEONFORK) != 0) {
-            if (page != MAP_FAILED)
-                munmap(page, 4096);
-            pthread_mutex_unlock(&lock);
-            return 0;
-        }
-        process_mark_word = page;
-    }
-    if (load_relaxed(process_mark_word) == 0)
-        store_relaxed(process_mark_word, ++last_mark);
-    uint64_t mark = load_relaxed(process_mark_word);
-    pthread_mutex_unlock(&lock);
+    struct page *page = page_of_process();
+    if (page == NULL)
+        return 0;
+    uint64_t mark = 0, next = atomic_load_explicit(&last_mark, memory_order_acquire) + 1;
+    if (atomic_compare_exchange_strong_explicit(&page->mark, &mark, next, memory_order_seq_cst, memory_order_seq_cst))
+        mark = next;
+    store_seq_cst(&last_mark, mark);
     return mark;
+}
+
+bool process_lock(enum process_lock which)
+{
+    struct page *page = page_of_process();
+    return page != NULL && pthread_mutex_lock(&page->locks[which]) == 0;
+}
+
+void process_unlock(enum process_lock which)
+{
+    pthread_mutex_unlock(&page_of_process()->locks[which]);
 }

@@ -7,6 +7,7 @@
 #ifndef SHMQ_BASE_PROCESS_H
 #define SHMQ_BASE_PROCESS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/atomic.h"
@@ -21,5 +22,14 @@ static inline bool process_is_mine(uint64_t mark)
 {
     return likely(load_relaxed(process_mark_word) == mark);
 }
+
+/*
+ * Locks for what the threads of a process share. A forked child finds them open, whoever held them in its
+ * parent: so what they guard is whole between any two stores, for who only reads and frees it.
+ * False: out of memory, in a process that has no mark yet.
+ */
+enum process_lock { PROCESS_LOCK_DIRECTORIES, PROCESS_LOCK_POCKETS, PROCESS_LOCKS };
+bool process_lock(enum process_lock which);
+void process_unlock(enum process_lock which);
 
 #endif

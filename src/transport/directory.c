@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/process.h"
 #include "transport/pocket.h"
 
 struct directory {
@@ -25,7 +25,6 @@ struct directory {
 };
 
 static struct directory *all;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static const char *asked_for(const char *variable)
 {
@@ -174,9 +173,10 @@ int directory_open(struct directory **directory)
     int error = directory_path(path, sizeof path);
     if (error < 0)
         return error;
-    pthread_mutex_lock(&lock);
+    if (!process_lock(PROCESS_LOCK_DIRECTORIES))
+        return -ENOMEM;
     error = open_locked(path, asked_for("SHMQ_DIR") == NULL, directory);
-    pthread_mutex_unlock(&lock);
+    process_unlock(PROCESS_LOCK_DIRECTORIES);
     return error;
 }
 
@@ -210,9 +210,9 @@ void directory_forget(struct directory *d)
 
 struct directory *directory_ref(struct directory *d)
 {
-    pthread_mutex_lock(&lock);
+    process_lock(PROCESS_LOCK_DIRECTORIES);
     d->refs++;
-    pthread_mutex_unlock(&lock);
+    process_unlock(PROCESS_LOCK_DIRECTORIES);
     return d;
 }
 
@@ -220,7 +220,7 @@ void directory_close(struct directory *d)
 {
     if (d == NULL)
         return;
-    pthread_mutex_lock(&lock);
+    process_lock(PROCESS_LOCK_DIRECTORIES);
     bool last = --d->refs == 0;
     if (last && !d->is_pocket) {
         struct directory **at = &all;
@@ -231,7 +231,7 @@ void directory_close(struct directory *d)
         if (d->is_default)
             rmdir(d->path); /* only succeeds when it is empty */
     }
-    pthread_mutex_unlock(&lock);
+    process_unlock(PROCESS_LOCK_DIRECTORIES);
     if (last && d->is_pocket)
         pocket_free(d->fd);
     if (last)

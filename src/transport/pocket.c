@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/process.h"
 #include "transport/os.h"
 
 #ifndef F_SEAL_FUTURE_WRITE
@@ -32,9 +32,13 @@ struct pocket {
     size_t count, room;
 };
 
+/*
+ * Under a lock, for views may be closed by any thread. A child that was forked in the middle of a change closes
+ * its copies by what it finds here: so a table that grows is replaced by a larger one, an entry counts once it is
+ * whole, and its descriptor is taken out before it is closed.
+ */
 static struct pocket **pockets; /* by handle; NULL: free */
 static size_t pocket_count;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* views may be closed by any thread */
 
 static struct pocket *pocket_at(int handle)
 {
@@ -47,11 +51,14 @@ static int add_locked(struct pocket *pocket)
     while (i < pocket_count && pockets[i] != NULL)
         i++;
     if (i == pocket_count) {
-        struct pocket **more = realloc(pockets, (pocket_count + 1) * sizeof *more);
+        struct pocket **before = pockets, **more = calloc(pocket_count + 16, sizeof *more);
         if (more == NULL)
             return -ENOMEM;
-        pockets = more;
-        pocket_count++;
+        if (before != NULL)
+            memcpy(more, before, pocket_count * sizeof *more);
+        __atomic_store_n(&pockets, more, __ATOMIC_SEQ_CST);
+        pocket_count += 16;
+        free(before);
     }
     pockets[i] = pocket;
     return POCKET_FIRST + (int)i;
@@ -62,9 +69,12 @@ int pocket_new(void)
     struct pocket *pocket = calloc(1, sizeof *pocket);
     if (pocket == NULL)
         return -ENOMEM;
-    pthread_mutex_lock(&lock);
+    if (!process_lock(PROCESS_LOCK_POCKETS)) {
+        free(pocket);
+        return -ENOMEM;
+    }
     int handle = add_locked(pocket);
-    pthread_mutex_unlock(&lock);
+    process_unlock(PROCESS_LOCK_POCKETS);
     if (handle < 0)
         free(pocket);
     return handle;
@@ -75,20 +85,22 @@ static void drop_table_if_unused(void)
     for (size_t i = 0; i < pocket_count; i++)
         if (pockets[i] != NULL)
             return;
-    free(pockets);
-    pockets = NULL;
+    struct pocket **before = pockets;
     pocket_count = 0;
+    __atomic_store_n(&pockets, NULL, __ATOMIC_SEQ_CST);
+    free(before);
 }
 
 void pocket_free(int handle)
 {
-    pthread_mutex_lock(&lock);
+    process_lock(PROCESS_LOCK_POCKETS);
     struct pocket *pocket = pocket_at(handle);
     pockets[handle - POCKET_FIRST] = NULL;
     drop_table_if_unused();
-    pthread_mutex_unlock(&lock);
+    process_unlock(PROCESS_LOCK_POCKETS);
     for (size_t i = 0; i < pocket->count; i++)
-        close(pocket->entries[i].fd);
+        if (pocket->entries[i].fd >= 0)
+            close(pocket->entries[i].fd);
     free(pocket->entries);
     free(pocket);
 }
@@ -101,27 +113,35 @@ static struct entry *find(const struct pocket *pocket, const char *name)
     return NULL;
 }
 
+static int make_room(struct pocket *pocket)
+{
+    if (pocket->count < pocket->room)
+        return 0;
+    size_t room = pocket->room == 0 ? 8 : 2 * pocket->room;
+    struct entry *before = pocket->entries, *more = malloc(room * sizeof *more);
+    if (more == NULL)
+        return -ENOMEM;
+    if (before != NULL)
+        memcpy(more, before, pocket->count * sizeof *more);
+    __atomic_store_n(&pocket->entries, more, __ATOMIC_SEQ_CST);
+    pocket->room = room;
+    free(before);
+    return 0;
+}
+
 /* The pocket keeps FD, unless that fails. */
 static int put(int handle, const char *name, int fd)
 {
-    int error = 0;
-    pthread_mutex_lock(&lock);
+    process_lock(PROCESS_LOCK_POCKETS);
     struct pocket *pocket = pocket_at(handle);
-    if (find(pocket, name) != NULL)
-        error = -EEXIST;
-    if (error == 0 && pocket->count == pocket->room) {
-        size_t room = pocket->room == 0 ? 8 : 2 * pocket->room;
-        struct entry *entries = realloc(pocket->entries, room * sizeof *entries);
-        error = entries == NULL ? -ENOMEM : 0;
-        pocket->entries = entries != NULL ? entries : pocket->entries;
-        pocket->room = entries != NULL ? room : pocket->room;
-    }
+    int error = find(pocket, name) != NULL ? -EEXIST : make_room(pocket);
     if (error == 0) {
-        struct entry *entry = &pocket->entries[pocket->count++];
+        struct entry *entry = &pocket->entries[pocket->count];
         snprintf(entry->name, sizeof entry->name, "%s", name);
         entry->fd = fd;
+        __atomic_store_n(&pocket->count, pocket->count + 1, __ATOMIC_SEQ_CST);
     }
-    pthread_mutex_unlock(&lock);
+    process_unlock(PROCESS_LOCK_POCKETS);
     return error;
 }
 
@@ -137,10 +157,10 @@ static int reopen(int fd, int flags)
 
 static int open_as(int handle, const char *name, int flags)
 {
-    pthread_mutex_lock(&lock);
+    process_lock(PROCESS_LOCK_POCKETS);
     const struct entry *entry = find(pocket_at(handle), name);
     int fd = entry == NULL ? -ENOENT : reopen(entry->fd, flags);
-    pthread_mutex_unlock(&lock);
+    process_unlock(PROCESS_LOCK_POCKETS);
     return fd;
 }
 
@@ -171,14 +191,21 @@ int pocket_file_link(int handle, int fd, const char *name, int others)
 
 void pocket_file_unlink(int handle, const char *name)
 {
-    pthread_mutex_lock(&lock);
+    process_lock(PROCESS_LOCK_POCKETS);
     struct pocket *pocket = pocket_at(handle);
     struct entry *entry = find(pocket, name);
+    int fd = -1;
     if (entry != NULL) {
-        close(entry->fd);
-        *entry = pocket->entries[--pocket->count];
+        const struct entry *last = &pocket->entries[pocket->count - 1];
+        fd = entry->fd;
+        __atomic_store_n(&entry->fd, -1, __ATOMIC_SEQ_CST);
+        if (last != entry)
+            *entry = *last;
+        __atomic_store_n(&pocket->count, pocket->count - 1, __ATOMIC_SEQ_CST);
     }
-    pthread_mutex_unlock(&lock);
+    process_unlock(PROCESS_LOCK_POCKETS);
+    if (fd >= 0)
+        close(fd);
 }
 
 int pocket_file_open(int handle, const char *name, int access)
@@ -189,11 +216,11 @@ int pocket_file_open(int handle, const char *name, int access)
 int pocket_file_same(int handle, const char *name, int fd)
 {
     struct stat a, b;
-    pthread_mutex_lock(&lock);
+    process_lock(PROCESS_LOCK_POCKETS);
     const struct entry *entry = find(pocket_at(handle), name);
     int same = entry != NULL && fstat(entry->fd, &a) == 0 && fstat(fd, &b) == 0 && a.st_ino == b.st_ino &&
                a.st_dev == b.st_dev;
-    pthread_mutex_unlock(&lock);
+    process_unlock(PROCESS_LOCK_POCKETS);
     return same;
 }
 
@@ -223,11 +250,11 @@ void pocket_fifo_raise(int handle, const char *name)
 {
     static char byte;
     struct iovec one = {&byte, 1};
-    pthread_mutex_lock(&lock);
+    process_lock(PROCESS_LOCK_POCKETS);
     const struct entry *entry = find(pocket_at(handle), name);
     if (entry != NULL)
         vmsplice(entry->fd, &one, 1, SPLICE_F_NONBLOCK); /* a full pipe is as readable as can be */
-    pthread_mutex_unlock(&lock);
+    process_unlock(PROCESS_LOCK_POCKETS);
 }
 
 bool pocket_path(int handle, const char *name, char *path, size_t size)
@@ -238,10 +265,10 @@ bool pocket_path(int handle, const char *name, char *path, size_t size)
 
 int pocket_lend(int handle, const char *name)
 {
-    pthread_mutex_lock(&lock);
+    process_lock(PROCESS_LOCK_POCKETS);
     const struct entry *entry = find(pocket_at(handle), name);
     int fd = entry == NULL ? -ENOENT : entry->fd;
-    pthread_mutex_unlock(&lock);
+    process_unlock(PROCESS_LOCK_POCKETS);
     return fd;
 }
 
