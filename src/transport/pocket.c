@@ -147,12 +147,13 @@ static int put(int handle, const char *name, int fd)
 
 /* ---- files ---- */
 
+/* Of a peer's file: it may hold a lease, for whose end a plain open() waits 45 s, or have taken our right away. */
 static int reopen(int fd, int flags)
 {
     char path[64];
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    int again = open(path, flags | O_CLOEXEC);
-    return again < 0 ? -errno : again;
+    int again = open(path, flags | O_NONBLOCK | O_CLOEXEC);
+    return again >= 0 ? again : errno == EWOULDBLOCK || errno == EACCES ? -EPERM : -errno;
 }
 
 static int open_as(int handle, const char *name, int flags)
@@ -274,30 +275,37 @@ int pocket_lend(int handle, const char *name)
 
 /* ---- what peers send ---- */
 
-/* Both ways, so that to write into it is no SIGPIPE. */
-static bool is_fifo(int fd, mode_t mode)
+/* A pipe without a name, both ways, so that to write into it is no SIGPIPE. Told by its name: a call on the file
+ * itself may ask a file system in the peer's hands. */
+static int check_fifo(int fd)
 {
+    char path[64], target[8] = "";
     int flags = fcntl(fd, F_GETFL);
-    return S_ISFIFO(mode) && flags >= 0 && (flags & O_ACCMODE) == O_RDWR;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    if (readlink(path, target, 6) < 0)
+        return -errno;
+    return flags >= 0 && (flags & (O_ACCMODE | O_PATH)) == O_RDWR && strcmp(target, "pipe:[") == 0 ? 0 : -EPROTO;
 }
 
-/* Memory that nobody can take from under us: a memfd of small pages, sealed. */
-static bool is_sealed_memory(int fd, int kind)
+/* Memory that nobody can take from under us: a memfd of small pages, with all the seals of ours and none besides
+ * (but for that against execution). The seals first: then the rest is no question to a stranger. */
+static int check_sealed_memory(int fd, int kind)
 {
     struct statfs fs;
-    int needed = SEALS_SIZE | (kind == OS_READ ? F_SEAL_FUTURE_WRITE : 0);
+    int needed = SEALS_SIZE | F_SEAL_SEAL | (kind == OS_READ ? F_SEAL_FUTURE_WRITE : 0);
+    int others = kind == OS_READ ? 0 : F_SEAL_WRITE | F_SEAL_FUTURE_WRITE;
     int seals = fcntl(fd, F_GET_SEALS);
-    return seals >= 0 && (seals & needed) == needed && fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
+    if (seals < 0 || (seals & (needed | others)) != needed)
+        return -EPROTO;
+    while (fstatfs(fd, &fs) != 0)
+        if (errno != EINTR)
+            return -errno;
+    return fs.f_type == TMPFS_MAGIC ? 0 : -EPROTO;
 }
 
 int pocket_take(int handle, const char *name, int fd, int kind)
 {
-    struct stat st;
-    int error = 0;
-    if (fstat(fd, &st) != 0)
-        error = -errno;
-    else if (kind == POCKET_FIFO ? !is_fifo(fd, st.st_mode) : !S_ISREG(st.st_mode) || !is_sealed_memory(fd, kind))
-        error = -EPROTO;
+    int error = kind == POCKET_FIFO ? check_fifo(fd) : check_sealed_memory(fd, kind);
     if (error == 0)
         error = put(handle, name, fd);
     if (error < 0)
