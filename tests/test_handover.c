@@ -219,6 +219,160 @@ static void who_is_killed_while_joining_leaves_nothing_behind(void)
     CHECK_OK(shm_close(pair));
 }
 
+/* ---- Kills in traffic ---- */
+
+enum { JOBS_MAX = 100000, LARGEST = 1 << 20 };
+
+struct traffic {
+    _Atomic uint64_t acknowledged;
+    _Atomic unsigned char done[JOBS_MAX];
+};
+
+static size_t size_in_traffic(uint64_t number)
+{
+    static const size_t sizes[] = {64, SIZE, 8, 300000, 5000, 64, LARGEST, 112};
+
+    return sizes[number % COUNT_OF(sizes)];
+}
+
+static void fill(unsigned char *bytes, uint64_t number)
+{
+    pattern_fill(bytes, size_in_traffic(number), (unsigned)number);
+    memcpy(bytes, &number, sizeof number);
+}
+
+static uint64_t number_of(unsigned char *bytes, size_t size)
+{
+    static unsigned char want[LARGEST];
+    uint64_t number;
+
+    CHECK(size >= sizeof number);
+    memcpy(&number, bytes, sizeof number);
+    CHECK(number < JOBS_MAX);
+    fill(want, number);
+    CHECK_MEM(bytes, size, want, size_in_traffic(number));
+    return number;
+}
+
+static void send_until_killed(struct child *up, void *argument)
+{
+    static unsigned char bytes[LARGEST];
+    struct traffic *traffic = argument;
+    shm_socket_t *push = CHECK_PTR(shm_socket(SHM_PUSH | SHM_MEMFD));
+
+    set_int(push, SHM_SNDHWM, 20);
+    CHECK_OK(shm_handover(push, ends[1], 5000));
+    child_say(up, 0);
+    for (uint64_t i = 0; i < JOBS_MAX; i++) {
+        fill(bytes, i);
+        CHECK_OK(shm_send(push, bytes, size_in_traffic(i), 0));
+        traffic->acknowledged = i + 1;
+    }
+    pass_ms(30000);
+}
+
+static void who_is_killed_while_sending_has_sent_what_was_acknowledged(void)
+{
+    static unsigned char bytes[LARGEST];
+    struct traffic *traffic = shared_memory(sizeof *traffic);
+    shm_socket_t *pull = CHECK_PTR(shm_socket(SHM_PULL | SHM_MEMFD));
+    uint64_t random = test_seed();
+    unsigned before = 0;
+
+    set_int(pull, SHM_RCVTIMEO, 5000);
+    for (int i = 0; i < 40; i++) {
+        make_line();
+        traffic->acknowledged = 0;
+        struct child child = child_start(send_until_killed, traffic);
+        uint64_t got = 0, enough = random_next(&random) % 60, linger = random_next(&random) % 4;
+
+        CHECK_OK(shm_handover(pull, ends[0], 5000));
+        drop_line();
+        child_hear(&child);
+        for (; got < enough; got++)
+            CHECK_INT(number_of(bytes, (size_t)CHECK_OK(shm_recv(pull, bytes, sizeof bytes, 0))), got);
+        if (linger > 1)
+            pass_ms((unsigned)linger); /* it fills its ring, and waits for us */
+        child_kill(&child);
+        for (uint64_t all = traffic->acknowledged; got < all; got++)
+            CHECK_INT(number_of(bytes, (size_t)CHECK_OK(shm_recv(pull, bytes, sizeof bytes, 0))), got);
+        await_event(pull, SHM_EVENT_DIED);
+        ssize_t n = shm_recv(pull, bytes, sizeof bytes, SHM_DONTWAIT); /* one that it was not told of */
+        if (n >= 0)
+            CHECK_INT(number_of(bytes, (size_t)n), got);
+        CHECK_ERR(shm_recv(pull, bytes, sizeof bytes, SHM_DONTWAIT), EAGAIN);
+        if (i == 5)
+            before = count_open();
+    }
+    for (int i = 0; i < 100 && count_open() > before; i++)
+        CHECK_OK(shm_poll(&(shm_pollitem_t){pull, -1, 0, 0}, 1, 20));
+    CHECK(count_open() <= before);
+    CHECK_OK(shm_close(pull));
+    shared_memory_free(traffic, sizeof *traffic);
+}
+
+static void work_until_killed(struct child *up, void *argument)
+{
+    struct traffic *traffic = argument;
+    shm_socket_t *pull = CHECK_PTR(shm_socket(SHM_PULL | SHM_MEMFD));
+    shm_msg_t msg;
+
+    CHECK_OK(shm_handover(pull, ends[1], 5000));
+    child_say(up, 0);
+    CHECK_OK(shm_msg_init(&msg));
+    while (shm_msg_recv(&msg, pull, 0) >= 0) {
+        uint64_t number = number_of(shm_msg_data(&msg), shm_msg_size(&msg));
+        traffic->done[number] = 1;
+        CHECK_OK(shm_msg_close(&msg));
+    }
+}
+
+/* Views are in hand until they are closed: each job is done, by the next one if need be. */
+static void jobs_of_who_is_killed_in_traffic_are_done_by_the_next(void)
+{
+    static unsigned char bytes[LARGEST];
+    struct traffic *traffic = shared_memory(sizeof *traffic);
+    shm_socket_t *push = CHECK_PTR(shm_socket(SHM_PUSH | SHM_MEMFD));
+    uint64_t random = test_seed(), sent = 0;
+    struct child child = {0};
+    unsigned before = 0;
+
+    set_int(push, SHM_LINGER, 0);
+    set_int(push, SHM_SNDHWM, 20);
+    set_int(push, SHM_SNDTIMEO, 5000);
+    for (int i = 0; i < 40; i++) {
+        uint64_t enough = sent + random_next(&random) % 60;
+
+        make_line();
+        child = child_start(work_until_killed, traffic);
+        CHECK_OK(shm_handover(push, ends[0], 5000));
+        drop_line();
+        child_hear(&child);
+        for (; sent < enough; sent++) {
+            fill(bytes, sent);
+            CHECK_OK(shm_send(push, bytes, size_in_traffic(sent), 0));
+        }
+        if (i == 39)
+            break;
+        child_kill(&child);
+        await_event(push, SHM_EVENT_DIED);
+        if (i == 5)
+            before = count_open();
+        if (i > 5)
+            CHECK(count_open() <= before + 1);
+    }
+    int64_t end = now_ms() + 10000;
+    for (uint64_t i = 0; i < sent; i++)
+        while (!traffic->done[i]) {
+            CHECK_OK(shm_poll(&(shm_pollitem_t){push, -1, 0, 0}, 1, 1));
+            if (now_ms() > end)
+                FAIL("job %llu of %llu was lost", (unsigned long long)i, (unsigned long long)sent);
+        }
+    child_kill(&child);
+    CHECK_OK(shm_close(push));
+    shared_memory_free(traffic, sizeof *traffic);
+}
+
 /* ---- SHM_FD ---- */
 
 static int ask_fd(shm_socket_t *socket)
@@ -432,6 +586,66 @@ static void nonsense_is_refused(void)
     CHECK_OK(shm_close(pub));
 }
 
+/* What else the system tells of the peer, if it was asked to, comes with the hello. */
+static void credentials_may_come_along(void)
+{
+    const int on = 1;
+    unsigned before;
+
+    for (int option = 0; option < 2; option++) {
+        shm_socket_t *pair = CHECK_PTR(shm_socket(SHM_PAIR | SHM_MEMFD)), *other = CHECK_PTR(shm_socket(SHM_PAIR | SHM_MEMFD));
+        struct received got;
+
+        make_line();
+        CHECK_ERR(shm_handover(pair, ends[0], 0), EAGAIN);
+        CHECK_ERR(shm_handover(other, ends[1], 0), EAGAIN); /* the place, or an answer, does not come */
+        drop_line();
+        make_line();
+        before = count_open();
+        CHECK_OK(setsockopt(ends[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on));
+        if (option == 1 && setsockopt(ends[0], SOL_SOCKET, 76 /* SO_PASSPIDFD, Linux 6.5 */, &on, sizeof on) < 0)
+            CHECK_INT(errno, ENOPROTOOPT);
+        CHECK_ERR(shm_handover(other, ends[1], 0), EAGAIN);
+        CHECK_ERR(shm_handover(pair, ends[0], 0), EAGAIN); /* not EPROTO */
+        CHECK(count_open() <= before);
+        take(ends[1], &got);
+        for (unsigned i = 0; i < got.count; i++)
+            close(got.fds[i]);
+        drop_line();
+        CHECK_OK(shm_close(other));
+        CHECK_OK(shm_close(pair));
+    }
+}
+
+/* Descriptors that do not come because there is no room for them in this process. */
+static void a_want_of_descriptors_is_no_lie(void)
+{
+    shm_socket_t *pair = CHECK_PTR(shm_socket(SHM_PAIR | SHM_MEMFD)), *other = CHECK_PTR(shm_socket(SHM_PAIR | SHM_MEMFD));
+    struct rlimit limit;
+
+    CHECK_OK(getrlimit(RLIMIT_NOFILE, &limit));
+    make_line();
+    CHECK_ERR(shm_handover(pair, ends[0], 0), EAGAIN); /* a FIFO is made */
+    drop_line();
+    for (unsigned room = 0; room < 3; room++) {
+        make_line();
+        CHECK_ERR(shm_handover(other, ends[1], 0), EAGAIN);
+        int next = (int)CHECK_OK(dup(ends[0]));
+        close(next);
+        unsigned before = count_open();
+        CHECK_OK(setrlimit(RLIMIT_NOFILE, &(struct rlimit){(rlim_t)next + room, limit.rlim_max}));
+        errno = 0;
+        int result = shm_handover(pair, ends[0], 0), error = errno;
+        CHECK_OK(setrlimit(RLIMIT_NOFILE, &limit));
+        CHECK_INT(result, -1);
+        CHECK_INT(error, EMFILE);
+        CHECK_INT(count_open(), before);
+        drop_line();
+    }
+    CHECK_OK(shm_close(other));
+    CHECK_OK(shm_close(pair));
+}
+
 static void misuse_is_an_error(void)
 {
     shm_socket_t *handed = CHECK_PTR(shm_socket(SHM_PAIR | SHM_MEMFD)), *named = socket_new(SHM_PAIR);
@@ -549,7 +763,10 @@ int main(int argc, char **argv)
     static const struct test tests[] = {
         TEST(who_has_gone_leaves_nothing_behind),
         TEST(who_is_killed_while_joining_leaves_nothing_behind), TEST(a_descriptor_tells_of_messages_and_deaths),
+        TEST(who_is_killed_while_sending_has_sent_what_was_acknowledged),
+        TEST(jobs_of_who_is_killed_in_traffic_are_done_by_the_next),
         TEST(memory_that_was_handed_over_is_read_only), TEST(nonsense_is_refused),
+        TEST(credentials_may_come_along), TEST(a_want_of_descriptors_is_no_lie),
         TEST(misuse_is_an_error), TEST(a_child_closes_only_its_copy), TEST(a_child_of_many_threads_closes_and_opens),
         TEST(joined_once_and_left_by_name),
     };

@@ -566,12 +566,16 @@ static int connect_attach(struct shm_socket *s, struct attach *attach, const cha
 
 int socket_attach(struct shm_socket *s, const char *name, bool bind)
 {
-    if (find(s, name, bind) != NULL)
-        return bind ? -EADDRINUSE : 0;
+    return find(s, name, bind) == NULL ? socket_attach_to(s, name, bind, "") : bind ? -EADDRINUSE : 0;
+}
+
+int socket_attach_to(struct shm_socket *s, const char *name, bool bind, const char *only)
+{
     struct attach *attach = calloc(1, sizeof *attach);
     if (attach == NULL)
         return -ENOMEM;
     attach->bound = bind;
+    snprintf(attach->handed_to, sizeof attach->handed_to, "%s", only);
     int error = bind ? bind_attach(s, attach, name) : connect_attach(s, attach, name);
     if (error < 0)
         free_attach(attach);
@@ -737,6 +741,14 @@ int socket_detach(struct shm_socket *s, const char *name, bool bound)
     return -ENOENT;
 }
 
+/* An answer that came after the last look: its binder may have sent, too, before it died. */
+static bool has_news(struct attach *attach)
+{
+    struct answer said;
+    return endpoint_answer_read(&attach->endpoint, attach->endpoint.slot, &said) == 1 &&
+           said.peer_gen == attach->gen && said.verdict == ANSWER_LINKED && said.binder_gen != attach->links[0]->answered;
+}
+
 /* One that was handed over, when the other side has gone: no other ever comes. */
 static bool has_done(struct shm_socket *s, struct attach *attach)
 {
@@ -746,7 +758,12 @@ static bool has_done(struct shm_socket *s, struct attach *attach)
     attach->met = attach->met || (link != NULL && link->state == LINK_UP);
     if (link != NULL && (attach->bound || link->state != LINK_QUEUED || link->early || s->in.link == link))
         return false;
-    return attach->met || !segment_is_alive(directory_fd(s->directory), attach->handed_to);
+    if (attach->met)
+        return true;
+    /* It was there when it was handed over; it may have died since, or given up. */
+    if (attach->bound)
+        return endpoint_is_empty(&attach->endpoint);
+    return !endpoint_binder_lives(&attach->endpoint) && !has_news(attach);
 }
 
 static void leave_handed(struct shm_socket *s)

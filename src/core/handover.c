@@ -26,6 +26,12 @@
 #define HELLO_MAGIC UINT64_C(0x316f6c6c65686d73) /* "smhello1" */
 #define FILES_MAX   4
 
+/* Room for more descriptors than there may be, and for what else may come: credentials, a label of SELinux. */
+#define CONTROL_SIZE 1024
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 4
+#endif
+
 struct hello {
     uint64_t magic;
     uint32_t abi;
@@ -40,12 +46,14 @@ struct line {
     uint64_t deadline_ns;
 };
 
-/* Until there is something to read, or room. 0, -EAGAIN, -EINTR. */
+/* Until there is something to read, or room, of which there was none just now. 0, -EAGAIN, -EINTR. */
 static int await(const struct line *line, short events)
 {
     struct pollfd item = {line->fd, events, 0};
     uint64_t now_ns = clock_now_ns();
-    uint64_t left_ms = line->deadline_ns <= now_ns ? 0 : (line->deadline_ns - now_ns + 999999) / 1000000;
+    if (line->deadline_ns <= now_ns)
+        return -EAGAIN; /* without a look: somebody else may read what we are told of */
+    uint64_t left_ms = (line->deadline_ns - now_ns + 999999) / 1000000;
     int timeout = line->deadline_ns == UINT64_MAX ? -1 : left_ms > INT32_MAX ? INT32_MAX : (int)left_ms;
     int n = poll(&item, 1, timeout);
     return n > 0 ? 0 : n == 0 ? -EAGAIN : -errno;
@@ -79,22 +87,26 @@ static int say(const struct line *line, const void *data, size_t size, const int
     }
 }
 
-static unsigned take_fds(struct msghdr *message, int fds[FILES_MAX], unsigned count)
+/* Returns how many there were. What the caller asked the system to tell of the peer (SO_PASSCRED, SO_PASSPIDFD) comes
+ * along. */
+static unsigned take_fds(struct msghdr *message, int fds[FILES_MAX], unsigned *count)
 {
+    unsigned all = 0;
     for (struct cmsghdr *head = CMSG_FIRSTHDR(message); head != NULL; head = CMSG_NXTHDR(message, head)) {
-        if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS)
+        if (head->cmsg_level != SOL_SOCKET || (head->cmsg_type != SCM_RIGHTS && head->cmsg_type != SCM_PIDFD))
             continue;
         unsigned n = (unsigned)((head->cmsg_len - CMSG_LEN(0)) / sizeof(int));
         for (unsigned i = 0; i < n; i++) {
             int fd;
             memcpy(&fd, CMSG_DATA(head) + i * sizeof fd, sizeof fd);
-            if (count < FILES_MAX)
-                fds[count++] = fd;
-            else
+            if (head->cmsg_type == SCM_RIGHTS && *count < FILES_MAX)
+                fds[(*count)++] = fd;
+            else if (fd >= 0)
                 close(fd);
+            all += head->cmsg_type == SCM_RIGHTS;
         }
     }
-    return count;
+    return all;
 }
 
 static void close_all(const int *fds, unsigned count)
@@ -107,10 +119,10 @@ static void close_all(const int *fds, unsigned count)
 static int hear(const struct line *line, void *data, size_t size, int fds[FILES_MAX])
 {
     union {
-        char bytes[CMSG_SPACE(sizeof(int) * 2 * FILES_MAX)];
+        char bytes[CONTROL_SIZE];
         struct cmsghdr align;
     } control;
-    unsigned count = 0;
+    unsigned count = 0, all = 0;
     size_t got = 0;
     int error = 0;
 
@@ -120,11 +132,13 @@ static int hear(const struct line *line, void *data, size_t size, int fds[FILES_
                                  .msg_controllen = sizeof control};
         ssize_t n = recvmsg(line->fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
         if (n >= 0)
-            count = take_fds(&message, fds, count);
+            all = take_fds(&message, fds, &count);
         if (n == 0)
             error = -EPIPE;
         else if (n < 0)
             error = errno == EAGAIN ? await(line, POLLIN) : errno == EINTR ? 0 : -errno;
+        else if ((message.msg_flags & MSG_CTRUNC) && all <= FILES_MAX)
+            error = -EMFILE; /* there was room for more: what was wanting are descriptors of ours */
         else if (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC))
             error = -EPROTO;
         else
@@ -220,13 +234,10 @@ static void file_of_place(char file[48], const struct place *place)
 
 static int attach(struct shm_socket *s, const struct place *place, bool bind, const char *peer)
 {
-    int error = socket_attach(s, place->name, bind);
-    if (error < 0)
-        return error;
-    struct attach *newest = s->attaches;
-    snprintf(newest->handed_to, sizeof newest->handed_to, "%s", peer);
-    newest->look_again = true; /* it may die before it comes */
-    return 0;
+    int error = socket_attach_to(s, place->name, bind, peer);
+    if (error == 0)
+        s->attaches->look_again = true; /* it may die before it comes */
+    return error;
 }
 
 static int bind_place(struct shm_socket *s, const struct line *line, const char *peer)
@@ -256,6 +267,22 @@ static int bind_place(struct shm_socket *s, const struct line *line, const char 
     return 0;
 }
 
+/* The binder was there before it told of the place: if it is not, it has died or given up. */
+static int connect_there(struct shm_socket *s, const struct line *line, const struct place *place, const char *peer)
+{
+    int error = attach(s, place, false, peer);
+    if (error == -EBUSY)
+        return -ECONNRESET; /* the place was just removed */
+    if (error == -EUSERS || error == -EPERM || error == -EAGAIN)
+        return -EPROTO;
+    if (error < 0)
+        return error;
+    error = endpoint_binder_lives(&s->attaches->endpoint) ? say(line, "", 1, NULL, 0) : -ECONNRESET;
+    if (error < 0)
+        socket_detach(s, place->name, false);
+    return error;
+}
+
 static int connect_place(struct shm_socket *s, const struct line *line, const char *peer)
 {
     struct place place;
@@ -271,10 +298,9 @@ static int connect_place(struct shm_socket *s, const struct line *line, const ch
     }
     file_of_place(file, &place);
     int error = pocket_take(directory_fd(s->directory), file, fds[0], OS_WRITE);
-    if (error == 0)
-        error = attach(s, &place, false, peer);
-    if (error == 0 && (error = say(line, "", 1, NULL, 0)) < 0)
-        socket_detach(s, place.name, false);
+    if (error < 0)
+        return error == -EEXIST ? -EPROTO : error; /* another one's place */
+    error = connect_there(s, line, &place, peer);
     if (error < 0)
         os_file_unlink(directory_fd(s->directory), file);
     return error;

@@ -24,6 +24,9 @@ bool link_error_passes(int error)
 static int peer_open(struct peer **out, const struct link *link, const char *id_hex)
 {
     struct directory *directory = link->socket->directory;
+    const char *only = link->attach->handed_to;
+    if (only[0] != '\0' && strcmp(only, id_hex) != 0)
+        return -EPROTO; /* in another one's name */
     struct peer *peer = calloc(1, sizeof *peer);
     if (peer == NULL)
         return -ENOMEM;
@@ -86,7 +89,7 @@ bool notify_party(struct shm_socket *s, const char *id_hex)
         notify_bell(&bell);
         bell_detach(&bell);
     }
-    return error == 0 || error == -ENOENT || error == -EPROTO; /* nobody to tell is told */
+    return !link_error_passes(error); /* nobody to tell is told */
 }
 
 void link_notify(struct link *link)

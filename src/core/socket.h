@@ -257,6 +257,8 @@ static inline void socket_look(struct shm_socket *s)
 /* Ask the kernel who still lives. */
 void socket_check_peers(struct shm_socket *s);
 int socket_attach(struct shm_socket *s, const char *name, bool bind);
+/* At a place of its own, where nobody comes but the one with this id. ("": anybody.) */
+int socket_attach_to(struct shm_socket *s, const char *name, bool bind, const char *only);
 int socket_detach(struct shm_socket *s, const char *name, bool bound);
 bool socket_leave_all(struct shm_socket *s); /* true: a peer has still to map what it was sent */
 void socket_free_links(struct shm_socket *s);

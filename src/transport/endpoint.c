@@ -268,7 +268,8 @@ static int meet(struct endpoint *endpoint, struct directory *directory, const ch
     snprintf(endpoint->name, sizeof endpoint->name, "%s", name);
     file_name(endpoint->file, name);
     int error = -EAGAIN;
-    for (int i = 0; i < MEETING_TRIES && error == -EAGAIN; i++) {
+    int tries = directory_is_pocket(directory) ? 3 : MEETING_TRIES; /* there nobody makes it anew */
+    for (int i = 0; i < tries && error == -EAGAIN; i++) {
         error = meet_once(endpoint, place);
         if (error == -EAGAIN)
             sched_yield();
@@ -427,6 +428,11 @@ int endpoint_binder_lives(const struct endpoint *endpoint)
 int endpoint_connector_lives(const struct endpoint *endpoint, uint32_t slot)
 {
     return os_is_locked(endpoint->fd, ENDPOINT_BYTE_SLOT + slot, 1) != 0;
+}
+
+bool endpoint_is_empty(const struct endpoint *endpoint)
+{
+    return os_is_locked(endpoint->fd, ENDPOINT_BYTE_SLOT, ENDPOINT_SLOTS) == 0;
 }
 
 void endpoint_clear(struct endpoint *endpoint, uint32_t slot)

@@ -65,6 +65,8 @@ int endpoint_answer_read(const struct endpoint *endpoint, uint32_t slot, struct 
 int endpoint_binder_lives(const struct endpoint *endpoint);
 uint64_t endpoint_gen(const struct endpoint *endpoint); /* of one's own record */
 int endpoint_connector_lives(const struct endpoint *endpoint, uint32_t slot);
+/* No connector is there that lives. */
+bool endpoint_is_empty(const struct endpoint *endpoint);
 
 /* Free the slot of a dead connector. */
 void endpoint_clear(struct endpoint *endpoint, uint32_t slot);
