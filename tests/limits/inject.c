@@ -12,10 +12,14 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
+#include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #ifndef SYS_futex_waitv
@@ -24,6 +28,7 @@
 
 static struct injection now;
 static unsigned calls;
+static bool among_able;
 static const char *what;
 static const void *failing; /* the kind that fails for good */
 
@@ -35,9 +40,14 @@ void inject(const struct injection *injection)
     failing = NULL;
 }
 
+void inject_among_able(bool on)
+{
+    among_able = on;
+}
+
 unsigned inject_stop(void)
 {
-    now = (struct injection){0, 0, false};
+    now = (struct injection){0};
     return calls;
 }
 
@@ -52,8 +62,18 @@ struct kind {
     int errors[8];
 };
 
+static bool can_fail(const struct kind *kind, int error)
+{
+    for (unsigned i = 0; i < 8 && kind->errors[i] != 0; i++)
+        if (kind->errors[i] == error)
+            return true;
+    return false;
+}
+
 static bool fails(const struct kind *kind)
 {
+    if (among_able && now.error != 0 && !can_fail(kind, now.error))
+        return false;
     calls++;
     if (now.at == 0 || (calls != now.at && !(now.persistent && failing == kind && calls > now.at)))
         return false;
@@ -62,14 +82,12 @@ static bool fails(const struct kind *kind)
             kill(getpid(), SIGKILL);
         return false;
     }
-    for (unsigned i = 0; i < 8 && kind->errors[i] != 0; i++)
-        if (kind->errors[i] == now.error) {
-            what = kind->name;
-            failing = kind;
-            errno = now.error;
-            return true;
-        }
-    return false;
+    if (!can_fail(kind, now.error))
+        return false;
+    what = kind->name;
+    failing = kind;
+    errno = now.error;
+    return true;
 }
 
 #define KIND(name, ...) static const struct kind kind_##name = {#name, {__VA_ARGS__}}
@@ -83,10 +101,60 @@ static bool fails(const struct kind *kind)
         return fails(&kind_##name) ? (bad) : __real_##name names;                                  \
     }
 
-WRAP(void *, NULL, malloc, (size_t size), (size), ENOMEM)
-WRAP(void *, NULL, calloc, (size_t count, size_t size), (count, size), ENOMEM)
-WRAP(void *, NULL, realloc, (void *old, size_t size), (old, size), ENOMEM)
-WRAP(void *, NULL, aligned_alloc, (size_t to, size_t size), (to, size), ENOMEM)
+static long blocks; /* of the heap, not given back */
+
+long inject_blocks(void)
+{
+    return blocks;
+}
+
+static void *counted(void *block)
+{
+    blocks += block != NULL;
+    return block;
+}
+
+#define WRAP_ALLOC(name, arguments, names)                                                         \
+    KIND(name, ENOMEM);                                                                            \
+    void *__real_##name arguments;                                                                 \
+    void *__wrap_##name arguments;                                                                 \
+    void *__wrap_##name arguments                                                                  \
+    {                                                                                              \
+        return fails(&kind_##name) ? NULL : counted(__real_##name names);                          \
+    }
+
+WRAP_ALLOC(malloc, (size_t size), (size))
+WRAP_ALLOC(calloc, (size_t count, size_t size), (count, size))
+WRAP_ALLOC(aligned_alloc, (size_t to, size_t size), (to, size))
+
+KIND(realloc, ENOMEM);
+void *__real_realloc(void *old, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+void *__wrap_realloc(void *old, size_t size)
+{
+    if (fails(&kind_realloc))
+        return NULL;
+    return old == NULL ? counted(__real_realloc(old, size)) : __real_realloc(old, size);
+}
+
+void __real_free(void *block);
+void __wrap_free(void *block);
+void __wrap_free(void *block)
+{
+    blocks -= block != NULL;
+    __real_free(block);
+}
+
+WRAP(int, -1, memfd_create, (const char *name, unsigned flags), (name, flags), EMFILE, ENOMEM)
+WRAP(int, -1, pipe2, (int ends[2], int flags), (ends, flags), EMFILE, ENOMEM)
+WRAP(int, -1, fchmod, (int fd, mode_t mode), (fd, mode), ENOMEM)
+WRAP(int, -1, flock, (int fd, int operation), (fd, operation), EINTR, ENOMEM)
+WRAP(int, -1, fstatfs64, (int fd, struct statfs *fs), (fd, fs), EINTR, ENOMEM)
+WRAP(ssize_t, -1, readlink, (const char *path, char *to, size_t size), (path, to, size), ENOMEM)
+WRAP(ssize_t, -1, vmsplice, (int fd, const struct iovec *from, size_t count, unsigned flags), (fd, from, count, flags), EAGAIN, ENOMEM)
+WRAP(ssize_t, -1, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags), EINTR, EAGAIN, ENOMEM, ENOBUFS, ETOOMANYREFS)
+WRAP(ssize_t, -1, recvmsg, (int fd, struct msghdr *message, int flags), (fd, message, flags), EINTR, EAGAIN, ENOMEM)
+WRAP(int, -1, getsockopt, (int fd, int a, int b, void *c, socklen_t *d), (fd, a, b, c, d), ENOMEM)
 WRAP(int, -1, fallocate64, (int fd, int mode, off_t at, off_t size), (fd, mode, at, size), ENOSPC, EINTR, ENOMEM)
 WRAP(int, -1, ftruncate64, (int fd, off_t size), (fd, size), ENOSPC, ENOMEM, EACCES)
 WRAP(int, -1, fstat64, (int fd, struct stat *st), (fd, st), ENOMEM)
@@ -134,8 +202,9 @@ int __wrap_open64(const char *name, int flags, ...)
     return fails(&kind_open64) ? -1 : __real_open64(name, flags, mode);
 }
 
-/* Only what takes a lock; F_OFD_GETLK, which asks, does not run out of anything. */
+/* Only what takes a lock, or seals; F_OFD_GETLK, which asks, does not run out of anything. */
 KIND(fcntl64, EINTR, EAGAIN, ENOMEM);
+KIND(seal, ENOMEM);
 int __real_fcntl64(int fd, int command, ...);
 int __wrap_fcntl64(int fd, int command, ...);
 int __wrap_fcntl64(int fd, int command, ...)
@@ -146,7 +215,8 @@ int __wrap_fcntl64(int fd, int command, ...)
     struct flock *lock = va_arg(arguments, struct flock *);
     va_end(arguments);
     bool takes = command == F_OFD_SETLK && lock->l_type != F_UNLCK;
-    return takes && fails(&kind_fcntl64) ? -1 : __real_fcntl64(fd, command, lock);
+    bool seals = command == F_ADD_SEALS;
+    return (takes && fails(&kind_fcntl64)) || (seals && fails(&kind_seal)) ? -1 : __real_fcntl64(fd, command, lock);
 }
 
 /* Futexes. To wake needs nothing of which there could be too little. */

@@ -17,9 +17,13 @@ struct injection {
 
 /* From here on; counts from 1 again. */
 void inject(const struct injection *injection);
+/* Count only the calls that can fail with the error of the injection. */
+void inject_among_able(bool on);
 /* Stop. Returns the number of calls that were made since. */
 unsigned inject_stop(void);
 /* The call that failed first, or NULL: none got that far, or none of them can fail with that error. */
 const char *inject_what(void);
+/* Blocks of the heap that were taken and not given back, ever: to be compared. */
+long inject_blocks(void);
 
 #endif
