@@ -213,9 +213,9 @@ int in_next(struct shm_socket *s, struct part *part)
         part->more = false;
         return 1;
     }
-    if (in->at >= taken->size)
+    if (in->at >= taken->size && in->at > 0)
         return 0;
-    if (taken->size - in->at < PART_HEADER)
+    if (taken->size - in->at < PART_HEADER) /* without a part it would never end, and nothing come after it */
         return -EPROTO;
     peer_copy(&word, taken->bytes + in->at, sizeof word); /* once: it may change under us */
     uint64_t size = word & PART_SIZE_MASK, left = taken->size - in->at - PART_HEADER;

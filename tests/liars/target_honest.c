@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A socket with two peers, over the real system: one honest, one whose memory lies to whoever reads it. The
+ * A socket with two peers, over the real system: one honest, one whose memory lies to whoever reads it, and
+ * so does its place at the endpoint (what others have there is beyond protection). The
  * liar may be detached; the honest one's messages all arrive, once and in order, and nothing is left behind.
  * Linked with --wrap=os_map and --wrap=os_unmap, which is how the liar's memory is known.
  */
@@ -42,6 +43,13 @@ static struct {
 } ranges[RANGES];
 static ino_t files[3];
 
+/* At the endpoint, what it says of itself, and what was answered to it. */
+static struct {
+    ino_t file;
+    const char *mapped[RANGES];
+    uint32_t slot; /* UINT32_MAX: not there yet */
+} place;
+
 void *__real_os_map(int fd, uint64_t offset, size_t size, int access);
 void *__wrap_os_map(int fd, uint64_t offset, size_t size, int access);
 void __real_os_unmap(void *address, size_t size);
@@ -54,6 +62,11 @@ void *__wrap_os_map(int fd, uint64_t offset, size_t size, int access)
     bool lies = false;
     if (address == NULL || fstat(fd, &st) != 0)
         return address;
+    for (int i = 0; i < RANGES && place.file == st.st_ino; i++)
+        if (place.mapped[i] == NULL) {
+            place.mapped[i] = address;
+            break;
+        }
     for (int i = 0; i < 3; i++)
         lies = lies || (files[i] != 0 && files[i] == st.st_ino);
     for (int i = 0; i < RANGES && lies; i++)
@@ -70,6 +83,9 @@ void __wrap_os_unmap(void *address, size_t size)
     for (int i = 0; i < RANGES; i++)
         if (address != NULL && ranges[i].from == address)
             ranges[i].from = ranges[i].to = NULL;
+    for (int i = 0; i < RANGES; i++)
+        if (address != NULL && place.mapped[i] == address)
+            place.mapped[i] = NULL;
     __real_os_unmap(address, size);
 }
 
@@ -79,7 +95,24 @@ static bool lies_at(const volatile void *p)
     for (int i = 0; i < RANGES; i++)
         if (ranges[i].from != NULL && at >= ranges[i].from && at < ranges[i].to)
             return true;
+    for (int i = 0; i < RANGES && place.slot != UINT32_MAX; i++) {
+        size_t slot = ENDPOINT_HEADER_SIZE + place.slot * sizeof(struct endpoint_slot);
+        if (place.mapped[i] != NULL && at >= place.mapped[i] + slot &&
+            at < place.mapped[i] + slot + sizeof(struct endpoint_slot))
+            return true;
+    }
     return false;
+}
+
+static void find_place(void)
+{
+    struct stat st;
+    place.file = 0;
+    place.slot = UINT32_MAX;
+    if (middle->attaches == NULL || fstat(middle->attaches->endpoint.fd, &st) != 0)
+        return;
+    place.file = st.st_ino;
+    place.mapped[0] = (const char *)middle->attaches->endpoint.header;
 }
 
 static void expose_liar(void)
@@ -91,6 +124,7 @@ static void expose_liar(void)
         snprintf(name, sizeof name, "%s.%s", liar->segment.id_hex, ends[i]);
         files[i] = fstatat(directory_fd(liar->directory), name, &st, 0) == 0 ? st.st_ino : 0;
     }
+    place.slot = liar->attaches->endpoint.slot;
 }
 
 static uint64_t tempt(unsigned which)
@@ -121,6 +155,14 @@ static uint64_t tempt(unsigned which)
         return claim_word(tail, CLAIM_CLAIMED, 5);
     case 9:
         return seq_ready(tail + 1024);
+    case 10:
+        return ANSWER_LINKED;
+    case 11:
+        return middle != NULL && middle->attaches != NULL ? middle->attaches->gen : 1;
+    case 12:
+        return link != NULL ? link->party.gen + (which >> 4) : 1;
+    case 13:
+        return meta_make(0, META_PACKED, 1); /* of no parts */
     default:
         return which & 3;
     }
@@ -288,6 +330,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     liar_tempt = tempt;
     liar_lies_at = lies_at;
     memset(files, 0, sizeof files);
+    memset(&place, 0, sizeof place);
+    place.slot = UINT32_MAX;
     liar_allow("a session", READS_ALLOWED);
     const struct scene *scene = &scenes[liar_choice(sizeof scenes / sizeof scenes[0])];
     bool liar_first = liar_byte() & 1;
@@ -296,6 +340,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     liar = open_socket(scene->peers);
     memcpy(liars_id, liar->segment.id_hex, sizeof liars_id);
     CHECK(shm_bind(middle, "it") == 0);
+    find_place();
     if (!liar_first)
         meet();
     CHECK(shm_connect(liar, "it") == 0);
@@ -315,7 +360,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     shm_close(was);
     shm_close(first ? honest : liar);
     for (int i = 0; i < RANGES; i++)
-        CHECK(ranges[i].from == NULL);
+        CHECK(ranges[i].from == NULL && place.mapped[i] == NULL);
     leave_nothing();
     return 0;
 }
