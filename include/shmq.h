@@ -263,7 +263,7 @@ SHM_API int shm_connect(shm_socket_t *socket, const char *endpoint);
  * Waits TIMEOUT_MS (-1: for ever) for the other side's call. After a failure FD may be half read: close it.
  *   EAGAIN    the time ran out
  *   EINVAL    SOCKET was made without SHM_MEMFD, or FD is of another family; ENOTSOCK, EBADF
- *   EPIPE, ECONNRESET  the other side has closed its end
+ *   EPIPE, ECONNRESET  the other side has closed its end, or given up
  *   EPROTO    what came are not the bytes or the descriptors of a socket
  *   ENOCOMPATPROTO  the other library is of another version
  *   EISCONN   these two have been joined already

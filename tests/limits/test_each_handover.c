@@ -498,13 +498,15 @@ static const struct play plays[] = {
 
 int main(int argc, char **argv)
 {
-    static struct test tests[2 * COUNT_OF(plays)];
+    static struct test tests[2 * COUNT_OF(plays)]; /* what is special about a PUB's hand-over is the PUSH's as well */
     static char names[2 * COUNT_OF(plays)][64];
     size_t count = 0;
 
     for (size_t i = 0; i < 2 * COUNT_OF(plays); i++) {
         const struct play *play = &plays[i / 2];
 
+        if (i % 2 == 0 && play->type == SHM_PUB)
+            continue;
         snprintf(names[count], sizeof names[0], "%s: %s", i % 2 ? "death_at_each_call" : "each_call_fails", play->name);
         tests[count] = (struct test){names[count], NULL, i % 2 ? run_deaths : run_failures, play, 120};
         count++;
