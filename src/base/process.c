@@ -18,7 +18,8 @@ static shared_u64 last_mark;
 
 static struct page *page_of_process(void)
 {
-    shared_u64 *there = __atomic_load_n(&process_mark_word, __ATOMIC_ACQUIRE);
+    /* Relaxed: who finds a page finds zeroes, which nobody wrote. */
+    shared_u64 *there = __atomic_load_n(&process_mark_word, __ATOMIC_RELAXED);
     if (there != NULL)
         return (struct page *)(void *)there;
     struct page *page = mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -28,23 +29,23 @@ static struct page *page_of_process(void)
         munmap(page, sizeof *page);
         return NULL;
     }
-    if (__atomic_compare_exchange_n(&process_mark_word, &there, &page->mark, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+    if (__atomic_compare_exchange_n(&process_mark_word, &there, &page->mark, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         return page;
     munmap(page, sizeof *page); /* another thread was first */
     return (struct page *)(void *)there;
 }
 
 /* Without a lock, which a fork could leave held. Who returns a mark has stored `last_mark` before: a child of
- * somebody with a socket finds that one's mark there. */
+ * somebody who was given that one's socket finds it there, whatever gave it. */
 uint64_t process_mark(void)
 {
     struct page *page = page_of_process();
     if (page == NULL)
         return 0;
-    uint64_t mark = 0, next = atomic_load_explicit(&last_mark, memory_order_acquire) + 1;
-    if (atomic_compare_exchange_strong_explicit(&page->mark, &mark, next, memory_order_seq_cst, memory_order_seq_cst))
+    uint64_t mark = 0, next = load_relaxed(&last_mark) + 1;
+    if (atomic_compare_exchange_strong_explicit(&page->mark, &mark, next, memory_order_relaxed, memory_order_relaxed))
         mark = next;
-    store_seq_cst(&last_mark, mark);
+    store_relaxed(&last_mark, mark);
     return mark;
 }
 

@@ -35,8 +35,15 @@ struct pocket {
 /*
  * Under a lock, for views may be closed by any thread. A child that was forked in the middle of a change closes
  * its copies by what it finds here: so a table that grows is replaced by a larger one, an entry counts once it is
- * whole, and its descriptor is taken out before it is closed.
+ * whole, and its descriptor is taken out before it is closed. A child gets a prefix of the stores of other threads,
+ * on any processor, for a store whose page was not protected yet had retired, and all before it: only the compiler
+ * has to keep their order.
  */
+static inline void before_next_store(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
+
 static struct pocket **pockets; /* by handle; NULL: free */
 static size_t pocket_count;
 
@@ -56,7 +63,9 @@ static int add_locked(struct pocket *pocket)
             return -ENOMEM;
         if (before != NULL)
             memcpy(more, before, pocket_count * sizeof *more);
-        __atomic_store_n(&pockets, more, __ATOMIC_SEQ_CST);
+        before_next_store();
+        pockets = more;
+        before_next_store();
         pocket_count += 16;
         free(before);
     }
@@ -87,7 +96,9 @@ static void drop_table_if_unused(void)
             return;
     struct pocket **before = pockets;
     pocket_count = 0;
-    __atomic_store_n(&pockets, NULL, __ATOMIC_SEQ_CST);
+    before_next_store();
+    pockets = NULL;
+    before_next_store();
     free(before);
 }
 
@@ -123,7 +134,9 @@ static int make_room(struct pocket *pocket)
         return -ENOMEM;
     if (before != NULL)
         memcpy(more, before, pocket->count * sizeof *more);
-    __atomic_store_n(&pocket->entries, more, __ATOMIC_SEQ_CST);
+    before_next_store();
+    pocket->entries = more;
+    before_next_store();
     pocket->room = room;
     free(before);
     return 0;
@@ -139,7 +152,9 @@ static int put(int handle, const char *name, int fd)
         struct entry *entry = &pocket->entries[pocket->count];
         snprintf(entry->name, sizeof entry->name, "%s", name);
         entry->fd = fd;
-        __atomic_store_n(&pocket->count, pocket->count + 1, __ATOMIC_SEQ_CST);
+        before_next_store();
+        pocket->count = pocket->count + 1;
+        before_next_store();
     }
     process_unlock(PROCESS_LOCK_POCKETS);
     return error;
@@ -199,10 +214,14 @@ void pocket_file_unlink(int handle, const char *name)
     if (entry != NULL) {
         const struct entry *last = &pocket->entries[pocket->count - 1];
         fd = entry->fd;
-        __atomic_store_n(&entry->fd, -1, __ATOMIC_SEQ_CST);
+        before_next_store();
+        entry->fd = -1;
+        before_next_store();
         if (last != entry)
             *entry = *last;
-        __atomic_store_n(&pocket->count, pocket->count - 1, __ATOMIC_SEQ_CST);
+        before_next_store();
+        pocket->count = pocket->count - 1;
+        before_next_store();
     }
     process_unlock(PROCESS_LOCK_POCKETS);
     if (fd >= 0)
