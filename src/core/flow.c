@@ -442,6 +442,7 @@ int out_continue(struct shm_socket *s, const struct part *part)
         struct block *added = out->blocks;
         if (added != blocks) {
             out->blocks = blocks;
+            added->chain = NULL;
             if (part->block == NULL)
                 arena_free(&s->arena, added);
         }
