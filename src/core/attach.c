@@ -655,6 +655,7 @@ static void leave_link(struct link *link)
     } else if (link->state == LINK_QUEUED) {
         link->state = LINK_LEAVING;
     }
+    peer_unlink(link_early_end(link, false)); /* LEAVING with a peer means that it knows us */
     link->has_in = false;
     trust_leave(link);
     if (s->out.active && s->out.link == link) {
