@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define RECORD_BLOCK_MAX 4096
+
 /* ---- peers ---- */
 
 bool link_error_passes(int error)
@@ -181,13 +183,28 @@ uint64_t mark_of(int hwm)
     return hwm == 0 ? RING_SLOTS_MAX : (uint64_t)hwm;
 }
 
+/* Not a message: not under the limit. Never of whole pages, which could be given back once it is free, while
+ * a peer still has a look. */
+static struct block *new_record_block(struct shm_socket *s)
+{
+    struct block *block = arena_alloc(&s->arena, sizeof(struct link_record));
+    if (block == NULL)
+        return NULL;
+    if (block->size >= RECORD_BLOCK_MAX) { /* there was memory for nothing smaller */
+        arena_free(&s->arena, block);
+        errno = ENOSPC;
+        return NULL;
+    }
+    s->arena.in_use -= block->size;
+    return block;
+}
+
 static int make_record(struct link *link)
 {
     struct shm_socket *s = link->socket;
-    link->record_block = arena_alloc(&s->arena, sizeof(struct link_record));
+    link->record_block = new_record_block(s);
     if (link->record_block == NULL)
         return -errno;
-    s->arena.in_use -= link->record_block->size; /* not a message: not under the limit */
     link->record = (struct link_record *)(void *)link->record_block->data;
     memset(link->record, 0, sizeof *link->record);
     link->record->magic = LINK_RECORD_MAGIC;
@@ -206,6 +223,23 @@ static void free_record(struct link *link)
     }
     link->record_block = NULL;
     link->record = NULL;
+}
+
+/* A peer knows a link by the place of our record. If the last one that it was linked to had this place, it
+ * would seem to have come to this one, too: so the record, which nobody has seen yet, takes another. */
+static int set_apart(struct link *link)
+{
+    struct block *before = link->record_block, *block;
+    if (!link->attach->bound || peer_u64(&link->theirs->last_linked) != link_my_token(link))
+        return 0;
+    block = new_record_block(link->socket);
+    if (block == NULL)
+        return -errno;
+    memcpy(block->data, before->data, sizeof(struct link_record));
+    free_record(link);
+    link->record_block = block;
+    link->record = (struct link_record *)(void *)block->data;
+    return 0;
 }
 
 /* The ring to send on, once the peer's type is known or does not matter. */
@@ -555,6 +589,8 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
     link->died = link->silenced = false;
     if (link->party.type > SHM_XSUB || !s->pattern->fits((int)link->party.type))
         error = -EPROTO;
+    if (error == 0)
+        error = set_apart(link);
     if (error == 0)
         error = trust_meet(link, their_offset);
     if (error == 0)
