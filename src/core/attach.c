@@ -644,7 +644,7 @@ static void leave_link(struct link *link)
     struct shm_socket *s = link->socket;
     quick_forget(s);
     if (s->in.link == link)
-        in_end(s);
+        in_leave(s);
     say_end(link);
     if (link->state == LINK_UP) {
         if (link->trusted)
@@ -665,15 +665,15 @@ static void leave_link(struct link *link)
     }
 }
 
-static void leave_bound(struct attach *attach)
+static void leave_bound(struct shm_socket *s, struct attach *attach)
 {
     struct party peer;
     for (uint32_t slot = 0; slot < attach->capacity; slot++) {
         struct link *link = attach->links[slot];
         if (link == NULL)
             continue;
-        if (link->socket->in.link == link)
-            in_end(link->socket); /* before it is said where the next one begins: behind it */
+        if (s->in.link == link)
+            in_leave(s); /* before it is said how far that is */
         if (link->state == LINK_UP && endpoint_connector(&attach->endpoint, slot, &peer)) {
             struct answer words;
             if (endpoint_answer_read(&attach->endpoint, slot, &words)) {
@@ -714,7 +714,7 @@ static void leave_connected(struct shm_socket *s, struct attach *attach)
 static void leave(struct shm_socket *s, struct attach *attach)
 {
     if (attach->bound)
-        leave_bound(attach);
+        leave_bound(s, attach);
     else
         leave_connected(s, attach);
     for (uint32_t i = 0; i < s->link_count; i++)

@@ -151,6 +151,7 @@ int in_begin(struct shm_socket *s, struct link *link)
     }
     struct incoming *in = &s->in;
     in->active = true;
+    in->given = false;
     in->link = link;
     in->at = 0;
     in->hold = NULL;
@@ -297,6 +298,16 @@ void in_end(struct shm_socket *s)
     if (taken->pinned)
         pin_clear(&s->pins, PIN_IN_HAND);
     in->hold = NULL;
+}
+
+void in_leave(struct shm_socket *s)
+{
+    if (s->in.given) {
+        in_end(s);
+        return;
+    }
+    trust_untake(s->in.link, &s->in.taken);
+    put_back(s);
 }
 
 int in_fail(struct shm_socket *s, int error)

@@ -164,6 +164,7 @@ int io_receive(struct shm_socket *s, struct part *part, int flags)
         errno = -result;
         return -1;
     }
+    s->in.given = true;
     s->last_more = part->more;
     s->last_redelivered = s->in.active && s->in.taken.redelivered;
     stat_add(s, STAT_BYTES_RECEIVED, part->size);

@@ -208,7 +208,7 @@ SHM_API int shm_close(shm_socket_t *s)
         return 0;
     }
     if (s->in.active)
-        in_end(s);
+        in_leave(s);
     if (s->out.active)
         out_cancel(s);
     linger(s);

@@ -104,6 +104,7 @@ struct hold {
 /* The message being received, part by part. */
 struct incoming {
     bool active;
+    bool given; /* a part of it, to the caller */
     struct link *link;
     struct ring_taken taken;
     uint64_t at; /* packed: the next part */
@@ -307,6 +308,7 @@ int out_part(struct shm_socket *s, struct ring_out *ring, struct link *link, con
 int in_begin(struct shm_socket *s, struct link *link);
 int in_next(struct shm_socket *s, struct part *part); /* 1; 0 no more; as in_begin() */
 void in_end(struct shm_socket *s);
+void in_leave(struct shm_socket *s); /* its link goes: it stays unread, unless the caller has had a part of it */
 /* One of those went wrong with ERROR, which it returns: its bytes make no sense, so it ends, and the sender
  * is detached; or memory or descriptors are wanting, and it is as if it had not begun. */
 int in_fail(struct shm_socket *s, int error);

@@ -640,6 +640,15 @@ int trust_open(struct shm_socket *s, struct link *link, struct ring_taken *taken
     return 0;
 }
 
+void trust_untake(struct link *link, const struct ring_taken *taken)
+{
+    struct trust_source *source = link->source;
+    if (source == NULL || source->given == NULL)
+        return;
+    uint64_t ticket = taken->redelivered ? whole_ticket(&link->in, taken->ticket) : taken->ticket;
+    source->given[ticket & source->mask] = ticket;
+}
+
 void *trust_give(struct shm_socket *s, const void *data, size_t size)
 {
     struct trust *trust = s->trust;

@@ -85,6 +85,8 @@ void trust_seal(struct shm_socket *s, struct link *link, const struct ring_out *
 unsigned char *trust_gather(struct shm_socket *s, uint64_t used, uint64_t size);
 /* The message in hand becomes private bytes that hold. 0, -EBADMSG, -ENOMEM. */
 int trust_open(struct shm_socket *s, struct link *link, struct ring_taken *taken);
+/* It stays unread: it may come again. */
+void trust_untake(struct link *link, const struct ring_taken *taken);
 /* Bytes that trust_open() made become the caller's, on the heap, if that can be; or NULL. */
 void *trust_give(struct shm_socket *s, const void *data, size_t size);
 
