@@ -707,7 +707,10 @@ static void leave_connected(struct shm_socket *s, struct attach *attach)
     endpoint_leave(&attach->endpoint, !inherits);
     if (binder_lives)
         notify_party(s, binder.id_hex);
-    if (queued && !inherits)
+    /* It may have linked to us, and we could not look: then it reads, and may have views. */
+    link->own_ring.stays = link->own_ring.stays || queued;
+    bool viewed = binder_lives && link->own_ring.kind == RING_PRIVATE && link->own_ring.in_flight != NULL;
+    if (queued && !inherits && !viewed)
         link_free(link);
 }
 

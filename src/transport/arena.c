@@ -59,6 +59,11 @@ void arena_deinit(struct arena *arena)
             arena->free_blocks[c] = block->next;
             free(block);
         }
+    while (arena->kept != NULL) {
+        struct block *next = arena->kept->next;
+        free(arena->kept);
+        arena->kept = next;
+    }
 }
 
 static void account(struct arena *arena, int64_t bytes)
@@ -243,6 +248,17 @@ struct block *arena_alloc(struct arena *arena, uint64_t size)
     return block;
 }
 
+static struct block *take_kept(struct arena *arena, uint32_t class)
+{
+    struct block **at = &arena->kept;
+    while (*at != NULL && (*at)->class != class)
+        at = &(*at)->next;
+    struct block *block = *at;
+    if (block != NULL)
+        *at = block->next;
+    return block;
+}
+
 struct block *arena_alloc_sparse(struct arena *arena, uint64_t size)
 {
     uint32_t class = class_of((size + PAGE - 1) & ~(PAGE - 1));
@@ -252,7 +268,12 @@ struct block *arena_alloc_sparse(struct arena *arena, uint64_t size)
         errno = ENOSPC;
         return NULL;
     }
-    struct block *block = arena->free_blocks[class];
+    struct block *block = take_kept(arena, class);
+    if (block != NULL) {
+        block->next = NULL;
+        return block;
+    }
+    block = arena->free_blocks[class];
     if (block != NULL && block->missing == block->size) {
         arena->free_blocks[class] = block->next;
     } else {
@@ -283,6 +304,14 @@ void arena_free_sparse(struct arena *arena, struct block *block, uint64_t filled
     account(arena, -(int64_t)filled);
     block->missing = block->size;
     push_free(arena, block);
+}
+
+void arena_keep_sparse(struct arena *arena, struct block *block, uint64_t filled)
+{
+    memset(block->data, 0, filled);
+    block->missing = block->size - filled;
+    block->next = arena->kept;
+    arena->kept = block;
 }
 
 void arena_free(struct arena *arena, struct block *block)

@@ -30,6 +30,7 @@ struct block {
 struct arena {
     struct segment *segment;
     struct block *free_blocks[ARENA_CLASSES];
+    struct block *kept; /* rings that were freed, and may be looked at still */
     uint64_t bump[SEGMENT_EXTENTS];   /* carved up to here, from the extent's start */
     uint64_t filled[SEGMENT_EXTENTS]; /* allocated up to here */
     uint64_t limit;                   /* bytes of messages; UINT64_MAX: none */
@@ -47,10 +48,13 @@ struct block *arena_alloc(struct arena *arena, uint64_t size);
 /* One from the free list or NULL, without a system call. */
 struct block *arena_reuse(struct arena *arena, uint64_t size);
 
-/* A block of whole pages without memory, which gets it bit by bit: for rings. Not under the limit. */
+/* A block of whole pages, which gets memory bit by bit: for rings. Not under the limit. What is not missing, from
+ * its beginning on, has some. */
 struct block *arena_alloc_sparse(struct arena *arena, uint64_t size);
 int arena_fill_sparse(struct arena *arena, struct block *block, uint64_t from, uint64_t to);
 void arena_free_sparse(struct arena *arena, struct block *block, uint64_t filled);
+/* The same for one that somebody may just be reading: its memory is zeroed, and stays, for the next ring. */
+void arena_keep_sparse(struct arena *arena, struct block *block, uint64_t filled);
 
 void arena_free(struct arena *arena, struct block *block);
 

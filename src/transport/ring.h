@@ -61,6 +61,7 @@ struct ring_out {
     struct block **in_flight; /* per slot, the blocks of its message; made at the first */
     struct block **retired;   /* list of messages, by first block, that were sent and are done with */
     uint32_t kind;
+    bool stays; /* when it is closed somebody may be reading it */
 };
 
 int ring_out_open(struct ring_out *ring, struct arena *arena, uint32_t kind, uint64_t limit, bool fill_now);

@@ -54,9 +54,15 @@ int ring_out_open(struct ring_out *ring, struct arena *arena, uint32_t kind, uin
         return -errno;
     ring->header = (struct ring_header *)(void *)ring->block->data;
     ring->slots = (struct ring_slot *)(void *)(ring->block->data + RING_HEADER);
-    int error = fill_to(ring, fill_now ? UINT64_MAX : FIRST_FILL);
+    uint64_t there = ring->block->size - ring->block->missing;
+    ring->filled = slots_in(there) > ring->mask ? slots : slots_in(there);
+    int error = there >= FIRST_FILL && !fill_now ? 0 : fill_to(ring, fill_now ? UINT64_MAX : FIRST_FILL);
+    ring->stays = there > 0;
     if (error < 0) {
-        arena_free_sparse(arena, ring->block, 0);
+        if (ring->stays)
+            arena_keep_sparse(arena, ring->block, filled_bytes(ring));
+        else
+            arena_free_sparse(arena, ring->block, 0);
         ring->block = NULL;
         return error;
     }
@@ -77,7 +83,10 @@ void ring_out_close(struct ring_out *ring)
             arena_free(ring->arena, b);
         }
     free(ring->in_flight);
-    arena_free_sparse(ring->arena, ring->block, filled_bytes(ring));
+    if (ring->stays)
+        arena_keep_sparse(ring->arena, ring->block, filled_bytes(ring));
+    else
+        arena_free_sparse(ring->arena, ring->block, filled_bytes(ring));
     memset(ring, 0, sizeof *ring);
 }
 
