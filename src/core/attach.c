@@ -98,12 +98,15 @@ static int resume_point(struct shm_socket *s, struct attach *attach, uint32_t sl
     return error;
 }
 
-/* Of a binder before us: relaxed, for its lock was ours to take, so all that it stored is here. */
-static bool has_sent(struct remote *binder, uint64_t record_offset)
+/* Has a binder before us something that its connector has to look at: messages, or views of the connector's
+ * memory that outlive it? Relaxed, for its lock was ours to take, so all that it stored is here. */
+static bool is_to_be_seen(struct remote *binder, const struct answer *said)
 {
-    const struct link_record *record = record_at(binder, record_offset);
+    const struct link_record *record = record_at(binder, said->link_offset);
     if (record == NULL)
         return false;
+    if (said->resume != UINT64_MAX && pins_any(binder->header, peer_u32_once(&record->pin_tag)))
+        return true; /* the pins of one that died are nobody's */
     uint64_t offset = peer_u64(&record->ring_offset);
     const struct ring_header *ring =
         offset != 0 && offset % 64 == 0 ? remote_at(binder, offset, sizeof *ring) : NULL;
@@ -112,9 +115,10 @@ static bool has_sent(struct remote *binder, uint64_t record_offset)
 }
 
 /*
- * A binder before us answered this connector, sent to it, and has gone, and the connector has not come to
- * look since. Our answer would hide that one for ever, and what was sent with it. So the connector is told
- * to look first; it says so in its record, and calls. (Or it cannot be found out now: later, then.)
+ * A binder before us answered this connector, sent to it (or has views of what it had sent), and has gone, and
+ * the connector has not come to look since. Our answer would hide that one for ever, and what was sent with it.
+ * So the connector is told to look first; it says so in its record, and calls. (Or it cannot be found out now:
+ * later, then.)
  */
 static bool has_to_look_first(struct shm_socket *s, struct attach *attach, uint32_t slot, const struct party *peer)
 {
@@ -132,11 +136,9 @@ static bool has_to_look_first(struct shm_socket *s, struct attach *attach, uint3
         attach->look_again = attach->look_again || link_error_passes(error);
         return link_error_passes(error);
     }
-    bool sent = has_sent(before, old.link_offset);
-    is_short = !sent && before->shortage < 0;
-    error = sent ? remote_open(&connector, s->directory, peer->id_hex) : -ENOENT;
-    known = error == -ENOENT && !is_short; /* nothing was sent, or the connector has gone */
-    is_short = is_short || link_error_passes(error);
+    error = remote_open(&connector, s->directory, peer->id_hex);
+    known = error == -ENOENT; /* the connector has gone */
+    is_short = link_error_passes(error);
     if (error == 0) {
         const struct link_record *record = record_at(connector, peer->link_offset);
         known = record != NULL;
@@ -146,6 +148,11 @@ static bool has_to_look_first(struct shm_socket *s, struct attach *attach, uint3
                      link_token(old.binder_id, old.link_offset);
         connector->is_needed = true;
         remote_close(connector);
+    }
+    /* Not of one who looked: the binder before us may live, and have given the memory of its ring back. */
+    if (!looked && !is_to_be_seen(before, &old)) {
+        looked = true; /* there is nothing to look at */
+        is_short = before->shortage < 0;
     }
     if (known && looked && old.resume != UINT64_MAX) {
         /* It left in order and this connector is through with it, who may have let go of it just now and left
@@ -200,7 +207,7 @@ static void look_at(struct shm_socket *s, struct link *link)
             link->refused = peer.gen;
             trust_report(s, link);
         }
-        link_gone(link, false);
+        link_turn_away(link);
     } else if (error < 0) {
         link_break(link);
     }
@@ -331,7 +338,7 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
         link_gone(link, true);
     }
     if (link->state == LINK_UP && answered && said.verdict != ANSWER_LINKED && said.binder_gen == link->party.gen)
-        link_gone(link, false); /* with a key: it found out only after it had answered */
+        link_turn_away(link); /* with a key: it found out only after it had answered */
     if (link->state == LINK_UP) {
         look_at(s, link);
         return;
@@ -343,7 +350,7 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
             return;
         link_early_end(link, true);
     }
-    if (answered && said.verdict == ANSWER_LINKED)
+    if (answered && said.verdict == ANSWER_LINKED && said.binder_gen == link->answered)
         note_resume(link, said.resume);
     if (!answered || (said.verdict == ANSWER_LINKED && said.binder_gen == link->answered)) {
         if (bound && binder.gen != link->answered && !link->early && endpoint_binder_lives(&attach->endpoint))
@@ -383,8 +390,10 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
         error = -ENOENT;
     else if (error == -ENOENT && there && endpoint_binder_lives(&attach->endpoint))
         error = -EAGAIN; /* it is there, so this passes */
-    if (!link_error_passes(error))
+    if (!link_error_passes(error)) {
         link->answered = said.binder_gen;
+        note_resume(link, said.resume); /* not before: what it read may be freed now, but for its views */
+    }
     if (error == -EBADMSG) { /* the binder will find the same, by our proof */
         link->refused = said.binder_gen;
         trust_report(s, link);
@@ -795,8 +804,7 @@ static bool is_awaited(struct shm_socket *s)
             continue;
         if (link->peer == NULL)
             return true;
-        uint64_t last = peer_u64_acquire(&link->theirs->last_linked);
-        if (!link->died && last != link_my_token(link) && last == link->linked_before &&
+        if (!link->died && link_is_awaited(link) &&
             segment_is_alive(directory_fd(s->directory), link->party.id_hex))
             return true;
     }

@@ -639,16 +639,19 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
 static void stop_sending(struct link *link)
 {
     struct shm_socket *s = link->socket;
-    if (link->out == &link->own_ring) {
-        ring_out_reclaim(&link->own_ring, UINT64_MAX); /* into limbo: the peer may still hold views */
-        ring_out_close(&link->own_ring);
-    }
     link->out = NULL;
     if (s->out.active && s->out.link == link) {
         out_cancel(s);
         s->out.active = s->out.discard = true;
         s->out.link = NULL;
     }
+}
+
+/* Its memory is given back: nobody looks at it any more. */
+static void free_ring(struct link *link)
+{
+    ring_out_reclaim(&link->own_ring, UINT64_MAX); /* into limbo: the peer may still hold views */
+    ring_out_close(&link->own_ring);
 }
 
 void link_gone(struct link *link, bool died)
@@ -691,7 +694,16 @@ void link_gone(struct link *link, bool died)
     } else {
         s->gone_count++;
         stop_sending(link);
+        if (link->died || left)
+            free_ring(link); /* else it is turned away, and has yet to see that */
     }
+}
+
+void link_turn_away(struct link *link)
+{
+    link->silenced = true;
+    link->has_in = false;
+    link_gone(link, false);
 }
 
 void link_died(struct link *link)
@@ -726,6 +738,14 @@ static bool others_hold_claims(const struct ring_in *ring)
     return false;
 }
 
+/* The peer was answered, and has not come to look at the answer since: it may yet, and is promised that what
+ * the answer names, this side's record and ring, is there. (Unless it has left its place: then it does not.) */
+bool link_is_awaited(const struct link *link)
+{
+    uint64_t last = peer_u64_acquire(&link->theirs->last_linked);
+    return last == link->linked_before && last != link_my_token(link) && peer_u32_acquire(&link->theirs->left) == 0;
+}
+
 static bool is_over(struct link *link)
 {
     struct shm_socket *s = link->socket;
@@ -734,6 +754,9 @@ static bool is_over(struct link *link)
     if (link->state == LINK_GONE) {
         if (link->has_in && (ring_in_has(&link->in) || (link->in.kind == RING_SHARED && others_hold_claims(&link->in))))
             return false;
+        if (link->own_ring.block != NULL && !link->died && peer_u32_acquire(&link->theirs->left) == 0 &&
+            (link_is_awaited(link) || record_is_about(link->theirs, link_my_token(link))))
+            return false; /* turned away, and does not know yet */
         return link->died || link->broken || link->theirs == NULL || !pins_any(link->peer->remote->header, link->their_tag);
     }
     if (link->state != LINK_LEAVING)
@@ -742,7 +765,7 @@ static bool is_over(struct link *link)
         return false; /* the binder fetches the rest; until the socket closes */
     if (link->died)
         return true;
-    if (link->sticky || record_is_about(link->theirs, link_my_token(link)))
+    if (link->sticky || link_is_awaited(link) || record_is_about(link->theirs, link_my_token(link)))
         return false; /* it may still look at our ring and record */
     return !pins_any(link->peer->remote->header, link->their_tag);
 }
@@ -776,6 +799,7 @@ void link_free(struct link *link)
         }
     }
     stop_sending(link);
+    free_ring(link);
     list_remove(s, link);
     trust_link_free(link);
     if (link->record != NULL)

@@ -27,9 +27,11 @@ uint64_t link_my_token(const struct link *link);
 const struct link_record *record_at(struct remote *remote, uint64_t offset); /* NULL: it is none */
 bool record_is_about(const struct link_record *record, uint64_t token);
 bool record_tail(const struct link_record *record, uint64_t token, uint64_t *tail);
+bool link_is_awaited(const struct link *link); /* by a peer that was answered and has not come to look yet */
 /* Memory for what there is to read of a peer that goes while its place stays (connectors). 0 or -ENOMEM. */
 int link_reserve(struct link *link);
 void link_gone(struct link *link, bool died);
+void link_turn_away(struct link *link); /* or be turned away: nothing that it may have sent is read */
 void link_free(struct link *link);
 void link_notify(struct link *link);
 /* False: there is no memory or descriptor to tell it with just now. */
