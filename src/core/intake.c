@@ -52,7 +52,8 @@ static int copy_unpinned(struct shm_socket *s, struct link *link)
         in->copy = larger;
         in->copy_words = words;
     }
-    peer_words(in->copy, (const shared_u64 *)(const void *)taken->bytes, words);
+    if (remote_read(link->in.remote, taken->offset, in->copy, taken->size) < 0)
+        return 0;
     if (!ring_in_still(&link->in))
         return 2;
     taken->bytes = (const unsigned char *)in->copy;

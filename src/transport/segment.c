@@ -323,3 +323,21 @@ const void *remote_map(struct remote *remote, uint64_t offset, uint64_t size)
     store_relaxed(&remote->base[e], base);
     return (const unsigned char *)base + (offset - segment_extent_start(e));
 }
+
+int remote_read(struct remote *remote, uint64_t offset, void *to, uint64_t size)
+{
+    char name[40];
+    uint64_t done = 0;
+    ssize_t n = 1;
+
+    file_name(name, remote->id_hex);
+    int fd = os_file_open(directory_fd(remote->directory), name, OS_READ);
+    if (fd < 0)
+        return fd;
+    while (done < size && n > 0) {
+        n = pread(fd, (char *)to + done, size - done, (off_t)(offset + done));
+        done += n > 0 ? (uint64_t)n : 0;
+    }
+    close(fd);
+    return done == size ? 0 : -EAGAIN;
+}

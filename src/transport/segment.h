@@ -57,6 +57,10 @@ void remote_close(struct remote *remote); /* the last process to do so removes t
 
 const void *remote_map(struct remote *remote, uint64_t offset, uint64_t size);
 
+/* Copy what its owner may give back meanwhile: by the file, where that reads as zeros. To look at it through the
+ * mapping would be a SIGBUS in a full file system. */
+int remote_read(struct remote *remote, uint64_t offset, void *to, uint64_t size);
+
 static inline const void *remote_at(struct remote *remote, uint64_t offset, uint64_t size)
 {
     unsigned extent = segment_extent(offset);
