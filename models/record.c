@@ -13,7 +13,9 @@
  *   CASE 7  linked_to, tail: a connector goes from one binder to the next; both ask how far it has read theirs
  *   CASE 8  left, end: a side leaves, the other takes the link down at any time
  *   CASE 9  last_linked: a connector comes to map a binder that has gone; the next binder removes its files then.
- *           REFUSED: it finds that it cannot be linked to that one. AWAITED: the binder itself removes them
+ *           REFUSED: it finds that it cannot be linked to that one. AWAITED: the binder itself removes them.
+ *           LEAVES: it has looked, could not be linked for want of something, and leaves; TURNED: as one that the
+ *           binder had turned away
  *   CASE 10 a socket's refs: it is closed while another thread closes its last view
  *
  * Shown: no memory is read before it is ready, or freed, or written again, before it was read. (The race
@@ -30,6 +32,8 @@
  * run: -DCASE=9                       last_linked
  * run: -DCASE=9 -DREFUSED               last_linked, refused
  * run: -DCASE=9 -DAWAITED               last_linked, awaited
+ * run: -DCASE=9 -DAWAITED -DLEAVES      left, by who was awaited
+ * run: -DCASE=9 -DAWAITED -DLEAVES -DTURNED  left, by who was turned away
  * run: -DCASE=10                      refs of a socket
  */
 #define MODEL_HAS_SOCKET
@@ -413,6 +417,9 @@ model_thread(comes)
 {
 #ifdef REFUSED
     sync_connected(&sockets[1], &attach);
+#elif defined(LEAVES)
+    assert(files);
+    say_end(&links[1]);
 #else
     assert(link_up(&links[1], &next, OFFSET(record[0]), 0) == 0);
 #endif
@@ -421,7 +428,10 @@ model_thread(comes)
 
 model_thread(removes)
 {
-#ifdef AWAITED
+#ifdef TURNED
+    if (is_over(&links[0]))
+        files = 0;
+#elif defined(AWAITED)
     if (!is_awaited(&sockets[0]))
         files = 0;
 #else
@@ -472,6 +482,11 @@ int main(void)
     links[0].state = LINK_LEAVING;
     links[0].own_ring.kind = RING_EXCLUSIVE;
     links[0].own_ring.head = 1;
+#ifdef TURNED
+    links[0].state = LINK_GONE;
+    links[0].has_in = false;
+    links[0].own_ring.block = (struct block *)&files;
+#endif
     pthread_create(&a, NULL, comes, NULL);
     pthread_create(&b, NULL, removes, NULL);
 #elif CASE == 10
