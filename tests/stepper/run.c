@@ -289,6 +289,8 @@ static void newcomer_stays(struct run *run)
         return;
     if (run->waits)
         tell(who, V_ATTACH, 0);
+    if (who == NEXT_RIGHT && run->right == ACTORS)
+        excuse(run);
     *(who == NEXT_LEFT ? &run->left : &run->right) = who;
 }
 

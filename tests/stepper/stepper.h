@@ -313,6 +313,7 @@ void second_go_on(struct run *run);
 enum who other_end(const struct run *run, enum who who);
 void meet(enum who a, enum who b);
 enum who open_newcomer(struct run *run, bool is_left);
+void excuse(struct run *run); /* what goes with a receiver that has gone */
 void pass(enum who from, enum who to, int count,
           int batch); /* messages, in batches, all of which arrive */
 void await_parked(struct run *run);
