@@ -159,9 +159,12 @@ static bool wants_mode(enum mode mode)
     return options.mode == NULL || fnmatch(options.mode, mode_names[mode], 0) == 0;
 }
 
-/* Newcomers come while somebody leaves. */
+/* Newcomers come while somebody leaves; in the peer's place, where there is one that can go. */
 static bool mode_fits(const struct scenario *s, enum mode mode)
 {
+    if (mode == MODE_REPLACE &&
+        (s->operation == &operations[OP_REAP] || s->state->alone || s->state->parked))
+        return false;
     return (mode != MODE_JOIN && mode != MODE_REPLACE) || leaves(s);
 }
 
