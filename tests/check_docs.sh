@@ -172,7 +172,6 @@ self_test() {
     try "$1" 1 src/core/link.c 's/store_relaxed(&link->record->linked_to, 0)/store_release(\&link->record->linked_to, 0)/'
     try "$1" 1 src/core/socket.c 's/atomic_store_explicit(&s->terminated, 1, memory_order_relaxed)/atomic_store(\&s->terminated, 1)/'
     try "$1" 1 docs/MODELS.md '/`notify_bell` | store_seq_cst/d'
-    try "$1" 1 docs/MODELS.md 's/, `claims_adopt`/, claims/'
     try "$1" 1 docs/FAILURE.md '$a [nowhere](nowhere.md)'
     return $failed
 }
