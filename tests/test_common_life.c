@@ -331,6 +331,66 @@ static void a_socket_may_be_made_and_closed_without_use(const struct link *link)
     CHECK_OK(shm_close(socket));
 }
 
+/* It has seen its socket live when it let go of it, and the name that it was sent to is gone before that is closed. */
+static void nothing_stays_of_one_whose_messages_nobody_can_fetch(const struct link *link)
+{
+    struct end left, right;
+
+    if (!link->right_binds)
+        return;
+    end_start(&right, link, false, "it");
+    end_start(&left, link, true, "it");
+    CHECK_INT(end_send(&left, "text", 4, 0), 4);
+    CHECK_OK(shm_disconnect(left.socket, "it"));
+    end_close(&right);
+    end_close(&left);
+    CHECK_INT(count_files(test_dir()), 0);
+}
+
+/* Each of its connectors sees it named at the place of the other, until the next binder's answers are there. */
+static void nothing_stays_of_a_binder_that_two_have_let_go_of(const struct link *link)
+{
+    struct end binder, next, connectors[2];
+
+    end_start(&binder, link, !link->right_binds, "it");
+    for (int i = 0; i < 2; i++)
+        end_start(&connectors[i], link, link->right_binds, "it");
+    get_int(binder.socket, SHM_EVENTS);
+    for (int i = 0; i < 2; i++)
+        get_int(connectors[i].socket, SHM_EVENTS);
+    end_close(&binder);
+    for (int i = 0; i < 2; i++)
+        get_int(connectors[i].socket, SHM_EVENTS);
+    end_start(&next, link, !link->right_binds, "it");
+    for (int i = 0; i < 2; i++)
+        end_close(&connectors[i]);
+    end_close(&next);
+    CHECK_INT(count_files(test_dir()), 0);
+}
+
+/* The one has let go of it, and leaves with the last place that names it. */
+static void nothing_stays_of_a_binder_whose_connectors_leave_one_after_the_other(const struct link *link)
+{
+    struct end binder, last, connectors[2];
+
+    end_start(&binder, link, !link->right_binds, "it");
+    for (int i = 0; i < 2; i++)
+        end_start(&connectors[i], link, link->right_binds, "it");
+    get_int(binder.socket, SHM_EVENTS);
+    for (int i = 0; i < 2; i++)
+        get_int(connectors[i].socket, SHM_EVENTS);
+    end_close(&binder);
+    for (int i = 0; i < 2; i++)
+        get_int(connectors[i].socket, SHM_EVENTS);
+    end_start(&last, link, link->right_binds, "it"); /* so that the name stays */
+    unsigned files = count_files(test_dir());
+    for (int i = 0; i < 2; i++)
+        end_close(&connectors[i]);
+    CHECK(count_files(test_dir()) <= files - 6); /* two each, of three sockets */
+    end_close(&last);
+    CHECK_INT(count_files(test_dir()), 0);
+}
+
 static void a_hundred_rounds_of_life_leave_nothing(const struct link *link)
 {
     uint64_t memory = 0;
@@ -368,6 +428,9 @@ int main(int argc, char **argv)
         LINK_TEST(closing_in_the_middle_of_a_message_sends_none_of_it),
         LINK_TEST(one_socket_binds_and_connects_to_several_names),
         LINK_TEST(a_socket_may_be_made_and_closed_without_use),
+        LINK_TEST_IF(nothing_stays_of_one_whose_messages_nobody_can_fetch, sends_before_bind),
+        LINK_TEST(nothing_stays_of_a_binder_that_two_have_let_go_of),
+        LINK_TEST(nothing_stays_of_a_binder_whose_connectors_leave_one_after_the_other),
         LINK_TEST(a_hundred_rounds_of_life_leave_nothing),
     };
 

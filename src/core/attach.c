@@ -36,9 +36,21 @@ static int make_places(struct attach *attach, uint32_t high)
     return 0;
 }
 
+/* Of the binder that SAID it, unless that is us: the name at its place has just been taken away. */
+static void forget_binder(struct shm_socket *s, const char *file, const struct answer *said)
+{
+    char id_hex[2 * SEGMENT_ID_SIZE + 1];
+    if (memcmp(said->binder_id, s->segment.header->id, sizeof said->binder_id) == 0)
+        return;
+    segment_id_hex(id_hex, said->binder_id);
+    remote_unnamed(s->directory, file, id_hex);
+}
+
 static void answer(struct attach *attach, uint32_t slot, const struct party *peer, uint64_t verdict,
                    uint64_t link_offset, struct shm_socket *s)
 {
+    struct answer before;
+    bool had_one = endpoint_answer_read(&attach->endpoint, slot, &before);
     struct answer words = {.peer_gen = peer->gen,
                            .binder_gen = attach->gen,
                            .verdict = verdict,
@@ -46,6 +58,18 @@ static void answer(struct attach *attach, uint32_t slot, const struct party *pee
                            .resume = UINT64_MAX};
     memcpy(words.binder_id, s->segment.header->id, sizeof words.binder_id);
     endpoint_answer_write(&attach->endpoint, slot, &words);
+    if (had_one)
+        forget_binder(s, attach->endpoint.file, &before);
+}
+
+/* A connector died, and nobody needs what it was told, either. */
+static void clear_place(struct shm_socket *s, struct attach *attach, uint32_t slot)
+{
+    struct answer before;
+    bool had_one = endpoint_answer_read(&attach->endpoint, slot, &before);
+    endpoint_clear(&attach->endpoint, slot);
+    if (had_one)
+        forget_binder(s, attach->endpoint.file, &before);
 }
 
 /* What `rejected` has for one who was turned away for good. */
@@ -125,7 +149,7 @@ static bool has_to_look_first(struct shm_socket *s, struct attach *attach, uint3
     struct answer old;
     struct remote *before, *connector;
     char id_hex[2 * SEGMENT_ID_SIZE + 1];
-    bool looked = true, known, is_short;
+    bool looked = true, is_short;
 
     if (!endpoint_answer_read(&attach->endpoint, slot, &old) || old.peer_gen != peer->gen ||
         old.verdict != ANSWER_LINKED || old.binder_gen == attach->gen)
@@ -137,16 +161,14 @@ static bool has_to_look_first(struct shm_socket *s, struct attach *attach, uint3
         return link_error_passes(error);
     }
     error = remote_open(&connector, s->directory, peer->id_hex);
-    known = error == -ENOENT; /* the connector has gone */
     is_short = link_error_passes(error);
     if (error == 0) {
         const struct link_record *record = record_at(connector, peer->link_offset);
-        known = record != NULL;
         is_short = record == NULL && connector->shortage < 0;
         if (record != NULL)
             looked = peer_u64_acquire(&record->last_linked) ==
                      link_token(old.binder_id, old.link_offset);
-        connector->is_needed = true;
+        remote_must_be_unnamed(connector, attach->endpoint.file);
         remote_close(connector);
     }
     /* Not of one who looked: the binder before us may live, and have given the memory of its ring back. */
@@ -154,14 +176,7 @@ static bool has_to_look_first(struct shm_socket *s, struct attach *attach, uint3
         looked = true; /* there is nothing to look at */
         is_short = before->shortage < 0;
     }
-    if (known && looked && old.resume != UINT64_MAX) {
-        /* It left in order and this connector is through with it, who may have let go of it just now and left
-         * the removal to us, because we had it mapped. Other places may still name it. */
-        before->slot = slot;
-        memcpy(before->bound_at, attach->endpoint.file, sizeof before->bound_at);
-    } else {
-        before->is_needed = true;
-    }
+    before->is_needed = true; /* our answer takes its name away, and removes it */
     remote_close(before);
     if (!is_short && (looked || !endpoint_connector_lives(&attach->endpoint, slot)))
         return false;
@@ -268,7 +283,7 @@ static void accept_peer(struct shm_socket *s, struct attach *attach, uint32_t sl
             if (!again)
                 reject(s, attach, slot, peer, error);
         } else if (!link_error_passes(error) && !endpoint_connector_lives(&attach->endpoint, slot))
-            endpoint_clear(&attach->endpoint, slot);
+            clear_place(s, attach, slot);
         else
             attach->look_again = true; /* out of memory or descriptors: what a dead one sent is kept, too */
         return;
@@ -512,14 +527,14 @@ static void free_attach(struct attach *attach)
 }
 
 /* The binder before us died: what its connectors are, and which of them died as well. */
-static void clear_dead_connectors(struct attach *attach)
+static void clear_dead_connectors(struct shm_socket *s, struct attach *attach)
 {
     struct party peer;
     for (uint32_t slot = 0; slot < endpoint_high(&attach->endpoint); slot++) {
         if (endpoint_connector(&attach->endpoint, slot, &peer) != 1 ||
             endpoint_connector_lives(&attach->endpoint, slot))
             continue;
-        endpoint_clear(&attach->endpoint, slot);
+        clear_place(s, attach, slot);
         segment_reap(directory_fd(attach->endpoint.directory), peer.id_hex);
     }
 }
@@ -536,7 +551,7 @@ static int bind_attach(struct shm_socket *s, struct attach *attach, const char *
     }
     struct party before;
     bool had_one = endpoint_binder(&attach->endpoint, &before) == 1;
-    clear_dead_connectors(attach);
+    clear_dead_connectors(s, attach);
     endpoint_announce(&attach->endpoint, s->segment.header->id, (uint32_t)s->type, 0);
     attach->gen = endpoint_gen(&attach->endpoint);
     attach->next = s->attaches;
@@ -699,6 +714,12 @@ static void leave_bound(struct shm_socket *s, struct attach *attach)
     endpoint_leave(&attach->endpoint, true);
 }
 
+static bool is_binder(const struct endpoint *endpoint, const uint8_t *id)
+{
+    struct party now;
+    return endpoint_binder_lives(endpoint) && endpoint_binder(endpoint, &now) && memcmp(now.id, id, sizeof now.id) == 0;
+}
+
 static void leave_connected(struct shm_socket *s, struct attach *attach)
 {
     struct link *link = attach->links[0];
@@ -713,7 +734,14 @@ static void leave_connected(struct shm_socket *s, struct attach *attach)
         stat_add(s, STAT_DROPPED, link->own_ring.head - link->own_ring.acked);
     leave_link(link);
     link->attach = NULL;
+    if (!inherits)
+        endpoint_retract(&attach->endpoint);
+    struct answer said; /* by one who has gone, and left its files to us */
+    bool orphans = !inherits && endpoint_answer_read(&attach->endpoint, attach->endpoint.slot, &said) &&
+                   !is_binder(&attach->endpoint, said.binder_id);
     endpoint_leave(&attach->endpoint, !inherits);
+    if (orphans)
+        forget_binder(s, attach->endpoint.file, &said);
     if (binder_lives)
         notify_party(s, binder.id_hex);
     /* It may have linked to us, and we could not look: then it reads, and may have views. */
@@ -721,6 +749,26 @@ static void leave_connected(struct shm_socket *s, struct attach *attach)
     bool viewed = binder_lives && link->own_ring.kind == RING_PRIVATE && link->own_ring.in_flight != NULL;
     if (queued && !inherits && !viewed)
         link_free(link);
+}
+
+/* Once it was left. While there is something to fetch, its file may name us; see socket_unref(). */
+static void put_away(struct shm_socket *s, struct attach *attach)
+{
+    bool owes = false, listed = false;
+    for (uint32_t i = 0; i < s->link_count; i++)
+        owes = owes || s->links[i]->state == LINK_LEAVING;
+    for (struct attach *left = s->left; left != NULL; left = left->next)
+        listed = listed || strcmp(left->endpoint.file, attach->endpoint.file) == 0;
+    if (!owes || listed) {
+        free_attach(attach);
+        return;
+    }
+    free(attach->links);
+    free(attach->rejected);
+    attach->links = NULL;
+    attach->rejected = NULL;
+    attach->next = s->left;
+    s->left = attach;
 }
 
 static void leave(struct shm_socket *s, struct attach *attach)
@@ -736,6 +784,7 @@ static void leave(struct shm_socket *s, struct attach *attach)
         if (s->links[i]->state == LINK_LEAVING)
             link_notify(s->links[i]);
     socket_free_links(s);
+    put_away(s, attach);
 }
 
 int socket_detach(struct shm_socket *s, const char *name, bool bound)
@@ -747,7 +796,6 @@ int socket_detach(struct shm_socket *s, const char *name, bool bound)
             continue;
         *at = attach->next;
         leave(s, attach);
-        free_attach(attach);
         store_relaxed(&s->segment.header->attached, load_relaxed(&s->segment.header->attached) - 1);
         return 0;
     }
@@ -817,7 +865,6 @@ bool socket_leave_all(struct shm_socket *s)
         struct attach *attach = s->attaches;
         s->attaches = attach->next;
         leave(s, attach);
-        free_attach(attach);
     }
     return is_awaited(s);
 }

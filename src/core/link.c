@@ -472,7 +472,7 @@ static void prove_early(struct link *link, const struct party *party)
     if (type <= SHM_XSUB && s->pattern->fits((int)type) && open_out(link, (int)type) == 0 &&
         trust_prove_early(link, party, type, peer->remote->header) == 0)
         notify_bell(&peer->bell);
-    peer->remote->is_needed = true; /* it may have answered, sent and died meanwhile */
+    remote_must_be_unnamed(peer->remote, link->attach->endpoint.file); /* it may have answered, sent and died meanwhile */
     peer_unlink(peer);
 }
 
@@ -494,7 +494,7 @@ void link_early(struct link *link, const struct party *party)
     if (kind == 0 || link->has_in || link->peer != NULL || peer_open(&peer, link, party->id_hex) < 0)
         return;
     if (!open_early(link, peer, party, kind)) {
-        peer->remote->is_needed = true; /* it may have answered, sent and died meanwhile */
+        remote_must_be_unnamed(peer->remote, link->attach->endpoint.file); /* it may have answered, sent and died meanwhile */
         peer_unlink(peer);
         return;
     }
@@ -502,7 +502,7 @@ void link_early(struct link *link, const struct party *party)
     struct answer said;
     if (kind == RING_PRIVATE && endpoint_answer_read(&link->attach->endpoint, link->slot, &said) == 1 &&
         said.peer_gen == link->attach->gen && said.binder_gen == party->gen) {
-        peer->remote->is_needed = true;
+        remote_must_be_unnamed(peer->remote, link->attach->endpoint.file);
         peer_unlink(peer);
         store_relaxed(&s->bell.page->attention, 1);
         return;

@@ -81,6 +81,11 @@ static void free_memory(struct shm_socket *s)
         s->pattern->close(s);
     free(s->links);
     free(s->in.copy);
+    while (s->left != NULL) {
+        struct attach *next = s->left->next;
+        free(s->left);
+        s->left = next;
+    }
     while (s->limbo != NULL) {
         struct block *next = s->limbo->next;
         block_forget(s->limbo);
@@ -223,6 +228,15 @@ SHM_API int shm_close(shm_socket_t *s)
     return 0;
 }
 
+/* Does an endpoint still lead those to our files who are promised what is in them? */
+static bool is_named(const struct shm_socket *s)
+{
+    bool named = directory_is_pocket(s->directory); /* there it does not matter */
+    for (const struct attach *left = s->left; left != NULL && !named; left = left->next)
+        named = segment_is_named(directory_fd(s->directory), left->endpoint.file, s->segment.id_hex, UINT32_MAX);
+    return named;
+}
+
 void socket_unref(struct shm_socket *s)
 {
     if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
@@ -233,8 +247,11 @@ void socket_unref(struct shm_socket *s)
         s->shared_out.claims = NULL;
     }
     bell_detach(&s->bell);
-    if (s->segment.directory != NULL)
-        segment_close(&s->segment, !s->files_awaited);
+    if (s->segment.directory != NULL) {
+        /* Without our lock first, then the look: whoever takes our name away before it removes the files. */
+        segment_unmap(&s->segment);
+        segment_close(&s->segment, !s->files_awaited || !is_named(s));
+    }
     directory_close(s->directory);
     free_memory(s);
 }

@@ -188,6 +188,7 @@ struct shm_socket {
     _Atomic int refs; /* the handle and each peer */
     struct directory *directory;
     struct attach *attaches;
+    struct attach *left; /* that may still name us; only their files' names count */
     struct options options;
     struct trust *trust; /* SHM_AUTH_KEY; NULL: none */
     uint32_t seal_size;  /* bytes that sealing adds */

@@ -322,10 +322,15 @@ void endpoint_announce(struct endpoint *endpoint, const uint8_t *id, uint32_t ty
     store_seq_cst(&party->gen, gen + 1);
 }
 
+void endpoint_retract(struct endpoint *endpoint)
+{
+    retract(&my_party(endpoint)->gen);
+}
+
 void endpoint_leave(struct endpoint *endpoint, bool retracted)
 {
     if (retracted)
-        retract(&my_party(endpoint)->gen);
+        endpoint_retract(endpoint);
     unmap_file(endpoint);
     if (!try_remove(endpoint, endpoint->fd) && directory_is_pocket(endpoint->directory))
         os_file_unlink(directory_fd(endpoint->directory), endpoint->file); /* the other side has its own */

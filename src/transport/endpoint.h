@@ -48,6 +48,9 @@ int endpoint_connect(struct endpoint *endpoint, struct directory *directory, con
 /* Announce who one is. */
 void endpoint_announce(struct endpoint *endpoint, const uint8_t *id, uint32_t type, uint64_t link_offset);
 
+/* Take one's name away. (What the answer names may be without a name then.) */
+void endpoint_retract(struct endpoint *endpoint);
+
 /* Let go of the lock, and remove the file if nobody is left. Not RETRACTED: as one that died there,
  * so that the binder still reads what was sent. */
 void endpoint_leave(struct endpoint *endpoint, bool retracted);

@@ -116,12 +116,17 @@ static int reap_locked(int dir, int fd, const char *id_hex)
     return 1;
 }
 
-void segment_close(struct segment *segment, bool remove)
+void segment_unmap(struct segment *segment)
 {
     for (unsigned e = 0; e < SEGMENT_EXTENTS; e++)
         os_unmap(segment->base[e], segment_extent_size(e));
     memset(segment->base, 0, sizeof segment->base);
     segment->header = NULL;
+}
+
+void segment_close(struct segment *segment, bool remove)
+{
+    segment_unmap(segment);
     if (segment->fd >= 0) {
         if (remove)
             reap_locked(directory_fd(segment->directory), segment->fd, segment->id_hex);
@@ -245,6 +250,41 @@ int remote_open(struct remote **out, struct directory *directory, const char *id
     return 0;
 }
 
+static bool names(const struct endpoint_slot *slot, const char *id_hex)
+{
+    char party[2 * SEGMENT_ID_SIZE + 1], binder[2 * SEGMENT_ID_SIZE + 1];
+    uint8_t id[SEGMENT_ID_SIZE];
+    const struct endpoint_answer *both = slot->answers;
+    int newest = endpoint_answer_newest(load_relaxed(&both[0].gen), load_relaxed(&both[1].gen));
+    memcpy(id, slot->party.id, sizeof id);
+    segment_id_hex(party, id);
+    memcpy(id, both[newest == 1].binder_id, sizeof id);
+    segment_id_hex(binder, id);
+    return (slot->party.gen & 1) && (strcmp(party, id_hex) == 0 || (newest >= 0 && strcmp(binder, id_hex) == 0));
+}
+
+bool segment_is_named(int dir, const char *file, const char *id_hex, uint32_t but_at)
+{
+    struct endpoint_slot slots[16];
+    struct { uint32_t poison, high; } now = {0};
+    bool named = false;
+    ssize_t size = 1;
+
+    int fd = os_file_open(dir, file, OS_READ);
+    if (fd < 0)
+        return fd != -ENOENT && fd != -EPERM;
+    if (pread(fd, &now, sizeof now, offsetof(struct endpoint_header, poison)) != (ssize_t)sizeof now || now.poison != 0)
+        now.high = 0; /* who removes it has yet to remove what it names */
+    for (uint32_t i = 0; i < now.high && i < ENDPOINT_SLOTS && size > 0 && !named; i++) {
+        size_t k = i % (sizeof slots / sizeof slots[0]);
+        if (k == 0)
+            size = pread(fd, slots, sizeof slots, (off_t)(ENDPOINT_HEADER_SIZE + i * sizeof slots[0]));
+        named = i != but_at && size >= (ssize_t)((k + 1) * sizeof slots[0]) && names(&slots[k], id_hex);
+    }
+    close(fd);
+    return named;
+}
+
 /*
  * A dead binder is needed by each connector that it had answered: by one that has not come to map it, for
  * the messages it had sent, and by the next binder, which looks up how far it had read. Their slots name
@@ -252,27 +292,9 @@ int remote_open(struct remote **out, struct directory *directory, const char *id
  */
 static bool is_needed_elsewhere(const struct remote *remote)
 {
-    struct endpoint_slot slots[64];
-    uint32_t high = 0;
     if (remote->is_needed || remote->bound_at[0] == '\0')
         return remote->is_needed;
-    int fd = os_file_open(directory_fd(remote->directory), remote->bound_at, OS_READ);
-    if (fd < 0)
-        return false;
-    bool needed = pread(fd, &high, sizeof high, offsetof(struct endpoint_header, high)) == (ssize_t)sizeof high &&
-                  high > sizeof slots / sizeof slots[0];
-    ssize_t size = needed ? 0 : pread(fd, slots, high * sizeof slots[0], ENDPOINT_HEADER_SIZE);
-    close(fd);
-    for (uint32_t i = 0; i < high && size >= (ssize_t)((i + 1) * sizeof slots[0]) && !needed; i++) {
-        char hex[2 * SEGMENT_ID_SIZE + 1];
-        uint8_t id[SEGMENT_ID_SIZE];
-        const struct endpoint_answer *both = slots[i].answers;
-        int newest = endpoint_answer_newest(load_relaxed(&both[0].gen), load_relaxed(&both[1].gen));
-        memcpy(id, both[newest == 1].binder_id, sizeof id);
-        segment_id_hex(hex, id);
-        needed = i != remote->slot && (slots[i].party.gen & 1) && newest >= 0 && strcmp(hex, remote->id_hex) == 0;
-    }
-    return needed;
+    return segment_is_named(directory_fd(remote->directory), remote->bound_at, remote->id_hex, remote->slot);
 }
 
 void remote_close(struct remote *remote)
@@ -291,6 +313,21 @@ void remote_close(struct remote *remote)
         segment_reap(directory_fd(remote->directory), remote->id_hex);
     directory_close(remote->directory);
     free(remote);
+}
+
+void remote_must_be_unnamed(struct remote *remote, const char *file)
+{
+    snprintf(remote->bound_at, sizeof remote->bound_at, "%s", file);
+    remote->slot = UINT32_MAX;
+}
+
+void remote_unnamed(struct directory *directory, const char *file, const char *id_hex)
+{
+    struct remote *remote;
+    if (remote_open(&remote, directory, id_hex) < 0)
+        return;
+    remote_must_be_unnamed(remote, file);
+    remote_close(remote);
 }
 
 /* The slow half of remote_at(): maps a further extent, after checking that the file has it. */

@@ -23,7 +23,9 @@ struct segment {
 
 int segment_new(struct segment *segment, struct directory *directory, uint32_t type);
 
-/* Unmap, which drops the life lock; and REMOVE the files unless a peer still reads them. */
+/* Unmap, which drops the life lock. */
+void segment_unmap(struct segment *segment);
+/* That, and REMOVE the files unless a peer still reads them. */
 void segment_close(struct segment *segment, bool remove);
 
 /* The address of OFFSET, whose extent is mapped if it was not. NULL: errno. */
@@ -38,6 +40,11 @@ int segment_reap(int dir, const char *id_hex);
 
 /* Does the socket live? 1, also when that cannot be found out now; 0: dead, closed, or no such file. */
 int segment_is_alive(int dir, const char *id_hex);
+
+/* Does a place at the endpoint of this FILE, not BUT_AT, lead to the socket ID_HEX: is it the connector there,
+ * or the binder that answered it? Also true when that cannot be found out now. Who does not find the name after
+ * letting go of the files may remove them; who takes the name away removes them after that: so one of the two does. */
+bool segment_is_named(int dir, const char *file, const char *id_hex, uint32_t but_at);
 
 struct remote {
     struct directory *directory;
@@ -54,6 +61,9 @@ struct remote {
 /* Map the segment ID_HEX; -EPROTO: not a segment of this version, or not that one's. */
 int remote_open(struct remote **remote, struct directory *directory, const char *id_hex);
 void remote_close(struct remote *remote); /* the last process to do so removes the files of a dead peer */
+void remote_must_be_unnamed(struct remote *remote, const char *file); /* for that: at this endpoint, in any place */
+/* The name of ID_HEX in a place of the endpoint's FILE has been taken away: remove its files, if that was the last. */
+void remote_unnamed(struct directory *directory, const char *file, const char *id_hex);
 
 const void *remote_map(struct remote *remote, uint64_t offset, uint64_t size);
 

@@ -205,6 +205,7 @@ static void walk_once(const struct link *link, uint64_t seed, unsigned one_in)
         close_it(&walk.actors[i]);
     for (int i = 0; i < ACTORS; i++)
         let_go(&walk.actors[i]);
+    CHECK_INT(count_files(test_dir()), 0);
 }
 
 static unsigned walks(void)
