@@ -275,8 +275,6 @@ static void who_is_killed_while_sending_has_sent_what_was_acknowledged(void)
 {
     static unsigned char bytes[LARGEST];
     struct traffic *traffic = shared_memory(sizeof *traffic);
-    if (getenv("SHMQ_TEST_OPEN") == NULL)
-        skip_test("open: docs/FAILURE.md, Known and left; SHMQ_TEST_OPEN=1 runs it");
     shm_socket_t *pull = CHECK_PTR(shm_socket(SHM_PULL | SHM_MEMFD));
     uint64_t random = test_seed();
     unsigned before = 0;

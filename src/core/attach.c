@@ -810,6 +810,15 @@ static bool has_news(struct attach *attach)
            said.peer_gen == attach->gen && said.verdict == ANSWER_LINKED && said.binder_gen != attach->links[0]->answered;
 }
 
+/* Is there a link to this one that has no place any more? What it sent may lie in memory that has yet to be mapped. */
+static bool has_rest_of(const struct shm_socket *s, const char *id_hex)
+{
+    for (uint32_t i = 0; i < s->link_count; i++)
+        if (s->links[i]->attach == NULL && strcmp(s->links[i]->party.id_hex, id_hex) == 0)
+            return true;
+    return false;
+}
+
 /* One that was handed over, when the other side has gone: no other ever comes. */
 static bool has_done(struct shm_socket *s, struct attach *attach)
 {
@@ -817,6 +826,8 @@ static bool has_done(struct shm_socket *s, struct attach *attach)
     if (attach->handed_to[0] == '\0')
         return false;
     attach->met = attach->met || (link != NULL && link->state == LINK_UP);
+    if (has_rest_of(s, attach->handed_to))
+        return false;
     if (link != NULL && (attach->bound || link->state != LINK_QUEUED || link->early || s->in.link == link))
         return false;
     if (attach->met)
