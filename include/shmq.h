@@ -267,7 +267,7 @@ SHM_API int shm_connect(shm_socket_t *socket, const char *endpoint);
  *   EPROTO    what came are not the bytes or the descriptors of a socket
  *   ENOCOMPATPROTO  the other library is of another version
  *   EISCONN   these two have been joined already
- *   EMFILE, ENOMEM, ETERM
+ *   EMFILE, ENOMEM, EINTR, ETERM
  * Cost: about 100 us. SHM_LAST_ENDPOINT then names the place, for shm_disconnect(). Source: SCM_RIGHTS, memfd_create(2), fcntl(2) F_ADD_SEALS.
  */
 SHM_API int shm_handover(shm_socket_t *socket, int fd, int timeout_ms);

@@ -617,6 +617,24 @@ static void credentials_may_come_along(void)
     }
 }
 
+/* A signal ends it, as it ends every call that waits; over another line it is done again. */
+static void a_signal_ends_the_wait(void)
+{
+    shm_socket_t *pair = CHECK_PTR(shm_socket(SHM_PAIR | SHM_MEMFD));
+
+    make_line();
+    start_ticking();
+    CHECK_ERR(shm_handover(pair, ends[0], -1), EINTR);
+    stop_ticking();
+    drop_line();
+    make_line();
+    struct child child = child_start(be_a_sender_after_a_while, NULL);
+    CHECK_OK(shm_handover(pair, ends[0], 5000));
+    child_kill(&child);
+    drop_line();
+    CHECK_OK(shm_close(pair));
+}
+
 /* Descriptors that do not come because there is no room for them in this process. */
 static void a_want_of_descriptors_is_no_lie(void)
 {
@@ -765,7 +783,7 @@ int main(int argc, char **argv)
         TEST(who_is_killed_while_joining_leaves_nothing_behind), TEST(a_descriptor_tells_of_messages_and_deaths),
         TEST(who_is_killed_while_sending_has_sent_what_was_acknowledged),
         TEST(jobs_of_who_is_killed_in_traffic_are_done_by_the_next),
-        TEST(memory_that_was_handed_over_is_read_only), TEST(nonsense_is_refused),
+        TEST(a_signal_ends_the_wait), TEST(memory_that_was_handed_over_is_read_only), TEST(nonsense_is_refused),
         TEST(credentials_may_come_along), TEST(a_want_of_descriptors_is_no_lie),
         TEST(misuse_is_an_error), TEST(a_child_closes_only_its_copy), TEST(a_child_of_many_threads_closes_and_opens),
         TEST(joined_once_and_left_by_name),

@@ -62,6 +62,41 @@ static void a_second_peer_is_rejected_with_an_event(void)
     CHECK_OK(shm_close(duo.b));
 }
 
+/* One that is turned away may not have come to look at who was there before, and has what that one had read. */
+static void what_passed_before_a_rejection_is_neither_lost_nor_repeated(void)
+{
+    for (int other = 0; other < 2; other++) { /* by a pair that has its peer, by one of another kind */
+        shm_socket_t *first = socket_new(SHM_PAIR), *second = socket_new(other ? SHM_PULL : SHM_PAIR);
+        shm_socket_t *third = socket_new(SHM_PAIR), *peer = socket_new(other ? SHM_PUSH : SHM_PAIR);
+        shm_socket_t *there = socket_new(SHM_PAIR);
+        char byte;
+
+        CHECK_OK(shm_bind(second, "elsewhere"));
+        CHECK_OK(shm_connect(peer, "elsewhere"));
+        join(second, peer);
+        CHECK_OK(shm_connect(there, "it"));
+        send_text(there, "read");
+        send_text(there, "unread");
+        CHECK_OK(shm_bind(first, "it"));
+        expect_text(first, "read");
+        send_text(first, "one");
+        CHECK_OK(shm_close(first));
+        CHECK_OK(shm_bind(second, "it"));
+        expect_text(there, "one");
+        CHECK_ERR(shm_recv(there, &byte, 1, SHM_DONTWAIT), EPIPE); /* the first one has gone */
+        await_events(there, SHM_EVENT_REJECTED, second, SHM_EVENT_REJECTED);
+        CHECK_OK(shm_close(second));
+        CHECK_OK(shm_bind(third, "it"));
+        expect_text(third, "unread");
+        expect_nothing(third);
+        send_text(third, "two");
+        expect_text(there, "two");
+        CHECK_OK(shm_close(peer));
+        CHECK_OK(shm_close(third));
+        CHECK_OK(shm_close(there));
+    }
+}
+
 static void types_that_do_not_fit_are_rejected_with_an_event(void)
 {
     static const struct {
@@ -326,6 +361,7 @@ int main(int argc, char **argv)
 {
     static const struct test tests[] = {
         TEST(a_second_peer_is_rejected_with_an_event),
+        TEST(what_passed_before_a_rejection_is_neither_lost_nor_repeated),
         TEST(types_that_do_not_fit_are_rejected_with_an_event),
         TEST(a_send_after_the_peer_has_gone_is_epipe_once),
         TEST(a_receive_after_the_peer_has_gone_is_epipe_once_behind_its_messages),

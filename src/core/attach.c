@@ -46,8 +46,9 @@ static void forget_binder(struct shm_socket *s, const char *file, const struct a
     remote_unnamed(s->directory, file, id_hex);
 }
 
+/* RESUME: how far the connector's ring has been read before, if a record of ours does not say. */
 static void answer(struct attach *attach, uint32_t slot, const struct party *peer, uint64_t verdict,
-                   uint64_t link_offset, struct shm_socket *s)
+                   uint64_t link_offset, uint64_t resume, struct shm_socket *s)
 {
     struct answer before;
     bool had_one = endpoint_answer_read(&attach->endpoint, slot, &before);
@@ -55,7 +56,7 @@ static void answer(struct attach *attach, uint32_t slot, const struct party *pee
                            .binder_gen = attach->gen,
                            .verdict = verdict,
                            .link_offset = link_offset,
-                           .resume = UINT64_MAX};
+                           .resume = resume};
     memcpy(words.binder_id, s->segment.header->id, sizeof words.binder_id);
     endpoint_answer_write(&attach->endpoint, slot, &words);
     if (had_one)
@@ -78,12 +79,13 @@ static uint64_t for_good(uint64_t gen)
     return ~gen;
 }
 
-static void reject(struct shm_socket *s, struct attach *attach, uint32_t slot, const struct party *peer, int why)
+static void reject(struct shm_socket *s, struct attach *attach, uint32_t slot, const struct party *peer,
+                   uint64_t resume, int why)
 {
     struct link unlinked = {.party = *peer, .attach = attach};
     bool untrusted = why == -EBADMSG;
     attach->rejected[slot] = untrusted ? for_good(peer->gen) : peer->gen;
-    answer(attach, slot, peer, untrusted ? ANSWER_UNTRUSTED : ANSWER_REJECTED, 0, s);
+    answer(attach, slot, peer, untrusted ? ANSWER_UNTRUSTED : ANSWER_REJECTED, 0, resume, s);
     notify_party(s, peer->id_hex);
     if (untrusted)
         trust_report(s, &unlinked);
@@ -101,13 +103,14 @@ static int resume_point(struct shm_socket *s, struct attach *attach, uint32_t sl
     char id_hex[2 * SEGMENT_ID_SIZE + 1];
 
     *resume = 0;
-    if (!endpoint_answer_read(&attach->endpoint, slot, &old) || old.peer_gen != peer->gen ||
-        old.verdict != ANSWER_LINKED)
+    if (!endpoint_answer_read(&attach->endpoint, slot, &old) || old.peer_gen != peer->gen)
         return 0;
     if (old.resume != UINT64_MAX) {
         *resume = old.resume;
         return 0;
     }
+    if (old.verdict != ANSWER_LINKED)
+        return 0;
     /* It died: its own link record says. */
     segment_id_hex(id_hex, old.binder_id);
     int error = remote_open(&dead, s->directory, id_hex);
@@ -216,7 +219,7 @@ static void look_at(struct shm_socket *s, struct link *link)
         attach->look_again = true;
     } else if (error == -EBADMSG || error == -EEXIST) {
         if (attach->bound) {
-            reject(s, attach, link->slot, &peer, error);
+            reject(s, attach, link->slot, &peer, load_relaxed(&link->record->tail), error);
             attach->rejected[link->slot] = for_good(peer.gen); /* it was linked to: no way back */
         } else {
             link->refused = peer.gen;
@@ -258,19 +261,20 @@ static void accept_peer(struct shm_socket *s, struct attach *attach, uint32_t sl
         return;
     if (again && s->type != SHM_PAIR && s->type != SHM_ROUTER) /* theirs may become free */
         return;
-    if (!s->pattern->fits((int)peer->type) || (s->type == SHM_PAIR && has_partner(s))) {
-        if (!again)
-            reject(s, attach, slot, peer, 0);
-        return;
-    }
-    if (has_to_look_first(s, attach, slot, peer))
+    bool unwanted = !s->pattern->fits((int)peer->type) || (s->type == SHM_PAIR && has_partner(s));
+    if ((unwanted && again) || has_to_look_first(s, attach, slot, peer))
         return;
     uint64_t resume;
-    if (resume_point(s, attach, slot, peer, &resume) < 0 || link_new(&link, s, attach, slot, (int)peer->type) < 0) {
+    int error = resume_point(s, attach, slot, peer, &resume);
+    if (error == 0 && unwanted) {
+        reject(s, attach, slot, peer, resume, 0);
+        return;
+    }
+    if (error < 0 || link_new(&link, s, attach, slot, (int)peer->type) < 0) {
         attach->look_again = true; /* out of memory or descriptors */
         return;
     }
-    int error = link_up(link, peer, peer->link_offset, resume);
+    error = link_up(link, peer, peer->link_offset, resume);
     if (error < 0) {
         bool left = (error == -EPROTO || error == -EBADMSG) && !connector_stays(attach, slot, peer->gen);
         if (error == -EPROTO && !left)
@@ -281,7 +285,7 @@ static void accept_peer(struct shm_socket *s, struct attach *attach, uint32_t sl
             return;
         if (error == -EEXIST || error == -EPROTO || error == -EBADMSG) {
             if (!again)
-                reject(s, attach, slot, peer, error);
+                reject(s, attach, slot, peer, resume, error);
         } else if (!link_error_passes(error) && !endpoint_connector_lives(&attach->endpoint, slot))
             clear_place(s, attach, slot);
         else
@@ -289,7 +293,7 @@ static void accept_peer(struct shm_socket *s, struct attach *attach, uint32_t sl
         return;
     }
     attach->links[slot] = link;
-    answer(attach, slot, peer, ANSWER_LINKED, link->record_block->offset, s);
+    answer(attach, slot, peer, ANSWER_LINKED, link->record_block->offset, UINT64_MAX, s);
     link_notify(link);
     if (!endpoint_connector_lives(&attach->endpoint, slot))
         link_gone(link, true);

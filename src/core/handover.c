@@ -82,7 +82,7 @@ static int say(const struct line *line, const void *data, size_t size, const int
         if (n >= 0)
             return -EMSGSIZE; /* no room for so few bytes: somebody else's are there */
         int error = errno == EAGAIN ? await(line, POLLOUT) : -errno;
-        if (error < 0 && error != -EINTR)
+        if (error < 0)
             return error;
     }
 }
@@ -136,14 +136,13 @@ static int hear(const struct line *line, void *data, size_t size, int fds[FILES_
         if (n == 0)
             error = -EPIPE;
         else if (n < 0)
-            error = errno == EAGAIN ? await(line, POLLIN) : errno == EINTR ? 0 : -errno;
+            error = errno == EAGAIN ? await(line, POLLIN) : -errno;
         else if ((message.msg_flags & MSG_CTRUNC) && all <= FILES_MAX)
             error = -EMFILE; /* there was room for more: what was wanting are descriptors of ours */
         else if (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC))
             error = -EPROTO;
         else
             got += (size_t)n;
-        error = error == -EINTR ? 0 : error;
     }
     if (error < 0)
         close_all(fds, count);

@@ -59,7 +59,7 @@ struct endpoint_answer {
     shared_u64 binder_id[2];
     shared_u64 verdict;
     shared_u64 link_offset; /* of the binder's link record */
-    shared_u64 resume; /* the binder left in order, having read the connector's ring up to here */
+    shared_u64 resume; /* the connector's ring was read up to here, by a binder that left in order or before this one */
 };
 
 struct endpoint_header {
