@@ -93,20 +93,20 @@ static inline void quick_plan(struct shm_socket *s)
 }
 
 /*
- * Are the next slots' messages of the last lap done with? A few lines of claim words at a time, since readers
- * write those before them just now; the next travel meanwhile. The slots themselves are not looked at: a word
- * that is DONE for the ticket of the last lap says what is in its slot. One that was skipped then, for its
- * word was still CLAIMED by a puller that is off its processor, never says that, and goes the general way.
+ * Are the next slots' messages of the last lap done with? A line of claim words at a time, and one line ahead: the
+ * reader takes each back for writing just before it comes there, and finds it looked at by then. The slots themselves
+ * are not looked at: a word that is DONE for the ticket of the last lap says what is in its slot. One that was skipped
+ * then, for its word was still CLAIMED by a puller that is off its processor, never says that, and goes the general way.
  */
 static inline bool quick_clear(struct ring_out *ring)
 {
-    uint64_t t = ring->head, slots = ring->mask + 1, end = (t | (QUICK_CLEAR - 1)) + 1;
+    uint64_t slots = ring->mask + 1, t = ring->cleared > ring->head ? ring->cleared : ring->head;
+    uint64_t end = (ring->head | (QUICK_CLEAR - 1)) + 1 + QUICK_CLEAR;
     if (t < slots) {
         ring->cleared = slots;
         return true;
     }
-    for (uint64_t word = end; word < end + QUICK_CLEAR; word += 8)
-        __builtin_prefetch(&ring->claims->words[word & ring->mask]);
+    __builtin_prefetch(&ring->claims->words[end & ring->mask]);
     for (; t < end; t++) {
         uint64_t word = peer_u64_acquire(&ring->claims->words[t & ring->mask]); /* C3 */
         if (claim_state(word) != CLAIM_DONE || !claim_is_taken(word, t - slots))
@@ -130,7 +130,7 @@ static inline QUICK struct ring_slot *quick_slot(struct shm_socket *s, struct ri
     bool bounded = ring->kind != RING_PRIVATE || s->options.lossless;
     if (bounded && unlikely(head - ring->acked >= ring->limit))
         return NULL;
-    if (ring->kind == RING_SHARED && unlikely(head >= ring->cleared) && !quick_clear(ring))
+    if (ring->kind == RING_SHARED && unlikely(head + QUICK_CLEAR >= ring->cleared) && !quick_clear(ring))
         return NULL;
     if (!bounded || head - ring->acked + QUICK_NEAR_FULL < ring->limit) {
         const char *later = (const char *)&ring->slots[(head + QUICK_AHEAD) & ring->mask];
@@ -283,6 +283,8 @@ static inline QUICK ssize_t quick_receive(struct shm_socket *s, void *buffer, si
             return -1;
         if (ring->streak > QUICK_STREAK)
             cpu_prefetch_write(&claims->words[(t + 16) & ring->mask]);
+        else if (t % QUICK_CLEAR == 1) /* the sender has just looked at it */
+            cpu_prefetch_write(&claims->words[(t + QUICK_CLEAR) & ring->mask]);
         if (peer_u64(&claims->header->hint) < t + 1)
             store_relaxed(&claims->header->hint, t + 1);
         copy_short(buffer, (const void *)(uintptr_t)slot->payload, copied);
