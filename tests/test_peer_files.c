@@ -35,6 +35,15 @@ static const struct damage damages[] = {
     {"a birthday in the future", ".seg", -1, 32, 8, UINT64_MAX, false},
 };
 
+static void connect_and_wait(struct child *up, void *argument)
+{
+    shm_socket_t *socket = socket_new(*(const int *)argument);
+
+    CHECK_OK(shm_connect(socket, "it"));
+    child_say(up, 1);
+    child_hear(up);
+}
+
 static void push_and_wait(struct child *up, void *argument)
 {
     shm_socket_t *push = socket_new(SHM_PUSH);
@@ -124,6 +133,34 @@ static void be_bound(struct child *up, void *argument)
 }
 
 /* An endpoint of another version, in use, is not joined and not removed. */
+/* A PAIR and a ROUTER try again with those whom they had no room for, but not with such a one. */
+static void who_was_turned_away_for_nonsense_is_not_tried_again(void)
+{
+    static const int types[][2] = {{SHM_PAIR, SHM_PAIR}, {SHM_ROUTER, SHM_DEALER}, {SHM_PULL, SHM_PUSH}};
+
+    leave_files();
+    for (size_t i = 0; i < COUNT_OF(types); i++) {
+        int type = types[i][1];
+        struct child child = child_start(connect_and_wait, &type);
+        char got[64];
+
+        CHECK_INT(child_hear(&child), 1);
+        do_damage(&damages[3]);
+        shm_socket_t *bound = socket_new(types[i][0]), *honest = socket_new(types[i][1]);
+        CHECK_OK(shm_bind(bound, "it"));
+        for (int k = 0; k < 20; k++) /* somebody else comes and goes, so that it looks */
+            for (int up = 1; up >= 0; up--) {
+                CHECK_OK((up ? shm_connect : shm_disconnect)(honest, "it"));
+                CHECK_INT(shm_recv(bound, got, sizeof got, SHM_DONTWAIT), -1);
+            }
+        CHECK_INT(get_stats(bound).protocol_errors, 1);
+        child_kill(&child);
+        CHECK_OK(shm_close(honest));
+        CHECK_OK(shm_close(bound));
+        remove_files();
+    }
+}
+
 static void an_endpoint_of_another_version_is_refused(void)
 {
     const struct damage version = {"", ".ep", -1, 8, 4, 3, true};
@@ -144,6 +181,7 @@ int main(int argc, char **argv)
 {
     static const struct test tests[] = {
         TEST(a_peer_with_damaged_files_is_turned_away_alone),
+        TEST(who_was_turned_away_for_nonsense_is_not_tried_again),
         TEST(an_endpoint_of_another_version_is_refused),
     };
 

@@ -36,47 +36,57 @@ static int make_places(struct attach *attach, uint32_t high)
     return 0;
 }
 
-/* Of the binder that SAID it, unless that is us: the name at its place has just been taken away. */
-static void forget_binder(struct shm_socket *s, const char *file, const struct answer *said)
+/* Nobody is led by ID's name here any more, unless it is ours. */
+static void forget_binder(struct shm_socket *s, const char *file, const uint8_t *id)
 {
     char id_hex[2 * SEGMENT_ID_SIZE + 1];
-    if (memcmp(said->binder_id, s->segment.header->id, sizeof said->binder_id) == 0)
+    if (memcmp(id, s->segment.header->id, SEGMENT_ID_SIZE) == 0)
         return;
-    segment_id_hex(id_hex, said->binder_id);
+    segment_id_hex(id_hex, id);
     remote_unnamed(s->directory, file, id_hex);
+}
+
+/* The answer of BEFORE is about to be written over: it is forgotten once all places have been looked at, or another
+ * one's turns up. (Mostly all are one's, and to look for its name goes through all places.) */
+static void supersede(struct shm_socket *s, struct attach *attach, uint32_t slot)
+{
+    struct answer before;
+    if (!endpoint_answer_read(&attach->endpoint, slot, &before) ||
+        memcmp(before.binder_id, s->segment.header->id, sizeof before.binder_id) == 0)
+        return;
+    if (attach->has_superseded && memcmp(attach->superseded, before.binder_id, sizeof before.binder_id) != 0)
+        forget_binder(s, attach->endpoint.file, attach->superseded);
+    memcpy(attach->superseded, before.binder_id, sizeof before.binder_id);
+    attach->has_superseded = true;
+}
+
+static void forget_superseded(struct shm_socket *s, struct attach *attach)
+{
+    if (attach->has_superseded)
+        forget_binder(s, attach->endpoint.file, attach->superseded);
+    attach->has_superseded = false;
 }
 
 /* RESUME: how far the connector's ring has been read before, if a record of ours does not say. */
 static void answer(struct attach *attach, uint32_t slot, const struct party *peer, uint64_t verdict,
                    uint64_t link_offset, uint64_t resume, struct shm_socket *s)
 {
-    struct answer before;
-    bool had_one = endpoint_answer_read(&attach->endpoint, slot, &before);
     struct answer words = {.peer_gen = peer->gen,
                            .binder_gen = attach->gen,
                            .verdict = verdict,
                            .link_offset = link_offset,
                            .resume = resume};
     memcpy(words.binder_id, s->segment.header->id, sizeof words.binder_id);
+    supersede(s, attach, slot);
     endpoint_answer_write(&attach->endpoint, slot, &words);
-    if (had_one)
-        forget_binder(s, attach->endpoint.file, &before);
 }
 
-/* A connector died, and nobody needs what it was told, either. */
-static void clear_place(struct shm_socket *s, struct attach *attach, uint32_t slot)
+/* A connector died, and nobody needs what it sent or was told. */
+static void clear_place(struct shm_socket *s, struct attach *attach, uint32_t slot, const struct party *peer)
 {
-    struct answer before;
-    bool had_one = endpoint_answer_read(&attach->endpoint, slot, &before);
+    supersede(s, attach, slot);
     endpoint_clear(&attach->endpoint, slot);
-    if (had_one)
-        forget_binder(s, attach->endpoint.file, &before);
-}
-
-/* What `rejected` has for one who was turned away for good. */
-static uint64_t for_good(uint64_t gen)
-{
-    return ~gen;
+    remote_unnamed(s->directory, attach->endpoint.file, peer->id_hex);
 }
 
 static void reject(struct shm_socket *s, struct attach *attach, uint32_t slot, const struct party *peer,
@@ -84,7 +94,7 @@ static void reject(struct shm_socket *s, struct attach *attach, uint32_t slot, c
 {
     struct link unlinked = {.party = *peer, .attach = attach};
     bool untrusted = why == -EBADMSG;
-    attach->rejected[slot] = untrusted ? for_good(peer->gen) : peer->gen;
+    attach->rejected[slot] = untrusted || why == -EPROTO ? for_good(peer->gen) : peer->gen;
     answer(attach, slot, peer, untrusted ? ANSWER_UNTRUSTED : ANSWER_REJECTED, 0, resume, s);
     notify_party(s, peer->id_hex);
     if (untrusted)
@@ -171,7 +181,7 @@ static bool has_to_look_first(struct shm_socket *s, struct attach *attach, uint3
         if (record != NULL)
             looked = peer_u64_acquire(&record->last_linked) ==
                      link_token(old.binder_id, old.link_offset);
-        remote_must_be_unnamed(connector, attach->endpoint.file);
+        remote_met_at(connector, attach->endpoint.file, UINT32_MAX);
         remote_close(connector);
     }
     /* Not of one who looked: the binder before us may live, and have given the memory of its ring back. */
@@ -287,7 +297,7 @@ static void accept_peer(struct shm_socket *s, struct attach *attach, uint32_t sl
             if (!again)
                 reject(s, attach, slot, peer, resume, error);
         } else if (!link_error_passes(error) && !endpoint_connector_lives(&attach->endpoint, slot))
-            clear_place(s, attach, slot);
+            clear_place(s, attach, slot, peer);
         else
             attach->look_again = true; /* out of memory or descriptors: what a dead one sent is kept, too */
         return;
@@ -323,6 +333,7 @@ static void sync_bound(struct shm_socket *s, struct attach *attach)
         else if (link != NULL && link->state == LINK_UP)
             look_at(s, link);
     }
+    forget_superseded(s, attach);
 }
 
 /* ---- the connector's side ---- */
@@ -422,8 +433,10 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
         stat_add(s, STAT_PROTOCOL_ERRORS, 1);
         event_push(s, SHM_EVENT_BROKEN, link, NULL, 0);
     }
-    if (error < 0 && link->answered == said.binder_gen)
+    if (error < 0 && link->answered == said.binder_gen) {
         store_release(&link->record->last_linked, link_token(said.binder_id, said.link_offset));
+        endpoint_done(&attach->endpoint, said.binder_gen);
+    }
     if (bound && !there && link->answered == said.binder_gen)
         attach->untold = !notify_party(s, next.id_hex);
     attach->look_again = attach->untold || (error < 0 && link->answered != said.binder_gen); /* out of memory or descriptors */
@@ -511,6 +524,7 @@ void socket_check_peers(struct shm_socket *s)
         sync_all(s);
     }
     socket_free_links(s);
+    leave_handed(s);
 }
 
 /* ---- coming ---- */
@@ -538,8 +552,7 @@ static void clear_dead_connectors(struct shm_socket *s, struct attach *attach)
         if (endpoint_connector(&attach->endpoint, slot, &peer) != 1 ||
             endpoint_connector_lives(&attach->endpoint, slot))
             continue;
-        clear_place(s, attach, slot);
-        segment_reap(directory_fd(attach->endpoint.directory), peer.id_hex);
+        clear_place(s, attach, slot, &peer);
     }
 }
 
@@ -562,8 +575,8 @@ static int bind_attach(struct shm_socket *s, struct attach *attach, const char *
     s->attaches = attach;
     event_push(s, SHM_EVENT_BOUND, NULL, name, 0);
     sync_bound(s, attach);
-    if (had_one && !attach->look_again) /* its connectors have been taken over: nobody needs what it left */
-        segment_reap(directory_fd(s->directory), before.id_hex);
+    if (had_one && !attach->look_again) /* its connectors have been taken over: here nobody needs what it left */
+        remote_unnamed(s->directory, attach->endpoint.file, before.id_hex);
     return 0;
 }
 
@@ -745,7 +758,7 @@ static void leave_connected(struct shm_socket *s, struct attach *attach)
                    !is_binder(&attach->endpoint, said.binder_id);
     endpoint_leave(&attach->endpoint, !inherits);
     if (orphans)
-        forget_binder(s, attach->endpoint.file, &said);
+        forget_binder(s, attach->endpoint.file, said.binder_id);
     if (binder_lives)
         notify_party(s, binder.id_hex);
     /* It may have linked to us, and we could not look: then it reads, and may have views. */
@@ -753,26 +766,6 @@ static void leave_connected(struct shm_socket *s, struct attach *attach)
     bool viewed = binder_lives && link->own_ring.kind == RING_PRIVATE && link->own_ring.in_flight != NULL;
     if (queued && !inherits && !viewed)
         link_free(link);
-}
-
-/* Once it was left. While there is something to fetch, its file may name us; see socket_unref(). */
-static void put_away(struct shm_socket *s, struct attach *attach)
-{
-    bool owes = false, listed = false;
-    for (uint32_t i = 0; i < s->link_count; i++)
-        owes = owes || s->links[i]->state == LINK_LEAVING;
-    for (struct attach *left = s->left; left != NULL; left = left->next)
-        listed = listed || strcmp(left->endpoint.file, attach->endpoint.file) == 0;
-    if (!owes || listed) {
-        free_attach(attach);
-        return;
-    }
-    free(attach->links);
-    free(attach->rejected);
-    attach->links = NULL;
-    attach->rejected = NULL;
-    attach->next = s->left;
-    s->left = attach;
 }
 
 static void leave(struct shm_socket *s, struct attach *attach)
@@ -788,7 +781,7 @@ static void leave(struct shm_socket *s, struct attach *attach)
         if (s->links[i]->state == LINK_LEAVING)
             link_notify(s->links[i]);
     socket_free_links(s);
-    put_away(s, attach);
+    free_attach(attach);
 }
 
 int socket_detach(struct shm_socket *s, const char *name, bool bound)
@@ -838,7 +831,7 @@ static bool has_done(struct shm_socket *s, struct attach *attach)
         return true;
     /* It was there when it was handed over; it may have died since, or given up. */
     if (attach->bound)
-        return endpoint_is_empty(&attach->endpoint);
+        return !attach->look_again && endpoint_is_empty(&attach->endpoint); /* or not all of it could be looked at */
     return !endpoint_binder_lives(&attach->endpoint) && !has_news(attach);
 }
 

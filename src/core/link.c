@@ -36,10 +36,8 @@ static int peer_open(struct peer **out, const struct link *link, const char *id_
     peer->socket = link->socket;
     atomic_fetch_add_explicit(&link->socket->refs, 1, memory_order_relaxed);
     int error = remote_open(&peer->remote, directory, id_hex);
-    if (error == 0 && !link->attach->bound) {
-        peer->remote->slot = link->slot;
-        memcpy(peer->remote->bound_at, link->attach->endpoint.file, sizeof peer->remote->bound_at);
-    }
+    if (error == 0)
+        remote_met_at(peer->remote, link->attach->endpoint.file, link->attach->bound ? UINT32_MAX : link->slot);
     if (error == 0)
         error = bell_attach(&peer->bell, directory_fd(directory), id_hex);
     if (error < 0) {
@@ -472,7 +470,7 @@ static void prove_early(struct link *link, const struct party *party)
     if (type <= SHM_XSUB && s->pattern->fits((int)type) && open_out(link, (int)type) == 0 &&
         trust_prove_early(link, party, type, peer->remote->header) == 0)
         notify_bell(&peer->bell);
-    remote_must_be_unnamed(peer->remote, link->attach->endpoint.file); /* it may have answered, sent and died meanwhile */
+    peer->remote->slot = UINT32_MAX; /* it may have answered, sent and died meanwhile */
     peer_unlink(peer);
 }
 
@@ -494,7 +492,7 @@ void link_early(struct link *link, const struct party *party)
     if (kind == 0 || link->has_in || link->peer != NULL || peer_open(&peer, link, party->id_hex) < 0)
         return;
     if (!open_early(link, peer, party, kind)) {
-        remote_must_be_unnamed(peer->remote, link->attach->endpoint.file); /* it may have answered, sent and died meanwhile */
+        peer->remote->slot = UINT32_MAX; /* it may have answered, sent and died meanwhile */
         peer_unlink(peer);
         return;
     }
@@ -502,7 +500,7 @@ void link_early(struct link *link, const struct party *party)
     struct answer said;
     if (kind == RING_PRIVATE && endpoint_answer_read(&link->attach->endpoint, link->slot, &said) == 1 &&
         said.peer_gen == link->attach->gen && said.binder_gen == party->gen) {
-        remote_must_be_unnamed(peer->remote, link->attach->endpoint.file);
+        peer->remote->slot = UINT32_MAX;
         peer_unlink(peer);
         store_relaxed(&s->bell.page->attention, 1);
         return;
@@ -625,8 +623,8 @@ int link_up(struct link *link, const struct party *party, uint64_t their_offset,
     }
     limit_shared(s);
     link->linked_before = peer_u64(&theirs->last_linked);
-    if (!link->has_in) /* what it says is about the ring of one before */
-        store_relaxed(&link->record->tail, 0);
+    if (!link->has_in) /* what it says is about the ring of one before; for the next binder, should we not come to read */
+        store_relaxed(&link->record->tail, resume);
     store_release(&link->record->linked_to, link_token(party->id, their_offset));
     store_release(&link->record->last_linked, link_token(party->id, their_offset));
     if (link->trusted)
@@ -689,6 +687,7 @@ void link_gone(struct link *link, bool died)
             store_relaxed(&link->record->start, UINT64_MAX); /* the next begins where it comes in */
         }
         store_relaxed(&link->record->linked_to, 0);
+        endpoint_done(&link->attach->endpoint, link->party.gen);
         split(link);
         trust_again(link);
     } else {
@@ -720,7 +719,7 @@ void link_break(struct link *link)
     link->broken = true;
     link->has_in = false;
     if (link->attach != NULL && link->attach->bound)
-        link->attach->rejected[link->slot] = link->party.gen; /* not again */
+        link->attach->rejected[link->slot] = for_good(link->party.gen);
     if (link->state == LINK_UP)
         link_gone(link, true);
 }

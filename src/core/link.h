@@ -27,6 +27,11 @@ uint64_t link_my_token(const struct link *link);
 const struct link_record *record_at(struct remote *remote, uint64_t offset); /* NULL: it is none */
 bool record_is_about(const struct link_record *record, uint64_t token);
 bool record_tail(const struct link_record *record, uint64_t token, uint64_t *tail);
+/* What attach->rejected has for a generation that was turned away for good. */
+static inline uint64_t for_good(uint64_t gen)
+{
+    return ~gen;
+}
 bool link_is_awaited(const struct link *link); /* by a peer that was answered and has not come to look yet */
 /* Memory for what there is to read of a peer that goes while its place stays (connectors). 0 or -ENOMEM. */
 int link_reserve(struct link *link);

@@ -81,11 +81,6 @@ static void free_memory(struct shm_socket *s)
         s->pattern->close(s);
     free(s->links);
     free(s->in.copy);
-    while (s->left != NULL) {
-        struct attach *next = s->left->next;
-        free(s->left);
-        s->left = next;
-    }
     while (s->limbo != NULL) {
         struct block *next = s->limbo->next;
         block_forget(s->limbo);
@@ -231,10 +226,7 @@ SHM_API int shm_close(shm_socket_t *s)
 /* Does an endpoint still lead those to our files who are promised what is in them? */
 static bool is_named(const struct shm_socket *s)
 {
-    bool named = directory_is_pocket(s->directory); /* there it does not matter */
-    for (const struct attach *left = s->left; left != NULL && !named; left = left->next)
-        named = segment_is_named(directory_fd(s->directory), left->endpoint.file, s->segment.id_hex, UINT32_MAX);
-    return named;
+    return directory_is_pocket(s->directory) || segment_is_named(directory_fd(s->directory), s->segment.id_hex);
 }
 
 void socket_unref(struct shm_socket *s)

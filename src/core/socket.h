@@ -83,7 +83,9 @@ struct attach {
     bool bound;
     uint64_t gen; /* mine */
     struct link **links; /* bound: by slot; connected: one */
-    uint64_t *rejected;  /* bound: generations turned away, by slot */
+    uint64_t *rejected;  /* bound: generations turned away, by slot; or for_good() */
+    bool has_superseded; /* bound: an answer of this one was written over, and it is still to be forgotten: */
+    uint8_t superseded[SEGMENT_ID_SIZE];
     bool untold;         /* connected: the binder does not know yet that it has to look */
     bool look_again;     /* something could not be done at the last look, and will tell nobody when it can */
     char handed_to[2 * SEGMENT_ID_SIZE + 1]; /* the only one who comes here (handover.c), or "" */
@@ -188,7 +190,6 @@ struct shm_socket {
     _Atomic int refs; /* the handle and each peer */
     struct directory *directory;
     struct attach *attaches;
-    struct attach *left; /* that may still name us; only their files' names count */
     struct options options;
     struct trust *trust; /* SHM_AUTH_KEY; NULL: none */
     uint32_t seal_size;  /* bytes that sealing adds */

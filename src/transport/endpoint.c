@@ -47,7 +47,7 @@ static void file_name(char file[256], const char *name)
     }
     if (n >= 220)
         n = 200 + (size_t)snprintf(file + 200, 56, "~%016llx", (unsigned long long)hash);
-    snprintf(file + n, 256 - n, ".ep");
+    snprintf(file + n, 256 - n, ENDPOINT_SUFFIX);
 }
 
 /* ---- the file ---- */
@@ -135,6 +135,7 @@ static void remove_locked(struct endpoint *endpoint, int fd)
     int dir = directory_fd(endpoint->directory);
     struct endpoint here = {.backed = endpoint->backed};
     struct party party;
+    uint8_t last[SEGMENT_ID_SIZE] = {0};
 
     if (!os_file_same(dir, endpoint->file, fd))
         return;
@@ -142,14 +143,15 @@ static void remove_locked(struct endpoint *endpoint, int fd)
         uint32_t high = high_through(&here, fd);
         store_relaxed(&here.header->poison, 1); /* who gets a lock after ours sees it */
         if (endpoint_binder(&here, &party))
-            segment_reap(dir, party.id_hex);
+            remote_unnamed(endpoint->directory, endpoint->file, party.id_hex);
         for (uint32_t i = 0; i < high; i++) {
             struct answer answer;
             if (endpoint_connector(&here, i, &party))
-                segment_reap(dir, party.id_hex);
-            if (endpoint_answer_read(&here, i, &answer)) {
-                segment_id_hex(party.id_hex, answer.binder_id);
-                segment_reap(dir, party.id_hex);
+                remote_unnamed(endpoint->directory, endpoint->file, party.id_hex);
+            if (endpoint_answer_read(&here, i, &answer) && memcmp(last, answer.binder_id, sizeof last) != 0) {
+                memcpy(last, answer.binder_id, sizeof last); /* most are one's */
+                segment_id_hex(party.id_hex, last);
+                remote_unnamed(endpoint->directory, endpoint->file, party.id_hex);
             }
         }
     }
@@ -319,7 +321,15 @@ void endpoint_announce(struct endpoint *endpoint, const uint8_t *id, uint32_t ty
     store_relaxed(&party->type, type);
     store_relaxed(&party->pid, (uint64_t)getpid());
     store_relaxed(&party->link_offset, link_offset);
+    store_relaxed(&party->done_with, 0);
     store_seq_cst(&party->gen, gen + 1);
+}
+
+void endpoint_done(struct endpoint *endpoint, uint64_t binder_gen)
+{
+    struct answer said;
+    if (endpoint_answer_read(endpoint, endpoint->slot, &said) && said.binder_gen == binder_gen)
+        store_relaxed(&my_party(endpoint)->done_with, said.gen);
 }
 
 void endpoint_retract(struct endpoint *endpoint)

@@ -48,6 +48,10 @@ int endpoint_connect(struct endpoint *endpoint, struct directory *directory, con
 /* Announce who one is. */
 void endpoint_announce(struct endpoint *endpoint, const uint8_t *id, uint32_t type, uint64_t link_offset);
 
+/* A connector has done with the binder of this generation: that one's files are not for it any more. (It says so before it
+ * unmaps them, and the kernel's locks of the two order the one who looks after that.) */
+void endpoint_done(struct endpoint *endpoint, uint64_t binder_gen);
+
 /* Take one's name away. (What the answer names may be without a name then.) */
 void endpoint_retract(struct endpoint *endpoint);
 

@@ -34,6 +34,7 @@
 
 #define ENDPOINT_MAGIC       UINT64_C(0x31706571686d7368)
 #define ENDPOINT_NAME_MAX    200
+#define ENDPOINT_SUFFIX      ".ep"
 #define ENDPOINT_SLOTS       65535u
 #define ENDPOINT_HEADER_SIZE 4096
 #define ENDPOINT_BYTE_BINDER 0
@@ -48,6 +49,7 @@ struct endpoint_party {
     shared_u64 type; /* SHM_PAIR ... */
     shared_u64 pid;  /* for people */
     shared_u64 link_offset; /* connectors: of their link record */
+    shared_u64 done_with;   /* connectors: of the answer whose binder is not needed any more, the generation */
 };
 
 enum { ANSWER_LINKED = 1, ANSWER_REJECTED = 2, ANSWER_UNTRUSTED = 3 };
@@ -69,7 +71,7 @@ struct endpoint_header {
     char name[208];
     uint8_t pad0[288];
     struct endpoint_party binder; /* 512 */
-    uint8_t pad1[464];
+    uint8_t pad1[456];
     shared_u32 poison; /* 1024 */
     shared_u32 high;   /* slots at and above this were never used and have no memory */
     uint8_t pad2[3064];
@@ -77,7 +79,7 @@ struct endpoint_header {
 
 struct endpoint_slot {
     struct endpoint_party party;
-    uint8_t pad0[80];
+    uint8_t pad0[72];
     struct endpoint_answer answers[2];
 };
 

@@ -40,6 +40,8 @@ int os_file_open(int dir, const char *name, int access);
 int os_file_size(int fd, uint64_t *size);
 int os_file_identity(int fd, uint64_t *size, uint64_t *inode);
 int os_file_same(int dir, const char *name, int fd); /* 1 the name means this file, 0 not */
+/* Ask about each file whose name ends so, until one is IT: 1; 0 none is, -errno. Not of a pocket. */
+int os_file_find(int dir, const char *suffix, bool (*is_it)(const void *context, const char *name), const void *context);
 bool os_file_path(int dir, const char *name, char *path, size_t size); /* while the process lives */
 
 /* Make the file at least END bytes long, sparse. */

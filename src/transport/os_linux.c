@@ -2,6 +2,7 @@
 #include "transport/os.h"
 #include "transport/pocket.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -139,6 +140,27 @@ int os_file_identity(int fd, uint64_t *size, uint64_t *inode)
     *size = (uint64_t)st.st_size;
     *inode = (uint64_t)st.st_ino;
     return 0;
+}
+
+int os_file_find(int dir, const char *suffix, bool (*is_it)(const void *context, const char *name), const void *context)
+{
+    _Alignas(struct dirent64) char entries[4096];
+    ssize_t size = 1;
+    int found = 0;
+    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* with a position of its own */
+    if (fd < 0)
+        return -errno;
+    while (!found && (size = getdents64(fd, entries, sizeof entries)) > 0) {
+        for (char *at = entries; !found && at < entries + size;) {
+            const struct dirent64 *entry = (const struct dirent64 *)(void *)at;
+            size_t length = strlen(entry->d_name), end = strlen(suffix);
+            found = length > end && strcmp(entry->d_name + length - end, suffix) == 0 && is_it(context, entry->d_name);
+            at += entry->d_reclen;
+        }
+    }
+    int error = size < 0 ? -errno : 0;
+    close(fd);
+    return error < 0 ? error : found;
 }
 
 bool os_file_path(int dir, const char *name, char *path, size_t size)

@@ -260,10 +260,12 @@ static bool names(const struct endpoint_slot *slot, const char *id_hex)
     segment_id_hex(party, id);
     memcpy(id, both[newest == 1].binder_id, sizeof id);
     segment_id_hex(binder, id);
-    return (slot->party.gen & 1) && (strcmp(party, id_hex) == 0 || (newest >= 0 && strcmp(binder, id_hex) == 0));
+    bool awaits = newest >= 0 && both[newest].gen != slot->party.done_with;
+    return (slot->party.gen & 1) && (strcmp(party, id_hex) == 0 || (awaits && strcmp(binder, id_hex) == 0));
 }
 
-bool segment_is_named(int dir, const char *file, const char *id_hex, uint32_t but_at)
+/* At the endpoint of this FILE, in a place that is not BUT_AT? Also true when that cannot be found out now. */
+static bool is_named_at(int dir, const char *file, const char *id_hex, uint32_t but_at)
 {
     struct endpoint_slot slots[16];
     struct { uint32_t poison, high; } now = {0};
@@ -285,40 +287,62 @@ bool segment_is_named(int dir, const char *file, const char *id_hex, uint32_t bu
     return named;
 }
 
-/*
- * A dead binder is needed by each connector that it had answered: by one that has not come to map it, for
- * the messages it had sent, and by the next binder, which looks up how far it had read. Their slots name
- * it until then. Whoever lets go of it, and finds it named in no place but his own, removes it.
- */
-static bool is_needed_elsewhere(const struct remote *remote)
+struct wanted {
+    int dir;
+    const char *id_hex;
+    const char *file; /* an endpoint's, where a name in the place BUT_AT does not count */
+    uint32_t but_at;
+};
+
+static bool is_named_in(const void *context, const char *file)
 {
-    if (remote->is_needed || remote->bound_at[0] == '\0')
-        return remote->is_needed;
-    return segment_is_named(directory_fd(remote->directory), remote->bound_at, remote->id_hex, remote->slot);
+    const struct wanted *wanted = context;
+    return is_named_at(wanted->dir, file, wanted->id_hex,
+                       strcmp(file, wanted->file) == 0 ? wanted->but_at : UINT32_MAX);
+}
+
+bool segment_is_named(int dir, const char *id_hex)
+{
+    const struct wanted wanted = {dir, id_hex, "", 0};
+    return os_file_find(dir, ENDPOINT_SUFFIX, is_named_in, &wanted) != 0;
+}
+
+/*
+ * What a dead or closed socket left is needed by each peer whom a place leads there: by a connector that has not come
+ * to map what its binder had sent, by the binder that has still to read a connector, and by the next binder, which
+ * looks up how far the one before it had read. Whoever lets go of it, and finds it named in no place but his own,
+ * removes it: at the one endpoint where it was, or at all of them, if it was at several.
+ */
+static bool is_needed_elsewhere(const struct remote *remote, uint32_t attached)
+{
+    int dir = directory_fd(remote->directory);
+    const struct wanted wanted = {dir, remote->id_hex, remote->met_at, remote->slot};
+    if (remote->is_needed || segment_is_alive(dir, remote->id_hex))
+        return true;
+    if (attached <= 1 || directory_is_pocket(remote->directory))
+        return remote->met_at[0] != '\0' && is_named_in(&wanted, remote->met_at);
+    return os_file_find(dir, ENDPOINT_SUFFIX, is_named_in, &wanted) != 0;
 }
 
 void remote_close(struct remote *remote)
 {
     if (remote == NULL)
         return;
-    /* One who died at several endpoints may have messages for others, who have not come to map it yet:
-     * that is for them, for the last at those endpoints, or for `shmq gc`. */
-    bool only_ours = remote->header == NULL || peer_u32(&remote->header->closed) ||
-                     peer_u32(&remote->header->attached) <= 1;
+    uint32_t attached = remote->header != NULL ? peer_u32(&remote->header->attached) : 0;
     for (unsigned e = 0; e < SEGMENT_EXTENTS; e++) {
         const unsigned char *base = load_relaxed(&remote->base[e]);
         os_unmap((void *)(uintptr_t)base, segment_extent_size(e));
     }
-    if (only_ours && !is_needed_elsewhere(remote))
+    if (!is_needed_elsewhere(remote, attached))
         segment_reap(directory_fd(remote->directory), remote->id_hex);
     directory_close(remote->directory);
     free(remote);
 }
 
-void remote_must_be_unnamed(struct remote *remote, const char *file)
+void remote_met_at(struct remote *remote, const char *file, uint32_t slot)
 {
-    snprintf(remote->bound_at, sizeof remote->bound_at, "%s", file);
-    remote->slot = UINT32_MAX;
+    snprintf(remote->met_at, sizeof remote->met_at, "%s", file);
+    remote->slot = slot;
 }
 
 void remote_unnamed(struct directory *directory, const char *file, const char *id_hex)
@@ -326,7 +350,7 @@ void remote_unnamed(struct directory *directory, const char *file, const char *i
     struct remote *remote;
     if (remote_open(&remote, directory, id_hex) < 0)
         return;
-    remote_must_be_unnamed(remote, file);
+    remote_met_at(remote, file, UINT32_MAX);
     remote_close(remote);
 }
 

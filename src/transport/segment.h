@@ -41,10 +41,10 @@ int segment_reap(int dir, const char *id_hex);
 /* Does the socket live? 1, also when that cannot be found out now; 0: dead, closed, or no such file. */
 int segment_is_alive(int dir, const char *id_hex);
 
-/* Does a place at the endpoint of this FILE, not BUT_AT, lead to the socket ID_HEX: is it the connector there,
- * or the binder that answered it? Also true when that cannot be found out now. Who does not find the name after
- * letting go of the files may remove them; who takes the name away removes them after that: so one of the two does. */
-bool segment_is_named(int dir, const char *file, const char *id_hex, uint32_t but_at);
+/* Does a place at any endpoint lead to the socket ID_HEX: is it the connector there, or the binder that answered
+ * it? Also true when that cannot be found out now. Who does not find the name after letting go of the files may
+ * remove them; who takes the name away removes them after that: so one of the two does. Not in a pocket. */
+bool segment_is_named(int dir, const char *id_hex);
 
 struct remote {
     struct directory *directory;
@@ -53,15 +53,15 @@ struct remote {
     uint64_t inode;
     int shortage;    /* 0, or why a look into it failed that is not the peer's fault: no memory, no descriptor */
     bool is_needed;  /* not to be removed with the last mapping: that is for others */
-    char bound_at[256]; /* the endpoint's file where it was the binder, or "" */
-    uint32_t slot;      /* our place there */
+    char met_at[256]; /* the endpoint's file, or "" */
+    uint32_t slot;    /* our place there, which needs it no more; UINT32_MAX: none */
     _Atomic(const unsigned char *) base[SEGMENT_EXTENTS];
 };
 
 /* Map the segment ID_HEX; -EPROTO: not a segment of this version, or not that one's. */
 int remote_open(struct remote **remote, struct directory *directory, const char *id_hex);
-void remote_close(struct remote *remote); /* the last process to do so removes the files of a dead peer */
-void remote_must_be_unnamed(struct remote *remote, const char *file); /* for that: at this endpoint, in any place */
+void remote_close(struct remote *remote); /* the last one who needs them removes the files of a dead peer */
+void remote_met_at(struct remote *remote, const char *file, uint32_t slot); /* for that */
 /* The name of ID_HEX in a place of the endpoint's FILE has been taken away: remove its files, if that was the last. */
 void remote_unnamed(struct directory *directory, const char *file, const char *id_hex);
 

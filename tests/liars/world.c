@@ -304,6 +304,16 @@ int os_file_same(int dir, const char *name, int fd)
     return liar_answer() != 0xff;
 }
 
+int os_file_find(int dir, const char *suffix, bool (*is_it)(const void *context, const char *name), const void *context)
+{
+    for (unsigned i = 0; i < file_count; i++) {
+        size_t length = strlen(files[i].name), end = strlen(suffix);
+        if (length > end && strcmp(files[i].name + length - end, suffix) == 0 && is_it(context, files[i].name))
+            return 1;
+    }
+    return 0;
+}
+
 int os_file_extend(int fd, uint64_t end)
 {
     if (file_of(fd)->size < end)
