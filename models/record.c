@@ -449,7 +449,8 @@ model_thread(removes)
     static const struct party connector = {.gen = 1, .link_offset = OFFSET(record[0])};
     opens = &former;
     opens_then = &remotes[1];
-    has_to_look_first(&sockets[2], &of_2, 0, &connector);
+    if (!has_to_look_first(&sockets[2], &of_2, 0, &connector))
+        files = 0; /* its answer takes the name away, and it removes them */
 #endif
     return NULL;
 }
@@ -515,7 +516,8 @@ int main(void)
     links[1].state = LINK_GONE;
     links[1].pin_tag = links[0].pin_tag;
     links[0].own_ring.head = 1;
-    memory[1].record[0].linked_to = CASE == 3; /* the token of link 0, or of none */
+    memory[1].record[0].last_linked = 1;       /* the token of link 0 */
+    memory[1].record[0].linked_to = CASE == 3; /* the same, or of none */
     if (CASE == 5)
         pin_set(&sockets[1].pins, 1, pin_word(1, 64));
     pthread_create(&a, NULL, reader, NULL);
