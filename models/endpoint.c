@@ -179,9 +179,9 @@ int os_file_link(int dir, int fd, const char *name, int others)
     return 0;
 }
 
-void remote_unnamed(struct directory *directory, const char *file, const char *id_hex)
+void remote_unnamed(struct directory *directory, const char *file, uint32_t place, const char *id_hex)
 {
-    (void)directory, (void)file, (void)id_hex;
+    (void)directory, (void)file, (void)place, (void)id_hex;
 }
 
 void segment_id_hex(char hex[2 * SEGMENT_ID_SIZE + 1], const uint8_t id[SEGMENT_ID_SIZE])

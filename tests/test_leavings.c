@@ -213,6 +213,59 @@ static void what_a_binder_sent_at_one_endpoint_outlives_the_other(void)
     }
 }
 
+/* One that has left, with a view, lets go of the binder; another has its place since, and has not looked. */
+static void what_was_sent_to_the_next_in_a_place_outlives_the_former(void)
+{
+    shm_socket_t *bound = socket_new(SHM_DEALER), *former = socket_new(SHM_DEALER), *next = socket_new(SHM_DEALER);
+    shm_msg_t view;
+
+    CHECK_OK(shm_bind(bound, names[0]));
+    CHECK_OK(shm_connect(former, names[0]));
+    join(bound, former);
+    send_numbered(bound, 0, true);
+    CHECK_OK(shm_msg_init(&view));
+    CHECK_INT(shm_msg_recv(&view, former, 0), sizeof page);
+    CHECK_OK(shm_disconnect(former, names[0]));
+    look(bound);
+    CHECK_OK(shm_connect(next, names[0]));
+    if (getenv("SHMQ_TEST_AUTH") != NULL)
+        join(bound, next);
+    look(bound);
+    send_numbered(bound, 1, true);
+    CHECK_OK(shm_close(bound));
+    CHECK_OK(shm_msg_close(&view));
+    CHECK_INT(shm_poll(&(shm_pollitem_t){former, -1, SHM_POLLIN, 0}, 1, 250), 0); /* it looks after its links */
+    expect_numbered(next, 1, true);
+    CHECK_OK(shm_close(former));
+    CHECK_OK(shm_close(next));
+    CHECK_INT(count_files(test_dir()), 0);
+}
+
+/* It has left the one name in order, with messages there, when it goes for good. */
+static void messages_at_a_name_that_was_left_outlive_the_other(void)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        bool large = i & 1;
+        shm_socket_t *bound[2] = {socket_new(SHM_DEALER), socket_new(SHM_DEALER)}, *dealer = socket_new(SHM_DEALER);
+
+        for (unsigned b = 0; b < 2; b++) {
+            CHECK_OK(shm_bind(bound[b], names[b]));
+            CHECK_OK(shm_connect(dealer, names[b]));
+        }
+        send_numbered(dealer, 0, large);
+        send_numbered(dealer, 1, large);
+        CHECK_OK(shm_disconnect(dealer, names[0]));
+        CHECK_OK(shm_close(dealer));
+        expect_numbered(bound[1], 1, large);
+        expect_nothing(bound[1]);
+        expect_numbered(bound[0], 0, large);
+        expect_nothing(bound[0]);
+        for (unsigned b = 0; b < 2; b++)
+            CHECK_OK(shm_close(bound[b]));
+        CHECK_INT(count_files(test_dir()), 0);
+    }
+}
+
 /* With a key, a connector has to be met before it is read: a binder that leaves before that hands on how far one
  * before it had read. */
 static void what_was_read_by_the_one_before_the_last_does_not_come_again(void)
@@ -249,6 +302,8 @@ int main(int argc, char **argv)
         TEST(files_of_one_that_has_gone_go_though_its_peers_stay),
         TEST(messages_for_one_peer_outlive_the_other),
         TEST(what_a_binder_sent_at_one_endpoint_outlives_the_other),
+        TEST(what_was_sent_to_the_next_in_a_place_outlives_the_former),
+        TEST(messages_at_a_name_that_was_left_outlive_the_other),
         TEST(what_was_read_by_the_one_before_the_last_does_not_come_again),
     };
 

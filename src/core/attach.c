@@ -43,7 +43,7 @@ static void forget_binder(struct shm_socket *s, const char *file, const uint8_t 
     if (memcmp(id, s->segment.header->id, SEGMENT_ID_SIZE) == 0)
         return;
     segment_id_hex(id_hex, id);
-    remote_unnamed(s->directory, file, id_hex);
+    remote_unnamed(s->directory, file, ANY_PLACE, id_hex);
 }
 
 /* The answer of BEFORE is about to be written over: it is forgotten once all places have been looked at, or another
@@ -86,7 +86,7 @@ static void clear_place(struct shm_socket *s, struct attach *attach, uint32_t sl
 {
     supersede(s, attach, slot);
     endpoint_clear(&attach->endpoint, slot);
-    remote_unnamed(s->directory, attach->endpoint.file, peer->id_hex);
+    remote_unnamed(s->directory, attach->endpoint.file, slot, peer->id_hex);
 }
 
 static void reject(struct shm_socket *s, struct attach *attach, uint32_t slot, const struct party *peer,
@@ -181,7 +181,7 @@ static bool has_to_look_first(struct shm_socket *s, struct attach *attach, uint3
         if (record != NULL)
             looked = peer_u64_acquire(&record->last_linked) ==
                      link_token(old.binder_id, old.link_offset);
-        remote_met_at(connector, attach->endpoint.file, UINT32_MAX);
+        remote_met_at(connector, attach->endpoint.file, slot);
         remote_close(connector);
     }
     /* Not of one who looked: the binder before us may live, and have given the memory of its ring back. */
@@ -436,6 +436,7 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
     if (error < 0 && link->answered == said.binder_gen) {
         store_release(&link->record->last_linked, link_token(said.binder_id, said.link_offset));
         endpoint_done(&attach->endpoint, said.binder_gen);
+        forget_binder(s, attach->endpoint.file, said.binder_id);
     }
     if (bound && !there && link->answered == said.binder_gen)
         attach->untold = !notify_party(s, next.id_hex);
@@ -575,8 +576,8 @@ static int bind_attach(struct shm_socket *s, struct attach *attach, const char *
     s->attaches = attach;
     event_push(s, SHM_EVENT_BOUND, NULL, name, 0);
     sync_bound(s, attach);
-    if (had_one && !attach->look_again) /* its connectors have been taken over: here nobody needs what it left */
-        remote_unnamed(s->directory, attach->endpoint.file, before.id_hex);
+    if (had_one) /* unless a connector has still to look at what it left */
+        remote_unnamed(s->directory, attach->endpoint.file, ANY_PLACE, before.id_hex);
     return 0;
 }
 
@@ -617,17 +618,17 @@ int socket_attach_to(struct shm_socket *s, const char *name, bool bind, const ch
         return -ENOMEM;
     attach->bound = bind;
     snprintf(attach->handed_to, sizeof attach->handed_to, "%s", only);
+    shared_u32 *attached = &s->segment.header->attached; /* before a name leads here; and some may stay when we leave */
+    uint32_t before = load_relaxed(attached);
+    if (before < 2)
+        store_relaxed(attached, before + 1);
     int error = bind ? bind_attach(s, attach, name) : connect_attach(s, attach, name);
     if (error < 0)
         free_attach(attach);
     else
         snprintf(s->last_endpoint, sizeof s->last_endpoint, "shm://%s", name);
-    if (error == 0) {
-        shared_u32 *attached = &s->segment.header->attached;
-        store_relaxed(attached, load_relaxed(attached) + 1);
-        if (s->fd >= 0)
-            socket_fd_watch(s);
-    }
+    if (error == 0 && s->fd >= 0)
+        socket_fd_watch(s);
     return error;
 }
 
@@ -793,7 +794,6 @@ int socket_detach(struct shm_socket *s, const char *name, bool bound)
             continue;
         *at = attach->next;
         leave(s, attach);
-        store_relaxed(&s->segment.header->attached, load_relaxed(&s->segment.header->attached) - 1);
         return 0;
     }
     return -ENOENT;
@@ -823,9 +823,9 @@ static bool has_done(struct shm_socket *s, struct attach *attach)
     if (attach->handed_to[0] == '\0')
         return false;
     attach->met = attach->met || (link != NULL && link->state == LINK_UP);
-    if (has_rest_of(s, attach->handed_to))
-        return false;
     if (link != NULL && (attach->bound || link->state != LINK_QUEUED || link->early || s->in.link == link))
+        return false;
+    if (has_rest_of(s, attach->handed_to))
         return false;
     if (attach->met)
         return true;

@@ -37,7 +37,7 @@ static int peer_open(struct peer **out, const struct link *link, const char *id_
     atomic_fetch_add_explicit(&link->socket->refs, 1, memory_order_relaxed);
     int error = remote_open(&peer->remote, directory, id_hex);
     if (error == 0)
-        remote_met_at(peer->remote, link->attach->endpoint.file, link->attach->bound ? UINT32_MAX : link->slot);
+        remote_met_at(peer->remote, link->attach->endpoint.file, link->attach->bound ? link->slot : ANY_PLACE);
     if (error == 0)
         error = bell_attach(&peer->bell, directory_fd(directory), id_hex);
     if (error < 0) {
@@ -470,7 +470,6 @@ static void prove_early(struct link *link, const struct party *party)
     if (type <= SHM_XSUB && s->pattern->fits((int)type) && open_out(link, (int)type) == 0 &&
         trust_prove_early(link, party, type, peer->remote->header) == 0)
         notify_bell(&peer->bell);
-    peer->remote->slot = UINT32_MAX; /* it may have answered, sent and died meanwhile */
     peer_unlink(peer);
 }
 
@@ -492,7 +491,6 @@ void link_early(struct link *link, const struct party *party)
     if (kind == 0 || link->has_in || link->peer != NULL || peer_open(&peer, link, party->id_hex) < 0)
         return;
     if (!open_early(link, peer, party, kind)) {
-        peer->remote->slot = UINT32_MAX; /* it may have answered, sent and died meanwhile */
         peer_unlink(peer);
         return;
     }
@@ -500,7 +498,6 @@ void link_early(struct link *link, const struct party *party)
     struct answer said;
     if (kind == RING_PRIVATE && endpoint_answer_read(&link->attach->endpoint, link->slot, &said) == 1 &&
         said.peer_gen == link->attach->gen && said.binder_gen == party->gen) {
-        peer->remote->slot = UINT32_MAX;
         peer_unlink(peer);
         store_relaxed(&s->bell.page->attention, 1);
         return;

@@ -143,15 +143,15 @@ static void remove_locked(struct endpoint *endpoint, int fd)
         uint32_t high = high_through(&here, fd);
         store_relaxed(&here.header->poison, 1); /* who gets a lock after ours sees it */
         if (endpoint_binder(&here, &party))
-            remote_unnamed(endpoint->directory, endpoint->file, party.id_hex);
+            remote_unnamed(endpoint->directory, endpoint->file, ANY_PLACE, party.id_hex);
         for (uint32_t i = 0; i < high; i++) {
             struct answer answer;
             if (endpoint_connector(&here, i, &party))
-                remote_unnamed(endpoint->directory, endpoint->file, party.id_hex);
+                remote_unnamed(endpoint->directory, endpoint->file, ANY_PLACE, party.id_hex);
             if (endpoint_answer_read(&here, i, &answer) && memcmp(last, answer.binder_id, sizeof last) != 0) {
                 memcpy(last, answer.binder_id, sizeof last); /* most are one's */
                 segment_id_hex(party.id_hex, last);
-                remote_unnamed(endpoint->directory, endpoint->file, party.id_hex);
+                remote_unnamed(endpoint->directory, endpoint->file, ANY_PLACE, party.id_hex);
             }
         }
     }

@@ -250,22 +250,24 @@ int remote_open(struct remote **out, struct directory *directory, const char *id
     return 0;
 }
 
+/* Is it the connector there, or the binder that linked to that one, which has not done with it? */
 static bool names(const struct endpoint_slot *slot, const char *id_hex)
 {
     char party[2 * SEGMENT_ID_SIZE + 1], binder[2 * SEGMENT_ID_SIZE + 1];
     uint8_t id[SEGMENT_ID_SIZE];
-    const struct endpoint_answer *both = slot->answers;
-    int newest = endpoint_answer_newest(load_relaxed(&both[0].gen), load_relaxed(&both[1].gen));
+    int newest = endpoint_answer_newest(load_relaxed(&slot->answers[0].gen), load_relaxed(&slot->answers[1].gen));
+    const struct endpoint_answer *answer = &slot->answers[newest == 1];
     memcpy(id, slot->party.id, sizeof id);
     segment_id_hex(party, id);
-    memcpy(id, both[newest == 1].binder_id, sizeof id);
+    memcpy(id, answer->binder_id, sizeof id);
     segment_id_hex(binder, id);
-    bool awaits = newest >= 0 && both[newest].gen != slot->party.done_with;
+    bool awaits = newest >= 0 && answer->verdict == ANSWER_LINKED && answer->peer_gen == slot->party.gen &&
+                  answer->gen != slot->party.done_with;
     return (slot->party.gen & 1) && (strcmp(party, id_hex) == 0 || (awaits && strcmp(binder, id_hex) == 0));
 }
 
-/* At the endpoint of this FILE, in a place that is not BUT_AT? Also true when that cannot be found out now. */
-static bool is_named_at(int dir, const char *file, const char *id_hex, uint32_t but_at)
+/* In this place of the endpoint of FILE, or in any? Also true when that cannot be found out now. */
+static bool is_named_at(int dir, const char *file, const char *id_hex, uint32_t place)
 {
     struct endpoint_slot slots[16];
     struct { uint32_t poison, high; } now = {0};
@@ -277,11 +279,14 @@ static bool is_named_at(int dir, const char *file, const char *id_hex, uint32_t 
         return fd != -ENOENT && fd != -EPERM;
     if (pread(fd, &now, sizeof now, offsetof(struct endpoint_header, poison)) != (ssize_t)sizeof now || now.poison != 0)
         now.high = 0; /* who removes it has yet to remove what it names */
-    for (uint32_t i = 0; i < now.high && i < ENDPOINT_SLOTS && size > 0 && !named; i++) {
-        size_t k = i % (sizeof slots / sizeof slots[0]);
+    uint32_t from = place == ANY_PLACE ? 0 : place, high = now.high < ENDPOINT_SLOTS ? now.high : ENDPOINT_SLOTS;
+    uint32_t end = place == ANY_PLACE || place >= high ? high : place + 1;
+    for (uint32_t i = from; i < end && size > 0 && !named; i++) {
+        size_t k = (i - from) % (sizeof slots / sizeof slots[0]), left = end - i;
         if (k == 0)
-            size = pread(fd, slots, sizeof slots, (off_t)(ENDPOINT_HEADER_SIZE + i * sizeof slots[0]));
-        named = i != but_at && size >= (ssize_t)((k + 1) * sizeof slots[0]) && names(&slots[k], id_hex);
+            size = pread(fd, slots, left < 16 ? left * sizeof slots[0] : sizeof slots,
+                         (off_t)(ENDPOINT_HEADER_SIZE + i * sizeof slots[0]));
+        named = size >= (ssize_t)((k + 1) * sizeof slots[0]) && names(&slots[k], id_hex);
     }
     close(fd);
     return named;
@@ -290,67 +295,64 @@ static bool is_named_at(int dir, const char *file, const char *id_hex, uint32_t 
 struct wanted {
     int dir;
     const char *id_hex;
-    const char *file; /* an endpoint's, where a name in the place BUT_AT does not count */
-    uint32_t but_at;
 };
 
 static bool is_named_in(const void *context, const char *file)
 {
     const struct wanted *wanted = context;
-    return is_named_at(wanted->dir, file, wanted->id_hex,
-                       strcmp(file, wanted->file) == 0 ? wanted->but_at : UINT32_MAX);
+    return is_named_at(wanted->dir, file, wanted->id_hex, ANY_PLACE);
 }
 
 bool segment_is_named(int dir, const char *id_hex)
 {
-    const struct wanted wanted = {dir, id_hex, "", 0};
+    const struct wanted wanted = {dir, id_hex};
     return os_file_find(dir, ENDPOINT_SUFFIX, is_named_in, &wanted) != 0;
 }
 
 /*
  * What a dead or closed socket left is needed by each peer whom a place leads there: by a connector that has not come
  * to map what its binder had sent, by the binder that has still to read a connector, and by the next binder, which
- * looks up how far the one before it had read. Whoever lets go of it, and finds it named in no place but his own,
- * removes it: at the one endpoint where it was, or at all of them, if it was at several.
+ * looks up how far the one before it had read. Whoever lets go of it, and finds it named no more, removes it. One
+ * that was at no other endpoint is named nowhere else.
  */
-static bool is_needed_elsewhere(const struct remote *remote, uint32_t attached)
+static bool is_needed(const struct remote *remote, bool was_elsewhere)
 {
     int dir = directory_fd(remote->directory);
-    const struct wanted wanted = {dir, remote->id_hex, remote->met_at, remote->slot};
     if (remote->is_needed || segment_is_alive(dir, remote->id_hex))
         return true;
-    if (attached <= 1 || directory_is_pocket(remote->directory))
-        return remote->met_at[0] != '\0' && is_named_in(&wanted, remote->met_at);
-    return os_file_find(dir, ENDPOINT_SUFFIX, is_named_in, &wanted) != 0;
+    if (was_elsewhere && !directory_is_pocket(remote->directory))
+        return segment_is_named(dir, remote->id_hex);
+    return remote->met_at[0] != '\0' && is_named_at(dir, remote->met_at, remote->id_hex, remote->place);
 }
 
 void remote_close(struct remote *remote)
 {
     if (remote == NULL)
         return;
-    uint32_t attached = remote->header != NULL ? peer_u32(&remote->header->attached) : 0;
+    bool lived = segment_is_alive(directory_fd(remote->directory), remote->id_hex); /* and might have gone elsewhere since */
+    bool was_elsewhere = lived || (remote->header != NULL && peer_u32(&remote->header->attached) > 1);
     for (unsigned e = 0; e < SEGMENT_EXTENTS; e++) {
         const unsigned char *base = load_relaxed(&remote->base[e]);
         os_unmap((void *)(uintptr_t)base, segment_extent_size(e));
     }
-    if (!is_needed_elsewhere(remote, attached))
+    if (!is_needed(remote, was_elsewhere))
         segment_reap(directory_fd(remote->directory), remote->id_hex);
     directory_close(remote->directory);
     free(remote);
 }
 
-void remote_met_at(struct remote *remote, const char *file, uint32_t slot)
+void remote_met_at(struct remote *remote, const char *file, uint32_t place)
 {
     snprintf(remote->met_at, sizeof remote->met_at, "%s", file);
-    remote->slot = slot;
+    remote->place = place;
 }
 
-void remote_unnamed(struct directory *directory, const char *file, const char *id_hex)
+void remote_unnamed(struct directory *directory, const char *file, uint32_t place, const char *id_hex)
 {
     struct remote *remote;
     if (remote_open(&remote, directory, id_hex) < 0)
         return;
-    remote_met_at(remote, file, UINT32_MAX);
+    remote_met_at(remote, file, place);
     remote_close(remote);
 }
 

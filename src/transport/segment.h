@@ -54,16 +54,18 @@ struct remote {
     int shortage;    /* 0, or why a look into it failed that is not the peer's fault: no memory, no descriptor */
     bool is_needed;  /* not to be removed with the last mapping: that is for others */
     char met_at[256]; /* the endpoint's file, or "" */
-    uint32_t slot;    /* our place there, which needs it no more; UINT32_MAX: none */
+    uint32_t place;   /* the only one that may name it there; ANY_PLACE */
     _Atomic(const unsigned char *) base[SEGMENT_EXTENTS];
 };
 
 /* Map the segment ID_HEX; -EPROTO: not a segment of this version, or not that one's. */
 int remote_open(struct remote **remote, struct directory *directory, const char *id_hex);
 void remote_close(struct remote *remote); /* the last one who needs them removes the files of a dead peer */
-void remote_met_at(struct remote *remote, const char *file, uint32_t slot); /* for that */
-/* The name of ID_HEX in a place of the endpoint's FILE has been taken away: remove its files, if that was the last. */
-void remote_unnamed(struct directory *directory, const char *file, const char *id_hex);
+#define ANY_PLACE UINT32_MAX
+void remote_met_at(struct remote *remote, const char *file, uint32_t place); /* for that */
+/* The name of ID_HEX in a place of the endpoint's FILE has been taken away: remove its files, if that was the last, or
+ * the only one there was in this PLACE. */
+void remote_unnamed(struct directory *directory, const char *file, uint32_t place, const char *id_hex);
 
 const void *remote_map(struct remote *remote, uint64_t offset, uint64_t size);
 

@@ -58,7 +58,7 @@ struct segment_header {
     uint32_t routing_id_size;
     shared_u64 ring_offset; /* the ring that all peers read (PUB, PUSH), or 0 */
     shared_u32 closed;      /* 1: left in order, not by death */
-    shared_u32 attached;    /* endpoints that it is bound or connected to */
+    shared_u32 attached;    /* 0, 1, or 2: more than one: times it was bound or connected */
     uint8_t pad0[64];
     shared_u64 stats[16];
     uint8_t routing_id[256];

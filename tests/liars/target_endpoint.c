@@ -61,7 +61,7 @@ static void use(struct endpoint *endpoint)
 
     for (int i = 0; i < 16 && liar_has_more(); i++) {
         uint32_t slot = (uint32_t)liar_number() % ENDPOINT_SLOTS;
-        liar_allow("a call on an endpoint", 16 * 9);
+        liar_allow("a call on an endpoint", 16 * 12);
         switch (liar_choice(8)) {
         case 0:
             endpoint_binder(endpoint, &party);
