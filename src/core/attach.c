@@ -623,13 +623,15 @@ int socket_attach_to(struct shm_socket *s, const char *name, bool bind, const ch
     if (before < 2)
         store_relaxed(attached, before + 1);
     int error = bind ? bind_attach(s, attach, name) : connect_attach(s, attach, name);
-    if (error < 0)
+    if (error < 0) {
+        store_relaxed(attached, before);
         free_attach(attach);
-    else
-        snprintf(s->last_endpoint, sizeof s->last_endpoint, "shm://%s", name);
-    if (error == 0 && s->fd >= 0)
+        return error;
+    }
+    snprintf(s->last_endpoint, sizeof s->last_endpoint, "shm://%s", name);
+    if (s->fd >= 0)
         socket_fd_watch(s);
-    return error;
+    return 0;
 }
 
 int socket_open_shared_out(struct shm_socket *s, uint32_t kind)
