@@ -126,6 +126,22 @@ static void files_of_one_that_has_gone_go_though_its_peers_stay(void)
     }
 }
 
+/* One that the binder turned away for its type leaves messages for nobody. */
+static void nothing_stays_of_one_that_did_not_fit(void)
+{
+    shm_socket_t *bound = socket_new(SHM_PUB), *push = socket_new(SHM_PUSH);
+
+    CHECK_OK(shm_bind(bound, names[0]));
+    CHECK_OK(shm_connect(push, names[0]));
+    await_events(push, SHM_EVENT_REJECTED, bound, SHM_EVENT_REJECTED);
+    send_numbered(push, 0, true);
+    CHECK_OK(shm_close(push));
+    for (int i = 0; i < 3; i++)
+        look(bound);
+    CHECK_INT(count_segments(), 1);
+    CHECK_OK(shm_close(bound));
+}
+
 /* ---- As long ---- */
 
 struct sender {
@@ -300,6 +316,7 @@ int main(int argc, char **argv)
 {
     static const struct test tests[] = {
         TEST(files_of_one_that_has_gone_go_though_its_peers_stay),
+        TEST(nothing_stays_of_one_that_did_not_fit),
         TEST(messages_for_one_peer_outlive_the_other),
         TEST(what_a_binder_sent_at_one_endpoint_outlives_the_other),
         TEST(what_was_sent_to_the_next_in_a_place_outlives_the_former),

@@ -267,11 +267,15 @@ static void accept_peer(struct shm_socket *s, struct attach *attach, uint32_t sl
     struct link *link;
 
     bool again = attach->rejected[slot] == peer->gen;
-    if (attach->rejected[slot] == for_good(peer->gen))
+    bool fits = s->pattern->fits((int)peer->type);
+    if (attach->rejected[slot] == for_good(peer->gen) || (again && !fits)) {
+        if (!endpoint_connector_lives(&attach->endpoint, slot))
+            clear_place(s, attach, slot, peer);
         return;
+    }
     if (again && s->type != SHM_PAIR && s->type != SHM_ROUTER) /* theirs may become free */
         return;
-    bool unwanted = !s->pattern->fits((int)peer->type) || (s->type == SHM_PAIR && has_partner(s));
+    bool unwanted = !fits || (s->type == SHM_PAIR && has_partner(s));
     if ((unwanted && again) || has_to_look_first(s, attach, slot, peer))
         return;
     uint64_t resume;
@@ -435,8 +439,10 @@ static void sync_connected(struct shm_socket *s, struct attach *attach)
     }
     if (error < 0 && link->answered == said.binder_gen) {
         store_release(&link->record->last_linked, link_token(said.binder_id, said.link_offset));
-        endpoint_done(&attach->endpoint, said.binder_gen);
-        forget_binder(s, attach->endpoint.file, said.binder_id);
+        if (error != -EEXIST) { /* else the next binder asks how far that one had read */
+            endpoint_done(&attach->endpoint, said.binder_gen);
+            forget_binder(s, attach->endpoint.file, said.binder_id);
+        }
     }
     if (bound && !there && link->answered == said.binder_gen)
         attach->untold = !notify_party(s, next.id_hex);

@@ -11,7 +11,7 @@ int link_new(struct link **out, struct shm_socket *s, struct attach *attach, uin
  * on. After an error the link is as before. */
 int link_up(struct link *link, const struct party *party, uint64_t their_offset, uint64_t resume);
 void link_early(struct link *link, const struct party *party);
-/* Returns what the caller lets go of by peer_unref(), but not before it has mapped the peer again. */
+/* Returns what the caller lets go of by peer_unlink(), but not before it has mapped the peer again. */
 struct peer *link_early_end(struct link *link, bool died);
 int link_open_in(struct link *link, uint64_t resume);
 /* Once more, while it is up: 0 or more; -EBADMSG, -EEXIST: it is not to be linked to; -EPROTO. */

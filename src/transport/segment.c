@@ -277,7 +277,9 @@ static bool is_named_at(int dir, const char *file, const char *id_hex, uint32_t 
     int fd = os_file_open(dir, file, OS_READ);
     if (fd < 0)
         return fd != -ENOENT && fd != -EPERM;
-    if (pread(fd, &now, sizeof now, offsetof(struct endpoint_header, poison)) != (ssize_t)sizeof now || now.poison != 0)
+    if (pread(fd, &now, sizeof now, offsetof(struct endpoint_header, poison)) < 0)
+        named = true;
+    else if (now.poison != 0)
         now.high = 0; /* who removes it has yet to remove what it names */
     uint32_t from = place == ANY_PLACE ? 0 : place, high = now.high < ENDPOINT_SLOTS ? now.high : ENDPOINT_SLOTS;
     uint32_t end = place == ANY_PLACE || place >= high ? high : place + 1;
@@ -286,7 +288,7 @@ static bool is_named_at(int dir, const char *file, const char *id_hex, uint32_t 
         if (k == 0)
             size = pread(fd, slots, left < 16 ? left * sizeof slots[0] : sizeof slots,
                          (off_t)(ENDPOINT_HEADER_SIZE + i * sizeof slots[0]));
-        named = size >= (ssize_t)((k + 1) * sizeof slots[0]) && names(&slots[k], id_hex);
+        named = size < 0 || (size >= (ssize_t)((k + 1) * sizeof slots[0]) && names(&slots[k], id_hex));
     }
     close(fd);
     return named;
@@ -312,7 +314,7 @@ bool segment_is_named(int dir, const char *id_hex)
 /*
  * What a dead or closed socket left is needed by each peer whom a place leads there: by a connector that has not come
  * to map what its binder had sent, by the binder that has still to read a connector, and by the next binder, which
- * looks up how far the one before it had read. Whoever lets go of it, and finds it named no more, removes it. One
+ * looks up how far the one before it had read, unless the connector knows. Whoever lets go of it, and finds it named no more, removes it. One
  * that was at no other endpoint is named nowhere else.
  */
 static bool is_needed(const struct remote *remote, bool was_elsewhere)
