@@ -347,10 +347,10 @@ static void nothing_stays_of_one_whose_messages_nobody_can_fetch(const struct li
     CHECK_INT(count_files(test_dir()), 0);
 }
 
-/* And the next one's answers take the place of those that named it. */
-static void nothing_stays_of_a_binder_that_two_have_let_go_of(const struct link *link)
+/* Two connectors that have met a binder, which has gone since. */
+static void lose_binder(struct end connectors[2], const struct link *link)
 {
-    struct end binder, next, connectors[2];
+    struct end binder;
 
     end_start(&binder, link, !link->right_binds, "it");
     for (int i = 0; i < 2; i++)
@@ -359,6 +359,14 @@ static void nothing_stays_of_a_binder_that_two_have_let_go_of(const struct link 
     for (int i = 0; i < 2; i++)
         get_int(connectors[i].socket, SHM_EVENTS);
     end_close(&binder);
+}
+
+/* And the next one's answers take the place of those that named it. */
+static void nothing_stays_of_a_binder_that_two_have_let_go_of(const struct link *link)
+{
+    struct end next, connectors[2];
+
+    lose_binder(connectors, link);
     for (int i = 0; i < 2; i++)
         get_int(connectors[i].socket, SHM_EVENTS);
     end_start(&next, link, !link->right_binds, "it");
@@ -371,15 +379,9 @@ static void nothing_stays_of_a_binder_that_two_have_let_go_of(const struct link 
 /* The one has let go of it; the other leaves, with the last place that names it, and has not looked. */
 static void nothing_stays_of_a_binder_whose_connectors_leave_one_after_the_other(const struct link *link)
 {
-    struct end binder, last, connectors[2];
+    struct end last, connectors[2];
 
-    end_start(&binder, link, !link->right_binds, "it");
-    for (int i = 0; i < 2; i++)
-        end_start(&connectors[i], link, link->right_binds, "it");
-    get_int(binder.socket, SHM_EVENTS);
-    for (int i = 0; i < 2; i++)
-        get_int(connectors[i].socket, SHM_EVENTS);
-    end_close(&binder);
+    lose_binder(connectors, link);
     get_int(connectors[0].socket, SHM_EVENTS);
     end_start(&last, link, link->right_binds, "it"); /* so that the name stays */
     for (int i = 0; i < 2; i++)

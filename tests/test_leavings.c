@@ -3,21 +3,10 @@
  * longer. Its messages arrive once. */
 #include "support/ends.h"
 
-#include <dirent.h>
-
 /* A socket has one of these. */
 static unsigned count_segments(void)
 {
-    DIR *directory = CHECK_PTR(opendir(test_dir()));
-    struct dirent *entry;
-    unsigned count = 0;
-
-    while ((entry = readdir(directory)) != NULL) {
-        size_t size = strlen(entry->d_name);
-        count += size > 4 && strcmp(entry->d_name + size - 4, ".seg") == 0;
-    }
-    closedir(directory);
-    return count;
+    return count_files_ending(test_dir(), ".seg");
 }
 
 static void look(shm_socket_t *socket)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "transport/directory.h"
+#include "transport/endpoint_layout.h"
 
 static int add(struct place *place, size_t *room, const char *file)
 {
@@ -89,8 +90,8 @@ void place_close(struct place *place)
 
 bool file_is_endpoint(const char *file)
 {
-    size_t size = strlen(file);
-    return size > 3 && strcmp(file + size - 3, ".ep") == 0;
+    size_t size = strlen(file), end = strlen(ENDPOINT_SUFFIX);
+    return size > end && strcmp(file + size - end, ENDPOINT_SUFFIX) == 0;
 }
 
 bool file_is_of_socket(const char *file, const char *suffix, char id_hex[ID_HEX + 1])

@@ -46,13 +46,12 @@ static void forget_binder(struct shm_socket *s, const char *file, const uint8_t 
     remote_unnamed(s->directory, file, ANY_PLACE, id_hex);
 }
 
-/* The answer of BEFORE is about to be written over: it is forgotten once all places have been looked at, or another
- * one's turns up. (Mostly all are one's, and to look for its name goes through all places.) */
+/* The answer in this place is about to be written over: its binder is forgotten once all places have been looked at, or
+ * another one's turns up. (Mostly all are one's, and to look for its name goes through all places.) */
 static void supersede(struct shm_socket *s, struct attach *attach, uint32_t slot)
 {
     struct answer before;
-    if (!endpoint_answer_read(&attach->endpoint, slot, &before) ||
-        memcmp(before.binder_id, s->segment.header->id, sizeof before.binder_id) == 0)
+    if (!endpoint_answer_read(&attach->endpoint, slot, &before))
         return;
     if (attach->has_superseded && memcmp(attach->superseded, before.binder_id, sizeof before.binder_id) != 0)
         forget_binder(s, attach->endpoint.file, attach->superseded);

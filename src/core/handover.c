@@ -228,7 +228,7 @@ struct place {
 
 static void file_of_place(char file[48], const struct place *place)
 {
-    snprintf(file, 48, "%.32s.ep", place->name);
+    snprintf(file, 48, "%.32s" ENDPOINT_SUFFIX, place->name);
 }
 
 static int attach(struct shm_socket *s, const struct place *place, bool bind, const char *peer)

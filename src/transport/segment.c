@@ -250,20 +250,26 @@ int remote_open(struct remote **out, struct directory *directory, const char *id
     return 0;
 }
 
+static bool is_id(const shared_u64 words[2], const char *id_hex)
+{
+    char hex[2 * SEGMENT_ID_SIZE + 1];
+    uint8_t id[SEGMENT_ID_SIZE];
+    memcpy(id, words, sizeof id);
+    segment_id_hex(hex, id);
+    return strcmp(hex, id_hex) == 0;
+}
+
 /* Is it the connector there, or the binder that linked to that one, which has not done with it? */
 static bool names(const struct endpoint_slot *slot, const char *id_hex)
 {
-    char party[2 * SEGMENT_ID_SIZE + 1], binder[2 * SEGMENT_ID_SIZE + 1];
-    uint8_t id[SEGMENT_ID_SIZE];
+    if (!(slot->party.gen & 1))
+        return false;
+    if (is_id(slot->party.id, id_hex))
+        return true;
     int newest = endpoint_answer_newest(load_relaxed(&slot->answers[0].gen), load_relaxed(&slot->answers[1].gen));
     const struct endpoint_answer *answer = &slot->answers[newest == 1];
-    memcpy(id, slot->party.id, sizeof id);
-    segment_id_hex(party, id);
-    memcpy(id, answer->binder_id, sizeof id);
-    segment_id_hex(binder, id);
-    bool awaits = newest >= 0 && answer->verdict == ANSWER_LINKED && answer->peer_gen == slot->party.gen &&
-                  answer->gen != slot->party.done_with;
-    return (slot->party.gen & 1) && (strcmp(party, id_hex) == 0 || (awaits && strcmp(binder, id_hex) == 0));
+    return newest >= 0 && answer->verdict == ANSWER_LINKED && answer->peer_gen == slot->party.gen &&
+           answer->gen != slot->party.done_with && is_id(answer->binder_id, id_hex);
 }
 
 /* In this place of the endpoint of FILE, or in any? Also true when that cannot be found out now. */
@@ -314,8 +320,8 @@ bool segment_is_named(int dir, const char *id_hex)
 /*
  * What a dead or closed socket left is needed by each peer whom a place leads there: by a connector that has not come
  * to map what its binder had sent, by the binder that has still to read a connector, and by the next binder, which
- * looks up how far the one before it had read, unless the connector knows. Whoever lets go of it, and finds it named no more, removes it. One
- * that was at no other endpoint is named nowhere else.
+ * looks up how far the one before it had read, unless the connector knows. Whoever lets go of it, and finds it named
+ * no more, removes it. One that was at no other endpoint is named nowhere else.
  */
 static bool is_needed(const struct remote *remote, bool was_elsewhere)
 {

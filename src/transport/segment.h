@@ -42,8 +42,9 @@ int segment_reap(int dir, const char *id_hex);
 int segment_is_alive(int dir, const char *id_hex);
 
 /* Does a place at any endpoint lead to the socket ID_HEX: is it the connector there, or the binder that linked to
- * that one, which has not done with it? Also true when that cannot be found out now. Who does not find the name after letting go of the files may
- * remove them; who takes the name away removes them after that: so one of the two does. Not in a pocket. */
+ * that one, which has not done with it? Also true when that cannot be found out now. Who does not find the name after
+ * letting go of the files may remove them; who takes the name away removes them after that: so one of the two does. Not
+ * in a pocket. */
 bool segment_is_named(int dir, const char *id_hex);
 
 struct remote {

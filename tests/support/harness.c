@@ -38,7 +38,7 @@ _Noreturn void skip_test(const char *reason)
     _exit(EXIT_SKIPPED);
 }
 
-unsigned count_files(const char *path)
+unsigned count_files_ending(const char *path, const char *ending)
 {
     DIR *directory = opendir(path);
     struct dirent *entry;
@@ -46,11 +46,19 @@ unsigned count_files(const char *path)
 
     if (!directory)
         return 0;
-    while ((entry = readdir(directory)))
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+    while ((entry = readdir(directory))) {
+        size_t size = strlen(entry->d_name), end = strlen(ending);
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && size >= end &&
+            strcmp(entry->d_name + size - end, ending) == 0)
             count++;
+    }
     closedir(directory);
     return count;
+}
+
+unsigned count_files(const char *path)
+{
+    return count_files_ending(path, "");
 }
 
 static void check_files(void)

@@ -107,6 +107,7 @@ int test_main(const char *group, const struct test *tests, size_t count, int arg
 const char *test_dir(void);
 /* The number of files in a directory (not counting "." and ".."). */
 unsigned count_files(const char *path);
+unsigned count_files_ending(const char *path, const char *ending);
 /* This test may leave files behind: it says why in a comment. */
 void leave_files(void);
 /* The seed of this process; printed when a check fails. Different on every run, unless
