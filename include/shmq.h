@@ -250,7 +250,7 @@ SHM_API int shm_bind(shm_socket_t *socket, const char *endpoint);
  * Connect to ENDPOINT, bound or not yet; a binder that comes back is found again without a call.
  * Connecting twice to one name does nothing the second time; to two names of one publisher, each message
  * comes twice. Errors as shm_bind(), without
- * EADDRINUSE; EUSERS: 65,535 peers are connected already.
+ * EADDRINUSE; EUSERS: 65,535 peers are connected already; EISCONN: a PAIR has its peer, or waits for it elsewhere.
  */
 SHM_API int shm_connect(shm_socket_t *socket, const char *endpoint);
 

@@ -62,6 +62,35 @@ static void a_second_peer_is_rejected_with_an_event(void)
     CHECK_OK(shm_close(duo.b));
 }
 
+/* Else its messages would go to the two by turns. */
+static void a_second_connection_is_refused(void)
+{
+    struct duo duo = duo_new();
+    shm_socket_t *waits = socket_new(SHM_PAIR);
+
+    CHECK_OK(shm_connect(duo.b, "it")); /* the same: nothing */
+    CHECK_ERR(shm_connect(duo.b, "that"), EISCONN);
+    CHECK_ERR(shm_connect(duo.a, "that"), EISCONN);
+    CHECK_OK(shm_bind(duo.b, "that")); /* for when the place is free */
+    send_text(duo.b, "one");
+    send_text(duo.b, "two");
+    expect_text(duo.a, "one");
+    expect_text(duo.a, "two");
+    CHECK_OK(shm_connect(waits, "another"));
+    CHECK_ERR(shm_connect(waits, "it"), EISCONN);
+    CHECK_OK(shm_disconnect(waits, "another"));
+    CHECK_OK(shm_connect(waits, "that"));
+    await_events(waits, SHM_EVENT_REJECTED, duo.b, SHM_EVENT_REJECTED);
+    CHECK_OK(shm_close(duo.a));
+    CHECK_OK(shm_disconnect(duo.b, "it"));
+    join(waits, duo.b);
+    send_text(waits, "three");
+    CHECK_ERR(shm_send(duo.b, "four", 4, SHM_DONTWAIT), EPIPE); /* the first one has gone */
+    expect_text(duo.b, "three");
+    CHECK_OK(shm_close(waits));
+    CHECK_OK(shm_close(duo.b));
+}
+
 /* One that is turned away may not have come to look at who was there before, and has what that one had read. */
 static void what_passed_before_a_rejection_is_neither_lost_nor_repeated(void)
 {
@@ -361,6 +390,7 @@ int main(int argc, char **argv)
 {
     static const struct test tests[] = {
         TEST(a_second_peer_is_rejected_with_an_event),
+        TEST(a_second_connection_is_refused),
         TEST(what_passed_before_a_rejection_is_neither_lost_nor_repeated),
         TEST(types_that_do_not_fit_are_rejected_with_an_event),
         TEST(a_send_after_the_peer_has_gone_is_epipe_once),

@@ -239,6 +239,24 @@ static void a_second_peer_with_an_id_in_use_is_ignored(void)
     CHECK_OK(shm_close(router));
 }
 
+static void an_id_is_free_at_one_name_when_the_router_leaves_the_other(void)
+{
+    shm_socket_t *router = router_new(), *first = dealer_new("anna"), *second = socket_new(SHM_DEALER);
+
+    CHECK_OK(shm_bind(router, "that"));
+    join(router, first);
+    CHECK_OK(shm_setsockopt(second, SHM_ROUTING_ID, "anna", 4));
+    CHECK_OK(shm_connect(second, "that"));
+    await_event(router, SHM_EVENT_REJECTED);
+    CHECK_OK(shm_unbind(router, "it"));
+    join(router, second);
+    send_to(router, "anna", "to the second");
+    expect_text(second, "to the second");
+    CHECK_OK(shm_close(first));
+    CHECK_OK(shm_close(second));
+    CHECK_OK(shm_close(router));
+}
+
 static void with_handover_the_newcomer_takes_the_id(void)
 {
     shm_socket_t *router = socket_new(SHM_ROUTER), *first, *second;
@@ -532,6 +550,7 @@ int main(int argc, char **argv)
         TEST(ids_that_peers_chose_are_used),
         TEST(an_id_is_free_again_when_its_owner_has_gone),
         TEST(a_second_peer_with_an_id_in_use_is_ignored),
+        TEST(an_id_is_free_at_one_name_when_the_router_leaves_the_other),
         TEST(with_handover_the_newcomer_takes_the_id),
         TEST(after_a_handover_the_former_owner_is_not_heard),
         TEST(who_left_before_its_id_came_again_is_heard),

@@ -618,6 +618,8 @@ int socket_attach(struct shm_socket *s, const char *name, bool bind)
 
 int socket_attach_to(struct shm_socket *s, const char *name, bool bind, const char *only)
 {
+    if (!bind && s->type == SHM_PAIR && has_partner(s))
+        return -EISCONN;
     struct attach *attach = calloc(1, sizeof *attach);
     if (attach == NULL)
         return -ENOMEM;
@@ -801,6 +803,7 @@ int socket_detach(struct shm_socket *s, const char *name, bool bound)
             continue;
         *at = attach->next;
         leave(s, attach);
+        notify_bell(&s->bell); /* our place or a name may be free for one who was turned away elsewhere */
         return 0;
     }
     return -ENOENT;

@@ -120,7 +120,7 @@ static const char *judge_senders(const struct stage *stage)
 
     if (plan_keeps_newest(&stage->plan))
         return judge_newest(stage);
-    if (stage->plan.link.pair->left == SHM_PUSH)
+    if (stage->plan.link.pair->left == SHM_PUSH || (stage->plan.survivors > 1 && !plan_fans_out(&stage->plan)))
         return history_check_shared(stage->history, false);
     for (unsigned sender = stage->plan.survivors; !wrong && sender < stage->actors; sender++)
         for (unsigned receiver = 0; !wrong && receiver < stage->plan.survivors; receiver++) {

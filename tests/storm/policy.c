@@ -36,6 +36,24 @@ static void draw_for_senders(struct plan *plan, uint64_t *state)
         keep_newest(plan);
 }
 
+/* Connected twice, two keep no order but that of questions and answers, or of one queue; and a publisher's
+ * messages come twice. Who sends into a queue of each connection needs somebody at each name. */
+static void draw_for_roamers(struct plan *plan, uint64_t *state)
+{
+    struct policy *policy = &plan->policy;
+    int left = plan->link.pair->left;
+    bool connects = plan->left_dies == plan->link.right_binds;
+    bool one_peer = has_one_peer(left, plan->link.pair->right);
+    bool one_queue = left == SHM_PUSH && !policy->round_robin && !policy->conflate;
+
+    policy->roams = left != SHM_PAIR || !connects;
+    policy->two_names = (plan->link.pair->turns || one_queue) && one_in(state, 3);
+    if (!plan->left_dies || one_peer || plan->survivors > 1 || policy->two_names)
+        return;
+    if (one_queue || plan_fans_out(plan) ? one_in(state, 2) : connects)
+        plan->survivors = 2;
+}
+
 void policy_draw(struct plan *plan, bool keys)
 {
     uint64_t state = plan->seed * UINT64_C(0xa0761d6478bd642f) + plan->round * UINT64_C(0xe7037ed1a0b428db);
@@ -57,6 +75,8 @@ void policy_draw(struct plan *plan, bool keys)
         policy->key = sealed ? 2 : 1;
         plan->eager = false; /* with a key, what a connector sent unmet may go with it (docs/FAILURE.md) */
     }
+    if (one_in(&state, 3) && plan->kind <= CALLS && !policy->two_names)
+        draw_for_roamers(plan, &state);
 }
 
 bool plan_keeps_newest(const struct plan *plan)
@@ -66,12 +86,12 @@ bool plan_keeps_newest(const struct plan *plan)
 
 void policy_print(const struct policy *policy, int fd)
 {
-    dprintf(fd, "    policies: %u parts%s%s%s%s%s%s%s%s%s\n", policy->parts,
+    dprintf(fd, "    policies: %u parts%s%s%s%s%s%s%s%s%s%s\n", policy->parts,
             policy->key == 0 ? "" : policy->key == 1 ? ", key" : ", key and seal", policy->loans ? ", loans" : "",
             policy->lossy ? ", not lossless" : "", policy->conflate ? ", conflate" : "",
             policy->history ? ", history" : "", policy->round_robin ? ", round robin" : "",
             policy->resend ? ", resend" : "", policy->two_names ? ", two names" : "",
-            policy->detaches ? ", detaches" : "");
+            policy->roams ? ", roams" : "", policy->detaches ? ", detaches" : "");
 }
 
 /* ---- A socket's ---- */
@@ -113,15 +133,18 @@ void policy_set(const struct plan *plan, shm_socket_t *socket, bool left)
         set_int(socket, SHM_HISTORY, 20);
 }
 
-/* ---- Names: who comes and goes has one of them, who stays both ---- */
+/* ---- Names: one, or two of which either who stays or who comes and goes has both ---- */
 
 static const char *const names[] = {"it", "that"};
 
 static bool has_name(const struct actor *actor, unsigned i)
 {
-    if (!actor->plan->policy.two_names)
-        return i == 0;
-    return !actor->doomed || actor->number % 2 == i;
+    const struct policy *policy = &actor->plan->policy;
+    bool stays = actor->number < actor->plan->survivors;
+
+    if (stays ? policy->two_names : policy->roams)
+        return true;
+    return policy->two_names || policy->roams ? actor->number % 2 == i : i == 0;
 }
 
 void policy_attach(struct actor *actor, bool binds)

@@ -58,6 +58,7 @@ struct policy {
     bool loans;
     bool lossy, conflate, history, round_robin, resend; /* options of the sockets */
     bool two_names; /* who stays is bound or connected to both */
+    bool roams;     /* who comes and goes is at both */
     bool detaches;  /* who closes unbinds or disconnects before */
 };
 
