@@ -30,6 +30,7 @@ static struct shared {
     struct row rows[OPERATIONS];
     struct counts counts;
     _Atomic uint64_t said;
+    _Atomic uint64_t turns[OPERATIONS]; /* of each: its place in the list of its cases */
 } * shared;
 
 /* Of each worker, and of the run that it makes. */
@@ -335,35 +336,26 @@ static void choose_scenario(struct scenario *s, int operation, uint64_t turn)
     s->operation = &operations[operation];
 }
 
-/* An operation's place in the list of its cases, and the time that it has had. */
-struct progress {
-    uint64_t turn, chosen;
-    int64_t spent_ms;
-};
-
-/* Bring it to the next case for this worker; false: there is none. */
-static bool next_case(struct progress *progress, int operation, unsigned worker,
-                      struct scenario *scenario)
+/* The next case of the operation that no worker has had; false: there is none. */
+static bool next_case(int operation, struct scenario *scenario)
 {
-    while (progress->turn < cases_of_each()) {
-        uint64_t turn = progress->turn++;
+    uint64_t turn;
 
+    while ((turn = shared->turns[operation]++) < cases_of_each()) {
         choose_scenario(scenario, operation, turn);
-        if (is_wanted(scenario) && is_chosen(turn * OPERATIONS + (uint64_t)operation) &&
-            progress->chosen++ % options.jobs == worker)
+        if (is_wanted(scenario) && is_chosen(turn * OPERATIONS + (uint64_t)operation))
             return true;
     }
     return false;
 }
 
-/* The operation that has had the least time and is not through; OPERATIONS: all are. */
-static int least_served(const struct progress progress[OPERATIONS])
+/* The operation that has had the least time of this worker and is not through; OPERATIONS: all are. */
+static int least_served(const int64_t spent_ms[OPERATIONS])
 {
     int least = OPERATIONS;
 
     for (int i = 0; i < OPERATIONS; i++)
-        if (progress[i].turn < cases_of_each() &&
-            (least == OPERATIONS || progress[i].spent_ms < progress[least].spent_ms))
+        if (shared->turns[i] < cases_of_each() && (least == OPERATIONS || spent_ms[i] < spent_ms[least]))
             least = i;
     return least;
 }
@@ -395,7 +387,7 @@ static void do_case(const struct scenario *s)
 static void work(unsigned worker)
 {
     int64_t end = options.minutes ? now_ms() + options.minutes * INT64_C(60000) : INT64_MAX;
-    struct progress progress[OPERATIONS] = {{0, 0, 0}};
+    int64_t spent_ms[OPERATIONS] = {0};
     struct scenario scenario;
     int i;
 
@@ -404,12 +396,12 @@ static void work(unsigned worker)
     record = share(sizeof *record);
     ledger = share(sizeof *ledger);
     said = (int)CHECK_OK(memfd_create("said", MFD_CLOEXEC));
-    while (now_ms() < end && (i = least_served(progress)) != OPERATIONS) {
+    while (now_ms() < end && (i = least_served(spent_ms)) != OPERATIONS) {
         int64_t start = now_ms();
 
-        if (next_case(&progress[i], i, worker, &scenario))
+        if (next_case(i, &scenario))
             do_case(&scenario);
-        progress[i].spent_ms += now_ms() - start;
+        spent_ms[i] += now_ms() - start;
     }
 }
 
