@@ -217,15 +217,14 @@ static uint64_t try_receive(struct actor *actor)
     int flags = actor->plan->waiting == BY_BLOCKING ? 0 : SHM_DONTWAIT;
     uint64_t number = 0;
     bool again;
-    shm_msg_t msg;
-    ssize_t n = actor_recv(actor, &msg, bytes, sizeof bytes, flags, &again);
+    ssize_t n = actor_recv(actor, policy_place(actor), bytes, sizeof bytes, flags, &again);
 
     if (n >= 0)
         number = note(actor, bytes, (size_t)n, again);
     if (n < 0 && errno != EAGAIN && !(errno == EPIPE && actor->end.type == SHM_PAIR) &&
         !actor_lacks_memory(actor))
         FAIL("receive: %s", shm_strerror(errno));
-    CHECK_OK(shm_msg_close(&msg));
+    policy_keep(actor, n >= 0);
     if (number == 0)
         actor->stage->hungry++;
     return number;
@@ -281,8 +280,10 @@ void flow_surviving_receiver(struct actor *actor)
         else
             actor_idle(actor);
     }
-    level_note(actor, &before);
+    if (!actor->plan->policy.holds) /* of what is mapped by them */
+        level_note(actor, &before);
     actor_close(actor);
+    policy_let_go(actor);
 }
 
 void flow_doomed_receiver(struct actor *actor)

@@ -75,6 +75,7 @@ void policy_draw(struct plan *plan, bool keys)
         policy->key = sealed ? 2 : 1;
         plan->eager = false; /* with a key, what a connector sent unmet may go with it (docs/FAILURE.md) */
     }
+    policy->holds = plan->kind == SENDERS && plan->by_view && one_in(&state, 2);
     if (one_in(&state, 3) && plan->kind <= CALLS && !policy->two_names)
         draw_for_roamers(plan, &state);
 }
@@ -86,12 +87,13 @@ bool plan_keeps_newest(const struct plan *plan)
 
 void policy_print(const struct policy *policy, int fd)
 {
-    dprintf(fd, "    policies: %u parts%s%s%s%s%s%s%s%s%s%s\n", policy->parts,
+    dprintf(fd, "    policies: %u parts%s%s%s%s%s%s%s%s%s%s%s\n", policy->parts,
             policy->key == 0 ? "" : policy->key == 1 ? ", key" : ", key and seal", policy->loans ? ", loans" : "",
             policy->lossy ? ", not lossless" : "", policy->conflate ? ", conflate" : "",
             policy->history ? ", history" : "", policy->round_robin ? ", round robin" : "",
             policy->resend ? ", resend" : "", policy->two_names ? ", two names" : "",
-            policy->roams ? ", roams" : "", policy->detaches ? ", detaches" : "");
+            policy->roams ? ", roams" : "", policy->detaches ? ", detaches" : "",
+            policy->holds ? ", holds" : "");
 }
 
 /* ---- A socket's ---- */
@@ -229,4 +231,53 @@ ssize_t actor_recv(struct actor *actor, shm_msg_t *msg, void *buffer, size_t roo
             return at - (char *)buffer;
         n = CHECK_OK(by_view ? shm_msg_recv(msg, end->socket, flags) : shm_recv(end->socket, at, room, flags));
     }
+}
+
+/* ---- Views that are held: unchanged until closed, whoever dies and however far the senders run ahead ---- */
+
+static uint64_t sum_of(shm_msg_t *msg)
+{
+    const unsigned char *bytes = shm_msg_data(msg);
+    uint64_t sum = UINT64_C(0xcbf29ce484222325) ^ shm_msg_size(msg);
+
+    for (size_t i = 0; i < shm_msg_size(msg); i++)
+        sum = (sum ^ bytes[i]) * UINT64_C(0x100000001b3);
+    return sum;
+}
+
+static void close_held(struct held *held)
+{
+    if (held->is_open && sum_of(&held->msg) != held->sum)
+        FAIL("a view of %zu bytes was not what it had been", shm_msg_size(&held->msg));
+    if (held->is_open)
+        CHECK_OK(shm_msg_close(&held->msg));
+    held->is_open = false;
+}
+
+shm_msg_t *policy_place(struct actor *actor)
+{
+    struct held *held = &actor->held[actor->held_next];
+
+    close_held(held);
+    return &held->msg;
+}
+
+/* Nothing came: perhaps because the views in hand are all that there may be. */
+void policy_keep(struct actor *actor, bool came)
+{
+    struct held *held = &actor->held[actor->held_next];
+
+    if (came && actor->plan->policy.holds) {
+        held->is_open = true;
+        held->sum = sum_of(&held->msg);
+    } else {
+        CHECK_OK(shm_msg_close(&held->msg));
+    }
+    actor->held_next = (actor->held_next + 1) % HELD_MAX;
+}
+
+void policy_let_go(struct actor *actor)
+{
+    for (unsigned i = 0; i < HELD_MAX; i++)
+        close_held(&actor->held[i]);
 }

@@ -38,6 +38,7 @@ enum {
     MESSAGES_MAX = 800, /* of one survivor; beyond that it goes on slowly, as others ask for more */
     MESSAGE_ROOM = 65536,
     DEADLINE_MS = 10000,
+    HELD_MAX = 8,
 };
 
 enum kind { SENDERS, RECEIVERS, CALLS, CHURN, TRUNCATE, UNLINK, KINDS };
@@ -60,6 +61,7 @@ struct policy {
     bool two_names; /* who stays is bound or connected to both */
     bool roams;     /* who comes and goes is at both */
     bool detaches;  /* who closes unbinds or disconnects before */
+    bool holds;     /* views stay open while others come and go, to the end of their receiver's socket */
 };
 
 struct plan {
@@ -133,6 +135,12 @@ unsigned stage_missing(const struct stage *stage, unsigned sender);
 
 /* ---- An actor, in its own process ---- */
 
+struct held {
+    shm_msg_t msg;
+    bool is_open;
+    uint64_t sum; /* over what it was at first */
+};
+
 struct actor {
     struct stage *stage;
     const struct plan *plan;
@@ -142,6 +150,8 @@ struct actor {
     struct end end;
     int fd; /* SHM_FD, for BY_FD */
     unsigned part; /* of the message being sent: the next */
+    struct held held[HELD_MAX];
+    unsigned held_next;
 };
 
 typedef void role_fn(struct actor *actor);
@@ -165,6 +175,10 @@ void policy_part(struct actor *actor);
 ssize_t actor_send(struct actor *actor, const void *bytes, size_t size, int flags);
 /* The caller closes MSG: before that, the message is still in hand. */
 ssize_t actor_recv(struct actor *actor, shm_msg_t *msg, void *buffer, size_t room, int flags, bool *again);
+/* Where the next message goes: a view that is in the way is closed. To be kept if it came. */
+shm_msg_t *policy_place(struct actor *actor);
+void policy_keep(struct actor *actor, bool came);
+void policy_let_go(struct actor *actor);
 void actor_says(struct actor *actor, const char *doing);
 /* After a call that failed: true if it was for want of memory, as planned; then a short rest. */
 bool actor_lacks_memory(struct actor *actor);
