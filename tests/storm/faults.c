@@ -139,6 +139,8 @@ void faults_step(struct faults *faults, const struct plan *plan, const pid_t *pi
         let_go(faults);
         make_room(faults);
         faults->resume_ns = 0;
+        /* Who was stopped has to come to a processor before it is again, now and then at least. */
+        faults->next_ns = now + some_ns(faults, random_next(&faults->state) % 8 ? 2000 : 20000);
     }
     if (now < faults->next_ns || faults->resume_ns)
         return;
@@ -151,7 +153,6 @@ void faults_step(struct faults *faults, const struct plan *plan, const pid_t *pi
     else if (plan->stops)
         stop_one(faults, pids, count, tally);
     faults->resume_ns = now + some_ns(faults, 3000);
-    faults->next_ns = faults->resume_ns + some_ns(faults, 2000);
 }
 
 void faults_end(struct faults *faults)

@@ -78,6 +78,10 @@ void policy_draw(struct plan *plan, bool keys)
     policy->holds = plan->kind == SENDERS && plan->by_view && one_in(&state, 2);
     if (one_in(&state, 3) && plan->kind <= CALLS && !policy->two_names)
         draw_for_roamers(plan, &state);
+    else if (policy->two_names && plan->slots == 1 && plan->survivors == 1 && one_in(&state, 2)) {
+        policy->crossed = true;
+        plan->eager = false;
+    }
 }
 
 bool plan_keeps_newest(const struct plan *plan)
@@ -87,13 +91,13 @@ bool plan_keeps_newest(const struct plan *plan)
 
 void policy_print(const struct policy *policy, int fd)
 {
-    dprintf(fd, "    policies: %u parts%s%s%s%s%s%s%s%s%s%s%s\n", policy->parts,
+    dprintf(fd, "    policies: %u parts%s%s%s%s%s%s%s%s%s%s%s%s\n", policy->parts,
             policy->key == 0 ? "" : policy->key == 1 ? ", key" : ", key and seal", policy->loans ? ", loans" : "",
             policy->lossy ? ", not lossless" : "", policy->conflate ? ", conflate" : "",
             policy->history ? ", history" : "", policy->round_robin ? ", round robin" : "",
             policy->resend ? ", resend" : "", policy->two_names ? ", two names" : "",
             policy->roams ? ", roams" : "", policy->detaches ? ", detaches" : "",
-            policy->holds ? ", holds" : "");
+            policy->holds ? ", holds" : "", policy->crossed ? ", crossed" : "");
 }
 
 /* ---- A socket's ---- */
@@ -149,24 +153,29 @@ static bool has_name(const struct actor *actor, unsigned i)
     return policy->two_names || policy->roams ? actor->number % 2 == i : i == 0;
 }
 
-void policy_attach(struct actor *actor, bool binds)
+static bool binds_at(const struct actor *actor, unsigned i)
+{
+    bool binds = actor->end.is_left != actor->plan->link.right_binds;
+
+    return binds != (actor->plan->policy.crossed && i == 1);
+}
+
+void policy_attach(struct actor *actor)
 {
     shm_socket_t *socket = actor->end.socket;
 
     for (unsigned i = 0; i < COUNT_OF(names); i++)
-        while (has_name(actor, i) && (binds ? shm_bind(socket, names[i]) : shm_connect(socket, names[i])) < 0)
+        while (has_name(actor, i) && (binds_at(actor, i) ? shm_bind(socket, names[i]) : shm_connect(socket, names[i])) < 0)
             if (!(actor->plan->stops && errno == EBUSY) && !actor_lacks_memory(actor)) /* one was stopped amid leaving */
-                FAIL("%s: %s", binds ? "shm_bind" : "shm_connect", shm_strerror(errno));
+                FAIL("%s: %s", binds_at(actor, i) ? "shm_bind" : "shm_connect", shm_strerror(errno));
 }
 
 /* Before it closes, or not. */
 void policy_part(struct actor *actor)
 {
-    bool binds = actor->end.is_left != actor->plan->link.right_binds;
-
     for (unsigned i = 0; i < COUNT_OF(names); i++)
         if (actor->plan->policy.detaches && has_name(actor, i))
-            CHECK_OK(binds ? shm_unbind(actor->end.socket, names[i]) : shm_disconnect(actor->end.socket, names[i]));
+            CHECK_OK(binds_at(actor, i) ? shm_unbind(actor->end.socket, names[i]) : shm_disconnect(actor->end.socket, names[i]));
 }
 
 /* ---- Messages, in parts or not, in loans or not ---- */

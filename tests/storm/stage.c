@@ -83,7 +83,6 @@ void actor_open(struct actor *actor, bool left)
 {
     const struct plan *plan = actor->plan;
     const struct pair *pair = plan->link.pair;
-    bool binds = left != plan->link.right_binds;
     shm_socket_t *socket;
 
     actor_says(actor, "opening");
@@ -101,7 +100,7 @@ void actor_open(struct actor *actor, bool left)
     if (pair->right == SHM_PULL && !left)
         set_int(socket, SHM_REDELIVER, plan->by_view); /* what comes again is told by views only */
     actor_says(actor, "attaching");
-    policy_attach(actor, binds);
+    policy_attach(actor);
     actor->fd = plan->waiting == BY_FD ? get_int(socket, SHM_FD) : -1;
     actor_says(actor, "attached");
 }

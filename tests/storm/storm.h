@@ -59,6 +59,7 @@ struct policy {
     bool loans;
     bool lossy, conflate, history, round_robin, resend; /* options of the sockets */
     bool two_names; /* who stays is bound or connected to both */
+    bool crossed;   /* who binds at the one name connects to the other */
     bool roams;     /* who comes and goes is at both */
     bool detaches;  /* who closes unbinds or disconnects before */
     bool holds;     /* views stay open while others come and go, to the end of their receiver's socket */
@@ -170,7 +171,7 @@ _Noreturn void doom_await(struct actor *actor);
 void actor_open(struct actor *actor, bool left);
 void actor_close(struct actor *actor);
 void policy_set(const struct plan *plan, shm_socket_t *socket, bool left);
-void policy_attach(struct actor *actor, bool binds);
+void policy_attach(struct actor *actor);
 void policy_part(struct actor *actor);
 ssize_t actor_send(struct actor *actor, const void *bytes, size_t size, int flags);
 /* The caller closes MSG: before that, the message is still in hand. */
