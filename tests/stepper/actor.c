@@ -186,6 +186,15 @@ void message_note(struct ledger *ledger, enum who by, const void *bytes, size_t 
     ledger->count++;
 }
 
+/* Files of the dead are told by how their names begin. */
+static void bind_elsewhere(const struct actor *a)
+{
+    char name[32];
+
+    snprintf(name, sizeof name, "%02x-elsewhere", actor_letter(a->who));
+    CHECK_OK(shm_bind(a->end.socket, name));
+}
+
 static void open_end(struct actor *a)
 {
     const struct state *state = a->state;
@@ -203,6 +212,8 @@ static void open_end(struct actor *a)
     CHECK_OK(shm_setsockopt(socket, SHM_SPIN_NS, &(int64_t){0}, sizeof(int64_t)));
     if (a->end.type == SHM_ROUTER) /* whoever comes instead of another goes by its name */
         set_int(socket, SHM_ROUTER_HANDOVER, 1);
+    if (state->elsewhere)
+        bind_elsewhere(a);
 }
 
 /* ---- sending ---- */

@@ -43,6 +43,7 @@ const struct state states[] = {
     {.name = "half read, blocks", .size = 1200, .parts = 3, .passed = 9, .queued = 2, .half = true},
     {.name = "nobody there", .size = 40, .queued = 3, .alone = true},
     {.name = "beside a dead one", .size = 40, .passed = 2, .queued = 2, .ghost = true},
+    {.name = "at two names", .size = 40, .passed = 2, .queued = 2, .elsewhere = true},
 };
 const size_t state_count = COUNT_OF(states);
 

@@ -79,6 +79,7 @@ struct state {
     bool ghost;   /* a third socket died at the name before */
     bool begun;   /* the left end has sent the first part of a message */
     bool half;    /* the right end has received the first part of one */
+    bool elsewhere; /* each is bound to a name of its own, too, where nobody comes */
 };
 
 enum policy {
