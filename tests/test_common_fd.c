@@ -1,22 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Every pattern: SHM_FD under epoll, level and edge triggered. */
-#include "support/ends.h"
+#include "support/short.h"
 
 #include <sys/epoll.h>
-
-static void send_when_asked(struct child *up, void *argument)
-{
-    const struct link *link = argument;
-    struct end left;
-
-    end_start(&left, link, true, "it");
-    end_await(&left);
-    for (uint64_t i; (i = child_hear(up)) != 0;) {
-        CHECK_INT(end_send(&left, &i, sizeof i, 0), sizeof i);
-        end_take_turn(&left);
-    }
-    end_close(&left);
-}
 
 static int epoll_of(shm_socket_t *socket, uint32_t flags)
 {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Every pattern: shm_poll(), shm_shutdown(), and sockets that change threads. */
-#include "support/ends.h"
+#include "support/short.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 
@@ -130,20 +129,6 @@ static void poll_mixes_sockets_and_descriptors(const struct link *link)
     end_close(&right);
 }
 
-static void send_when_asked(struct child *up, void *argument)
-{
-    const struct link *link = argument;
-    struct end left;
-
-    end_start(&left, link, true, "it");
-    end_await(&left);
-    for (uint64_t i; (i = child_hear(up)) != 0;) {
-        CHECK_INT(end_send(&left, &i, sizeof i, 0), sizeof i);
-        end_take_turn(&left);
-    }
-    end_close(&left);
-}
-
 struct sleeper {
     struct end *end;
     _Atomic pid_t tid;
@@ -160,31 +145,10 @@ static void *sleep_in_wait(void *argument)
     return NULL;
 }
 
-static int wait_in_poll(struct end *end)
-{
-    shm_pollitem_t item = {end->socket, -1, SHM_POLLIN, 0};
-
-    return shm_poll(&item, 1, -1);
-}
-
-static int wait_in_mixed_poll(struct end *end)
-{
-    int pipes[2];
-    shm_pollitem_t items[2] = {{end->socket, -1, SHM_POLLIN, 0}, {NULL, -1, SHM_POLLIN, 0}};
-    int result;
-
-    CHECK_OK(pipe2(pipes, O_CLOEXEC));
-    items[1].fd = pipes[0];
-    result = shm_poll(items, 2, -1);
-    close(pipes[0]);
-    close(pipes[1]);
-    return result;
-}
-
 /* One that sleeps in poll, in a thread, is woken by a message from another process. */
 static void sleeping_polls_are_woken(const struct link *link)
 {
-    static int (*const waits[])(struct end *) = {wait_in_poll, wait_in_mixed_poll};
+    static int (*const waits[])(struct end *) = {end_wait_in_poll, end_wait_in_mixed_poll};
     struct link copy = *link;
     struct child child = child_start(send_when_asked, &copy);
     struct end right;
@@ -291,7 +255,7 @@ static void shut_down_while(struct end *end, int (*wait)(struct end *end), bool 
 
 static void a_shutdown_ends_blocked_and_later_calls(const struct link *link)
 {
-    static int (*const waits[])(struct end *) = {wait_in_recv, wait_in_poll, wait_in_mixed_poll,
+    static int (*const waits[])(struct end *) = {wait_in_recv, end_wait_in_poll, end_wait_in_mixed_poll,
                                                  wait_in_event_recv};
 
     for (size_t i = 0; i < 2 * COUNT_OF(waits); i++) {
@@ -307,7 +271,7 @@ static void a_shutdown_ends_blocked_and_later_calls(const struct link *link)
         CHECK_OK(shm_msg_init(&msg));
         CHECK_ERR(shm_msg_recv(&msg, right.socket, 0), ETERM);
         CHECK_ERR(shm_event_recv(right.socket, &event, SHM_DONTWAIT), ETERM);
-        CHECK_ERR(wait_in_poll(&right), ETERM);
+        CHECK_ERR(end_wait_in_poll(&right), ETERM);
         if (link->pair->two_way)
             CHECK_ERR(shm_send(right.socket, &byte, 1, 0), ETERM);
         CHECK_ERR(shm_connect(right.socket, "elsewhere"), ETERM);

@@ -2,29 +2,7 @@
 /* Every pattern: who sleeps is woken at once, by a wake and not by the end of a time slice. */
 #include "support/ends.h"
 
-#include <fcntl.h>
 #include <pthread.h>
-
-static int wait_in_poll(struct end *end)
-{
-    shm_pollitem_t item = {end->socket, -1, SHM_POLLIN, 0};
-
-    return shm_poll(&item, 1, -1);
-}
-
-static int wait_in_mixed_poll(struct end *end)
-{
-    int pipes[2];
-    shm_pollitem_t items[2] = {{end->socket, -1, SHM_POLLIN, 0}, {NULL, -1, SHM_POLLIN, 0}};
-    int result;
-
-    CHECK_OK(pipe2(pipes, O_CLOEXEC));
-    items[1].fd = pipes[0];
-    result = shm_poll(items, 2, -1);
-    close(pipes[0]);
-    close(pipes[1]);
-    return result;
-}
 
 enum { WAKES = 15 };
 
@@ -82,8 +60,8 @@ static void check_wakes(const struct link *link, int (*wait)(struct end *end))
 static void sleeping_receives_and_polls_are_woken_at_once(const struct link *link)
 {
     check_wakes(link, NULL);
-    check_wakes(link, wait_in_poll);
-    check_wakes(link, wait_in_mixed_poll);
+    check_wakes(link, end_wait_in_poll);
+    check_wakes(link, end_wait_in_mixed_poll);
 }
 
 static void *drain_later(void *argument)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* PAIR: one peer, and what happens when it goes. */
-#include "support/ends.h"
+#include "support/short.h"
 
 #include <sys/statvfs.h>
 #include <sys/sysinfo.h>
@@ -19,26 +19,6 @@ static struct duo duo_new(void)
     return duo;
 }
 
-static void send_text(shm_socket_t *socket, const char *text)
-{
-    CHECK_INT(shm_send(socket, text, strlen(text), SHM_DONTWAIT), strlen(text));
-}
-
-static void expect_text(shm_socket_t *socket, const char *text)
-{
-    char got[64];
-    ssize_t n = CHECK_OK(shm_recv(socket, got, sizeof got, SHM_DONTWAIT));
-
-    CHECK_MEM(got, n, text, strlen(text));
-}
-
-static void expect_nothing(shm_socket_t *socket)
-{
-    char byte;
-
-    CHECK_ERR(shm_recv(socket, &byte, 1, SHM_DONTWAIT), EAGAIN);
-}
-
 /* ---- The second peer ---- */
 
 static void a_second_peer_is_rejected_with_an_event(void)
@@ -51,9 +31,9 @@ static void a_second_peer_is_rejected_with_an_event(void)
     await_events(third, SHM_EVENT_REJECTED, duo.a, SHM_EVENT_REJECTED);
     CHECK_INT(shm_recv(third, &byte, 1, SHM_DONTWAIT), -1);
     send_text(duo.a, "one");
-    expect_text(duo.b, "one");
+    expect_text_now(duo.b, "one");
     send_text(duo.b, "two");
-    expect_text(duo.a, "two");
+    expect_text_now(duo.a, "two");
     expect_nothing(duo.a);
     CHECK_INT(get_stats(duo.a).peers, 1);
     CHECK_INT(get_stats(third).peers, 0);
@@ -74,8 +54,8 @@ static void a_second_connection_is_refused(void)
     CHECK_OK(shm_bind(duo.b, "that")); /* for when the place is free */
     send_text(duo.b, "one");
     send_text(duo.b, "two");
-    expect_text(duo.a, "one");
-    expect_text(duo.a, "two");
+    expect_text_now(duo.a, "one");
+    expect_text_now(duo.a, "two");
     CHECK_OK(shm_connect(waits, "another"));
     CHECK_ERR(shm_connect(waits, "it"), EISCONN);
     CHECK_OK(shm_disconnect(waits, "another"));
@@ -86,7 +66,7 @@ static void a_second_connection_is_refused(void)
     join(waits, duo.b);
     send_text(waits, "three");
     CHECK_ERR(shm_send(duo.b, "four", 4, SHM_DONTWAIT), EPIPE); /* the first one has gone */
-    expect_text(duo.b, "three");
+    expect_text_now(duo.b, "three");
     CHECK_OK(shm_close(waits));
     CHECK_OK(shm_close(duo.b));
 }
@@ -107,19 +87,19 @@ static void what_passed_before_a_rejection_is_neither_lost_nor_repeated(void)
         send_text(there, "read");
         send_text(there, "unread");
         CHECK_OK(shm_bind(first, "it"));
-        expect_text(first, "read");
+        expect_text_now(first, "read");
         send_text(first, "one");
         CHECK_OK(shm_close(first));
         CHECK_OK(shm_bind(second, "it"));
-        expect_text(there, "one");
+        expect_text_now(there, "one");
         CHECK_ERR(shm_recv(there, &byte, 1, SHM_DONTWAIT), EPIPE); /* the first one has gone */
         await_events(there, SHM_EVENT_REJECTED, second, SHM_EVENT_REJECTED);
         CHECK_OK(shm_close(second));
         CHECK_OK(shm_bind(third, "it"));
-        expect_text(third, "unread");
+        expect_text_now(third, "unread");
         expect_nothing(third);
         send_text(third, "two");
-        expect_text(there, "two");
+        expect_text_now(there, "two");
         CHECK_OK(shm_close(peer));
         CHECK_OK(shm_close(third));
         CHECK_OK(shm_close(there));
@@ -171,8 +151,8 @@ static void a_receive_after_the_peer_has_gone_is_epipe_once_behind_its_messages(
     send_text(duo.b, "one");
     send_text(duo.b, "two");
     CHECK_OK(shm_close(duo.b));
-    expect_text(duo.a, "one");
-    expect_text(duo.a, "two");
+    expect_text_now(duo.a, "one");
+    expect_text_now(duo.a, "two");
     CHECK_ERR(shm_recv(duo.a, &byte, 1, 0), EPIPE);
     expect_nothing(duo.a);
     CHECK_OK(shm_close(duo.a));
@@ -203,8 +183,8 @@ static void a_killed_peer_is_epipe_once_behind_its_messages(void)
         await_event(pair, SHM_EVENT_CONNECTED);
         CHECK_INT(child_hear(&child), 1);
         child_kill(&child);
-        expect_text(pair, "one");
-        expect_text(pair, "two");
+        expect_text_now(pair, "one");
+        expect_text_now(pair, "two");
         CHECK_ERR(shm_recv(pair, &byte, 1, 0), EPIPE);
         expect_nothing(pair);
     }
@@ -280,9 +260,9 @@ static void a_pair_takes_a_new_peer_when_the_old_one_has_gone(void)
         CHECK_OK(shm_connect(duo.b, "it"));
         join(duo.a, duo.b);
         send_text(duo.a, "one");
-        expect_text(duo.b, "one");
+        expect_text_now(duo.b, "one");
         send_text(duo.b, "two");
-        expect_text(duo.a, "two");
+        expect_text_now(duo.a, "two");
         expect_nothing(duo.a);
         expect_nothing(duo.b);
     }
@@ -307,7 +287,7 @@ static void a_rejected_peer_may_try_again_when_the_place_is_free(void)
     send_text(third, "mine");
     /* The place being free, the third had it at once, and has left it since. */
     CHECK_ERR(shm_recv(duo.a, &byte, 1, SHM_DONTWAIT), EPIPE);
-    expect_text(duo.a, "mine");
+    expect_text_now(duo.a, "mine");
     CHECK_OK(shm_close(duo.a));
     CHECK_OK(shm_close(third));
 }
@@ -335,8 +315,8 @@ static void both_ways_are_full_duplex_and_independent(void)
     for (int i = 0; i < 20; i++) {
         snprintf(text, sizeof text, "%d", i);
         if (i < 10)
-            expect_text(duo.b, text);
-        expect_text(duo.a, text);
+            expect_text_now(duo.b, text);
+        expect_text_now(duo.a, text);
     }
     CHECK_OK(shm_close(duo.a));
     CHECK_OK(shm_close(duo.b));

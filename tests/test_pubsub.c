@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* PUB and SUB: prefixes, late joiners, what is lost and that it is counted, history, conflate. */
-#include "support/ends.h"
+#include "support/short.h"
 #include "support/history.h"
 
 static shm_socket_t *sub_new(const char *prefix)
@@ -20,39 +20,6 @@ static uint64_t lost_of(shm_socket_t *sub)
     CHECK_OK(shm_getsockopt(sub, SHM_LOST, &lost, &size));
     CHECK_INT(size, sizeof lost);
     return lost;
-}
-
-static void send_text(shm_socket_t *pub, const char *text)
-{
-    CHECK_INT(shm_send(pub, text, strlen(text), 0), strlen(text));
-}
-
-static void send_number(shm_socket_t *pub, uint64_t number)
-{
-    CHECK_INT(shm_send(pub, &number, sizeof number, 0), sizeof number);
-}
-
-static void expect_text(shm_socket_t *sub, const char *text)
-{
-    char got[64];
-    ssize_t n = CHECK_OK(shm_recv(sub, got, sizeof got, SHM_DONTWAIT));
-
-    CHECK_MEM(got, n, text, strlen(text));
-}
-
-static void expect_number(shm_socket_t *sub, uint64_t number)
-{
-    uint64_t got = 0;
-
-    CHECK_INT(shm_recv(sub, &got, sizeof got, SHM_DONTWAIT), sizeof got);
-    CHECK_INT(got, number);
-}
-
-static void expect_nothing(shm_socket_t *sub)
-{
-    char byte;
-
-    CHECK_ERR(shm_recv(sub, &byte, 1, SHM_DONTWAIT), EAGAIN);
 }
 
 static void meet(shm_socket_t *pub, shm_socket_t *sub)
@@ -100,8 +67,8 @@ static void only_matching_prefixes_arrive(void)
     send_text(pub, "");
     send_text(pub, "robot/");
     send_text(pub, "arm/robot/");
-    expect_text(sub, "robot/pose");
-    expect_text(sub, "robot/");
+    expect_text_now(sub, "robot/pose");
+    expect_text_now(sub, "robot/");
     expect_nothing(sub);
     CHECK_INT(lost_of(sub), 0); /* what was not asked for is not lost */
     CHECK_OK(shm_close(pub));
@@ -117,16 +84,16 @@ static void overlapping_prefixes_deliver_once(void)
     CHECK_OK(shm_setsockopt(sub, SHM_SUBSCRIBE, "a", 1));
     meet(pub, sub);
     send_text(pub, "abc");
-    expect_text(sub, "abc");
+    expect_text_now(sub, "abc");
     expect_nothing(sub);
     /* "a" was asked for twice: it takes two to undo it */
     CHECK_OK(shm_setsockopt(sub, SHM_UNSUBSCRIBE, "a", 1));
     send_text(pub, "ax");
-    expect_text(sub, "ax");
+    expect_text_now(sub, "ax");
     CHECK_OK(shm_setsockopt(sub, SHM_UNSUBSCRIBE, "a", 1));
     send_text(pub, "ay");
     send_text(pub, "abd");
-    expect_text(sub, "abd");
+    expect_text_now(sub, "abd");
     expect_nothing(sub);
     CHECK_OK(shm_close(pub));
     CHECK_OK(shm_close(sub));
@@ -158,9 +125,9 @@ static void the_first_part_decides_for_all_parts(void)
     CHECK_INT(shm_send(pub, "yes", 3, 0), 3);
     CHECK_INT(shm_send(pub, "yes", 3, SHM_SNDMORE), 3);
     CHECK_INT(shm_send(pub, "no", 2, 0), 2);
-    expect_text(sub, "yes");
+    expect_text_now(sub, "yes");
     CHECK_INT(get_int(sub, SHM_RCVMORE), 1);
-    expect_text(sub, "no");
+    expect_text_now(sub, "no");
     CHECK_INT(get_int(sub, SHM_RCVMORE), 0);
     expect_nothing(sub);
     CHECK_OK(shm_close(pub));
@@ -181,7 +148,7 @@ static void a_thousand_prefixes_filter_exactly(void)
         snprintf(text, sizeof text, "topic-%04d.x", i);
         send_text(pub, text);
         if (i % 2 == 0)
-            expect_text(sub, text);
+            expect_text_now(sub, text);
     }
     expect_nothing(sub);
     CHECK_OK(shm_close(pub));
@@ -200,11 +167,11 @@ static void a_late_joiner_sees_only_what_is_new(void)
     CHECK_OK(shm_connect(late, "it"));
     join(pub, late);
     send_number(pub, 3);
-    expect_number(late, 3);
+    expect_number_now(late, 3);
     expect_nothing(late);
     CHECK_INT(lost_of(late), 0);
     for (uint64_t i = 1; i <= 3; i++)
-        expect_number(early, i);
+        expect_number_now(early, i);
     CHECK_OK(shm_close(pub));
     CHECK_OK(shm_close(early));
     CHECK_OK(shm_close(late));
@@ -224,7 +191,7 @@ static void every_subscriber_gets_every_message(void)
         send_number(pub, n);
     for (size_t i = 0; i < COUNT_OF(subs); i++) {
         for (uint64_t n = 1; n <= 100; n++)
-            expect_number(subs[i], n);
+            expect_number_now(subs[i], n);
         expect_nothing(subs[i]);
     }
     for (size_t i = 0; i < COUNT_OF(subs); i++)
@@ -245,19 +212,19 @@ static void one_that_is_connected_to_two_names_of_a_publisher_gets_all_twice(voi
     join(pub, sub);
     join(pub, sub);
     send_text(pub, "both");
-    expect_text(sub, "both");
-    expect_text(sub, "both");
+    expect_text_now(sub, "both");
+    expect_text_now(sub, "both");
     expect_nothing(sub);
     CHECK_OK(shm_disconnect(sub, "that"));
     send_text(pub, "one");
-    expect_text(sub, "one");
+    expect_text_now(sub, "one");
     expect_nothing(sub);
     CHECK_OK(shm_connect(sub, "that"));
     join(pub, sub);
     expect_nothing(sub); /* nothing of before comes again */
     send_text(pub, "both again");
-    expect_text(sub, "both again");
-    expect_text(sub, "both again");
+    expect_text_now(sub, "both again");
+    expect_text_now(sub, "both again");
     expect_nothing(sub);
     CHECK_OK(shm_close(sub));
     CHECK_OK(shm_close(pub));
@@ -320,7 +287,7 @@ static void slow_neighbours_do_not_disturb(void)
     }
     for (uint64_t n = 1; n <= 5000; n++) {
         send_number(pub, n);
-        expect_number(fast, n);
+        expect_number_now(fast, n);
     }
     CHECK_INT(lost_of(fast), 0);
     for (size_t i = 0; i < COUNT_OF(slow); i++)

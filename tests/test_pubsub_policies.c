@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* PUB and SUB: lossless, history, conflate, several publishers, and the publisher's restart. */
-#include "support/ends.h"
+#include "support/short.h"
 
 static shm_socket_t *sub_new(void)
 {
@@ -17,26 +17,6 @@ static uint64_t lost_of(shm_socket_t *sub)
 
     CHECK_OK(shm_getsockopt(sub, SHM_LOST, &lost, &size));
     return lost;
-}
-
-static void send_number(shm_socket_t *pub, uint64_t number)
-{
-    CHECK_INT(shm_send(pub, &number, sizeof number, 0), sizeof number);
-}
-
-static void expect_number(shm_socket_t *sub, uint64_t number)
-{
-    uint64_t got = 0;
-
-    CHECK_INT(shm_recv(sub, &got, sizeof got, SHM_DONTWAIT), sizeof got);
-    CHECK_INT(got, number);
-}
-
-static void expect_nothing(shm_socket_t *sub)
-{
-    char byte;
-
-    CHECK_ERR(shm_recv(sub, &byte, 1, SHM_DONTWAIT), EAGAIN);
 }
 
 static void connect_and_join(shm_socket_t *pub, shm_socket_t *sub)
@@ -79,8 +59,8 @@ static void a_lossless_pub_refuses_after_exactly_the_mark(void)
             CHECK_INT(shm_recv(slow, &number, sizeof number, SHM_DONTWAIT), sizeof i);
         CHECK_INT(get_int(pub, SHM_EVENTS) & SHM_POLLOUT, SHM_POLLOUT);
         send_number(pub, 99);
-        expect_number(slow, 99);
-        expect_number(fast, 99);
+        expect_number_now(slow, 99);
+        expect_number_now(fast, 99);
         CHECK_INT(lost_of(slow) + lost_of(fast), 0);
         CHECK_OK(shm_close(slow));
         CHECK_OK(shm_close(fast));
@@ -117,7 +97,7 @@ static void a_lossless_pub_without_subscribers_never_waits(void)
     connect_and_join(pub, sub);
     expect_nothing(sub);
     send_number(pub, 1);
-    expect_number(sub, 1);
+    expect_number_now(sub, 1);
     CHECK_OK(shm_close(sub));
     CHECK_OK(shm_close(pub));
 }
@@ -148,7 +128,7 @@ static void a_lossless_pub_is_freed_by_the_end_of_the_slowest(void)
         connect_and_join(pub, sub);
         for (uint64_t i = 0; i < 4; i++) {
             send_number(pub, i);
-            expect_number(sub, i);
+            expect_number_now(sub, i);
         }
         CHECK_ERR(shm_send(pub, "x", 1, SHM_DONTWAIT), EAGAIN);
         if (by_kill)
@@ -157,7 +137,7 @@ static void a_lossless_pub_is_freed_by_the_end_of_the_slowest(void)
             child_say(&child, 2);
         for (uint64_t i = 4; i < 40; i++) {
             send_number(pub, i);
-            expect_number(sub, i);
+            expect_number_now(sub, i);
         }
         if (by_kill) {
             child_reap(&child);
@@ -187,7 +167,7 @@ static void history_gives_a_newcomer_the_last_messages(void)
         set_int(sub, SHM_HISTORY, wanted[w]);
         connect_and_join(pub, sub);
         for (uint64_t i = first; i <= 10; i++)
-            expect_number(sub, i);
+            expect_number_now(sub, i);
         expect_nothing(sub);
         CHECK_INT(lost_of(sub), 0);
         CHECK_OK(shm_close(sub));
@@ -205,8 +185,8 @@ static void history_goes_over_into_what_is_new(void)
     set_int(sub, SHM_HISTORY, 1);
     connect_and_join(pub, sub);
     send_number(pub, 3);
-    expect_number(sub, 2);
-    expect_number(sub, 3);
+    expect_number_now(sub, 2);
+    expect_number_now(sub, 3);
     expect_nothing(sub);
     CHECK_OK(shm_close(sub));
     CHECK_OK(shm_close(pub));
@@ -278,8 +258,8 @@ static void expect_silent_history(shm_socket_t *sub)
 {
     char got[8];
 
-    expect_number(sub, 3);
-    expect_number(sub, 4);
+    expect_number_now(sub, 3);
+    expect_number_now(sub, 4);
     expect_large(sub, 5);
     CHECK_INT(shm_recv(sub, got, sizeof got, SHM_DONTWAIT), 3);
     CHECK_MEM(got, 3, "six", 3);
@@ -301,7 +281,7 @@ static void a_silent_publishers_history_is_there_at_once(void)
     expect_silent_history(sub);
     child_say(&child, 1);
     CHECK_INT(child_hear(&child), 2);
-    expect_number(sub, 7);
+    expect_number_now(sub, 7);
     expect_large(sub, 8);
     expect_nothing(sub);
     CHECK_INT(lost_of(sub), 0);
@@ -320,9 +300,9 @@ static void a_silent_publishers_history_survives_its_kill(void)
     CHECK_INT(child_hear(&child), 1);
     set_int(sub, SHM_HISTORY, 4);
     CHECK_OK(shm_connect(sub, "it"));
-    expect_number(sub, 3);
+    expect_number_now(sub, 3);
     child_kill(&child);
-    expect_number(sub, 4);
+    expect_number_now(sub, 4);
     expect_large(sub, 5);
     CHECK_OK(shm_close(sub));
     leave_files(); /* of the killed */
@@ -340,11 +320,11 @@ static void conflate_keeps_the_newest_only(void)
     for (int round = 0; round < 3; round++) {
         for (uint64_t i = 0; i < 3000; i++)
             send_number(pub, i);
-        expect_number(sub, 2999);
+        expect_number_now(sub, 2999);
         expect_nothing(sub);
     }
     send_number(pub, 1);
-    expect_number(sub, 1);
+    expect_number_now(sub, 1);
     expect_nothing(sub);
     CHECK_OK(shm_close(sub));
     CHECK_OK(shm_close(pub));

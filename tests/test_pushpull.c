@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* PUSH and PULL: each message to one puller, once; who is killed with a job in hand gives it back.
  */
-#include "support/ends.h"
+#include "support/short.h"
 #include "support/history.h"
 
 static shm_socket_t *pull_new(const char *name)
@@ -20,24 +20,12 @@ static shm_socket_t *push_new(void)
     return push;
 }
 
-static void send_number(shm_socket_t *push, uint64_t number)
-{
-    CHECK_INT(shm_send(push, &number, sizeof number, 0), sizeof number);
-}
-
 static uint64_t recv_number(shm_socket_t *pull)
 {
     uint64_t number = 0;
 
     CHECK_INT(shm_recv(pull, &number, sizeof number, 0), sizeof number);
     return number;
-}
-
-static void expect_nothing(shm_socket_t *pull)
-{
-    char byte;
-
-    CHECK_ERR(shm_recv(pull, &byte, 1, SHM_DONTWAIT), EAGAIN);
 }
 
 /* ---- The mark ---- */

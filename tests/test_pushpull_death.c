@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* PUSH and PULL: a worker is killed with a job in hand. */
-#include "support/ends.h"
+#include "support/short.h"
 
 static shm_socket_t *pull_new(int redeliver)
 {
@@ -20,11 +20,6 @@ static shm_socket_t *push_new(int hwm)
     return push;
 }
 
-static void send_number(shm_socket_t *push, uint64_t number)
-{
-    CHECK_INT(shm_send(push, &number, sizeof number, 0), sizeof number);
-}
-
 /* Receive as a view; check the number and the flag; close. */
 static void expect_job(shm_socket_t *pull, uint64_t number, int redelivered)
 {
@@ -37,13 +32,6 @@ static void expect_job(shm_socket_t *pull, uint64_t number, int redelivered)
     CHECK_INT(got, number);
     CHECK_INT(shm_msg_redelivered(&msg), redelivered);
     CHECK_OK(shm_msg_close(&msg));
-}
-
-static void expect_nothing(shm_socket_t *pull)
-{
-    char byte;
-
-    CHECK_ERR(shm_recv(pull, &byte, 1, SHM_DONTWAIT), EAGAIN);
 }
 
 enum how { BY_VIEW, BY_COPY, FIRST_PART_BY_VIEW, FIRST_PART_BY_COPY, VIEW_CLOSED };

@@ -1,26 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* REQ and REP: turns, envelopes, late replies, relaxed, correlate. */
-#include "support/ends.h"
-
-static void send_text(shm_socket_t *socket, const char *text)
-{
-    CHECK_INT(shm_send(socket, text, strlen(text), 0), strlen(text));
-}
-
-static void expect_text(shm_socket_t *socket, const char *text)
-{
-    char got[64];
-    ssize_t n = CHECK_OK(shm_recv(socket, got, sizeof got, 0));
-
-    CHECK_MEM(got, n, text, strlen(text));
-}
-
-static void expect_nothing(shm_socket_t *socket)
-{
-    char byte;
-
-    CHECK_ERR(shm_recv(socket, &byte, 1, SHM_DONTWAIT), EAGAIN);
-}
+#include "support/short.h"
 
 struct duo {
     shm_socket_t *req, *rep;

@@ -1,23 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* REQ and REP when one of them ends: no wait is for ever, no answer goes to the wrong request. */
-#include "support/ends.h"
+#include "support/short.h"
 
 #include <signal.h>
 
 enum { GO = 1, READ, DIE };
-
-static void send_text(shm_socket_t *socket, const char *text)
-{
-    CHECK_INT(shm_send(socket, text, strlen(text), 0), strlen(text));
-}
-
-static void expect_text(shm_socket_t *socket, const char *text)
-{
-    char got[64];
-    ssize_t n = CHECK_OK(shm_recv(socket, got, sizeof got, 0));
-
-    CHECK_MEM(got, n, text, strlen(text));
-}
 
 /* Bound as "it": says so, takes a request, says so, and ends as it is told to. */
 static void take_a_request(struct child *up, void *argument)

@@ -1,19 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* ROUTER and DEALER: routing ids, mandatory, handover, probe, fairness, round robin. */
-#include "support/ends.h"
+#include "support/short.h"
 
 static void send_to(shm_socket_t *router, const char *id, const char *text)
 {
     CHECK_INT(shm_send(router, id, strlen(id), SHM_SNDMORE), strlen(id));
     CHECK_INT(shm_send(router, text, strlen(text), 0), strlen(text));
-}
-
-static void expect_text(shm_socket_t *socket, const char *text)
-{
-    char got[64];
-    ssize_t n = CHECK_OK(shm_recv(socket, got, sizeof got, 0));
-
-    CHECK_MEM(got, n, text, strlen(text));
 }
 
 static void expect_from(shm_socket_t *router, const char *id, const char *text)
@@ -22,18 +14,6 @@ static void expect_from(shm_socket_t *router, const char *id, const char *text)
     CHECK_INT(get_int(router, SHM_RCVMORE), 1);
     expect_text(router, text);
     CHECK_INT(get_int(router, SHM_RCVMORE), 0);
-}
-
-static void send_text(shm_socket_t *socket, const char *text)
-{
-    CHECK_INT(shm_send(socket, text, strlen(text), 0), strlen(text));
-}
-
-static void expect_nothing(shm_socket_t *socket)
-{
-    char byte;
-
-    CHECK_ERR(shm_recv(socket, &byte, 1, SHM_DONTWAIT), EAGAIN);
 }
 
 static shm_socket_t *dealer_new(const char *id)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* XPUB and XSUB: subscriptions as messages, repeated ones, and those of the dead. */
-#include "support/ends.h"
+#include "support/short.h"
 
 static void expect_wish(shm_socket_t *xpub, int first, const char *topic)
 {
@@ -13,13 +13,6 @@ static void expect_wish(shm_socket_t *xpub, int first, const char *topic)
     CHECK_INT(get_int(xpub, SHM_RCVMORE), 0);
 }
 
-static void expect_nothing(shm_socket_t *socket)
-{
-    char byte;
-
-    CHECK_ERR(shm_recv(socket, &byte, 1, SHM_DONTWAIT), EAGAIN);
-}
-
 static void subscribe(shm_socket_t *sub, const char *topic)
 {
     CHECK_OK(shm_setsockopt(sub, SHM_SUBSCRIBE, topic, strlen(topic)));
@@ -28,19 +21,6 @@ static void subscribe(shm_socket_t *sub, const char *topic)
 static void unsubscribe(shm_socket_t *sub, const char *topic)
 {
     CHECK_OK(shm_setsockopt(sub, SHM_UNSUBSCRIBE, topic, strlen(topic)));
-}
-
-static void send_text(shm_socket_t *socket, const char *text)
-{
-    CHECK_INT(shm_send(socket, text, strlen(text), 0), strlen(text));
-}
-
-static void expect_text(shm_socket_t *socket, const char *text)
-{
-    char got[64];
-    ssize_t n = CHECK_OK(shm_recv(socket, got, sizeof got, 0));
-
-    CHECK_MEM(got, n, text, strlen(text));
 }
 
 static shm_socket_t *xpub_new(void)

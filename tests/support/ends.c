@@ -2,6 +2,7 @@
 /* Ends of every pattern. See ends.h. */
 #include "ends.h"
 
+#include <fcntl.h>
 #include <sched.h>
 
 bool test_has_key(void)
@@ -335,6 +336,27 @@ ssize_t end_recv_anew(struct end *end, void *buffer, size_t size)
     if (n < 0 && errno == EPIPE && end->type == SHM_PAIR)
         n = end_recv(end, buffer, size, 0);
     return n;
+}
+
+int end_wait_in_poll(struct end *end)
+{
+    shm_pollitem_t item = {end->socket, -1, SHM_POLLIN, 0};
+
+    return shm_poll(&item, 1, -1);
+}
+
+int end_wait_in_mixed_poll(struct end *end)
+{
+    int pipes[2];
+    shm_pollitem_t items[2] = {{end->socket, -1, SHM_POLLIN, 0}, {NULL, -1, SHM_POLLIN, 0}};
+    int result;
+
+    CHECK_OK(pipe2(pipes, O_CLOEXEC));
+    items[1].fd = pipes[0];
+    result = shm_poll(items, 2, -1);
+    close(pipes[0]);
+    close(pipes[1]);
+    return result;
 }
 
 void link_transfer(struct end *left, struct end *right, const char *text)

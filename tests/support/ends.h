@@ -111,6 +111,9 @@ void link_turn(struct end *left, struct end *right);
  */
 ssize_t end_send_anew(struct end *end, const void *data, size_t size);
 ssize_t end_recv_anew(struct end *end, void *buffer, size_t size);
+/* As long as there is nothing: in shm_poll(), alone or beside a pipe. As shm_poll(). */
+int end_wait_in_poll(struct end *end);
+int end_wait_in_mixed_poll(struct end *end);
 /* TEXT from left to right with these, then the turn. */
 void link_transfer(struct end *left, struct end *right, const char *text);
 

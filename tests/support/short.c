@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+#include "short.h"
+
+void send_text(shm_socket_t *socket, const char *text)
+{
+    CHECK_INT(shm_send(socket, text, strlen(text), 0), strlen(text));
+}
+
+static void expect(shm_socket_t *socket, const char *text, int flags)
+{
+    char got[64];
+    ssize_t n = CHECK_OK(shm_recv(socket, got, sizeof got, flags));
+
+    CHECK_MEM(got, n, text, strlen(text));
+}
+
+void expect_text(shm_socket_t *socket, const char *text)
+{
+    expect(socket, text, 0);
+}
+
+void expect_text_now(shm_socket_t *socket, const char *text)
+{
+    expect(socket, text, SHM_DONTWAIT);
+}
+
+void send_number(shm_socket_t *socket, uint64_t number)
+{
+    CHECK_INT(shm_send(socket, &number, sizeof number, 0), sizeof number);
+}
+
+void expect_number_now(shm_socket_t *socket, uint64_t number)
+{
+    uint64_t got = 0;
+
+    CHECK_INT(shm_recv(socket, &got, sizeof got, SHM_DONTWAIT), sizeof got);
+    CHECK_INT(got, number);
+}
+
+void expect_nothing(shm_socket_t *socket)
+{
+    char byte;
+
+    CHECK_ERR(shm_recv(socket, &byte, 1, SHM_DONTWAIT), EAGAIN);
+}
+
+void send_when_asked(struct child *up, void *argument)
+{
+    const struct link *link = argument;
+    struct end left;
+
+    end_start(&left, link, true, "it");
+    end_await(&left);
+    for (uint64_t i; (i = child_hear(up)) != 0;) {
+        CHECK_INT(end_send(&left, &i, sizeof i, 0), sizeof i);
+        end_take_turn(&left);
+    }
+    end_close(&left);
+}
