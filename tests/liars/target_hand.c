@@ -4,8 +4,7 @@
  * come by the Unix socket are the fuzzer's, and so are the words of the liar's memory and of the place where
  * the two meet. The call ends with an errno that is about a liar, or with success, and in time; then an honest
  * peer is handed over as well, and its message arrives; in the end nothing is open or mapped that was not before.
- * Linked with --wrap=os_map and --wrap=os_unmap, for the liar's memory, and --wrap=os_random, for ids that the
- * input chooses: they say who binds.
+ * Linked with --wrap=os_random, for ids that the input chooses: they say who binds; and with maps.c.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -24,13 +23,13 @@
 
 #include "core/socket.h"
 #include "liar.h"
+#include "maps.h"
 #include "transport/os.h"
 #include "transport/pocket.h"
 
 #define FDS_MAX       16
 #define HELLO_SIZE    32
 #define PLACE_SIZE    33
-#define RANGES        64
 #define READS_ALLOWED (UINT64_C(64) << 20)
 #define LATE_NS       UINT64_C(5000000000) /* of a machine that does much else */
 
@@ -57,53 +56,19 @@ int __wrap_os_random(void *buffer, size_t size)
 
 /* ---- whose memory it is ---- */
 
-static struct {
-    const char *from, *to;
-} ranges[RANGES];
 static ino_t files[4];
-static int mapped;
 
-void *__real_os_map(int fd, uint64_t offset, size_t size, int access);
-void *__wrap_os_map(int fd, uint64_t offset, size_t size, int access);
-void __real_os_unmap(void *address, size_t size);
-void __wrap_os_unmap(void *address, size_t size);
-
-void *__wrap_os_map(int fd, uint64_t offset, size_t size, int access)
+static int owner_of(ino_t file)
 {
-    struct stat st;
-    char *address = __real_os_map(fd, offset, size, access);
-    if (address == NULL)
-        return NULL;
-    __atomic_fetch_add(&mapped, 1, __ATOMIC_RELAXED);
-    bool lies = false;
-    for (unsigned i = 0; i < 4 && fstat(fd, &st) == 0; i++)
-        lies = lies || (files[i] != 0 && files[i] == st.st_ino);
-    for (unsigned i = 0; i < RANGES && lies; i++)
-        if (ranges[i].from == NULL) {
-            ranges[i].from = address;
-            ranges[i].to = address + size;
-            break;
-        }
-    return address;
-}
-
-void __wrap_os_unmap(void *address, size_t size)
-{
-    for (unsigned i = 0; i < RANGES && address != NULL; i++)
-        if (ranges[i].from == address)
-            ranges[i].from = ranges[i].to = NULL;
-    if (address != NULL)
-        __atomic_fetch_sub(&mapped, 1, __ATOMIC_RELAXED);
-    __real_os_unmap(address, size);
+    bool liars = false;
+    for (unsigned i = 0; i < 4; i++)
+        liars = liars || (files[i] != 0 && files[i] == file);
+    return liars;
 }
 
 static bool lies_at(const volatile void *p)
 {
-    const char *at = (const char *)(uintptr_t)p;
-    for (unsigned i = 0; i < RANGES; i++)
-        if (ranges[i].from != NULL && at >= ranges[i].from && at < ranges[i].to)
-            return true;
-    return false;
+    return maps_at(p) != NULL;
 }
 
 static bool nobody_lies(const volatile void *p)
@@ -559,6 +524,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     liar_begin(data, size);
     liar_tempt = tempt;
     liar_lies_at = lies_at;
+    maps_owner = owner_of;
     liar_allow("a hand-over", READS_ALLOWED);
     memset(files, 0, sizeof files);
     unsigned before = count_open();
@@ -589,9 +555,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (liar != NULL)
         shm_close(liar);
     liar = NULL;
-    CHECK(mapped == 0);
-    for (unsigned i = 0; i < RANGES; i++)
-        CHECK(ranges[i].from == NULL);
+    CHECK(maps_count() == 0);
     CHECK(count_open() == before);
     return 0;
 }

@@ -3,7 +3,7 @@
  * A socket with two peers, over the real system: one honest, one whose memory lies to whoever reads it, and
  * so does its place at the endpoint (what others have there is beyond protection). The
  * liar may be detached; the honest one's messages all arrive, once and in order, and nothing is left behind.
- * Linked with --wrap=os_map and --wrap=os_unmap, which is how the liar's memory is known.
+ * The liar's memory is known by maps.c.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -15,11 +15,11 @@
 
 #include "core/socket.h"
 #include "liar.h"
+#include "maps.h"
 #include "transport/os.h"
 
 #define ROUNDS 24
 #define TRIES  (1 << 18) /* a message of the liar may have that many empty parts */
-#define RANGES 64
 #define READS_ALLOWED (UINT64_C(64) << 20)
 
 /* What the one in the middle is, what its peers are, and how messages go. */
@@ -38,70 +38,31 @@ static char liars_id[2 * SEGMENT_ID_SIZE + 1];
 
 /* ---- whose memory it is ---- */
 
-static struct {
-    const char *from, *to;
-} ranges[RANGES];
+enum { LIARS = 1, PLACE };
 static ino_t files[3];
 
 /* At the endpoint, what it says of itself, and what was answered to it. */
 static struct {
     ino_t file;
-    const char *mapped[RANGES];
     uint32_t slot; /* UINT32_MAX: not there yet */
 } place;
 
-void *__real_os_map(int fd, uint64_t offset, size_t size, int access);
-void *__wrap_os_map(int fd, uint64_t offset, size_t size, int access);
-void __real_os_unmap(void *address, size_t size);
-void __wrap_os_unmap(void *address, size_t size);
-
-void *__wrap_os_map(int fd, uint64_t offset, size_t size, int access)
+static int owner_of(ino_t file)
 {
-    struct stat st;
-    char *address = __real_os_map(fd, offset, size, access);
-    bool lies = false;
-    if (address == NULL || fstat(fd, &st) != 0)
-        return address;
-    for (int i = 0; i < RANGES && place.file == st.st_ino; i++)
-        if (place.mapped[i] == NULL) {
-            place.mapped[i] = address;
-            break;
-        }
+    int owner = place.file == file ? PLACE : 0;
     for (int i = 0; i < 3; i++)
-        lies = lies || (files[i] != 0 && files[i] == st.st_ino);
-    for (int i = 0; i < RANGES && lies; i++)
-        if (ranges[i].from == NULL) {
-            ranges[i].from = address;
-            ranges[i].to = address + size;
-            break;
-        }
-    return address;
-}
-
-void __wrap_os_unmap(void *address, size_t size)
-{
-    for (int i = 0; i < RANGES; i++)
-        if (address != NULL && ranges[i].from == address)
-            ranges[i].from = ranges[i].to = NULL;
-    for (int i = 0; i < RANGES; i++)
-        if (address != NULL && place.mapped[i] == address)
-            place.mapped[i] = NULL;
-    __real_os_unmap(address, size);
+        owner = files[i] != 0 && files[i] == file ? LIARS : owner;
+    return owner;
 }
 
 static bool lies_at(const volatile void *p)
 {
+    const struct map *map = maps_at(p);
+    if (map == NULL || map->owner == LIARS)
+        return map != NULL;
+    const char *slot = map->from + ENDPOINT_HEADER_SIZE + place.slot * sizeof(struct endpoint_slot);
     const char *at = (const char *)(uintptr_t)p;
-    for (int i = 0; i < RANGES; i++)
-        if (ranges[i].from != NULL && at >= ranges[i].from && at < ranges[i].to)
-            return true;
-    for (int i = 0; i < RANGES && place.slot != UINT32_MAX; i++) {
-        size_t slot = ENDPOINT_HEADER_SIZE + place.slot * sizeof(struct endpoint_slot);
-        if (place.mapped[i] != NULL && at >= place.mapped[i] + slot &&
-            at < place.mapped[i] + slot + sizeof(struct endpoint_slot))
-            return true;
-    }
-    return false;
+    return place.slot != UINT32_MAX && at >= slot && at < slot + sizeof(struct endpoint_slot);
 }
 
 static void find_place(void)
@@ -112,7 +73,7 @@ static void find_place(void)
     if (middle->attaches == NULL || fstat(middle->attaches->endpoint.fd, &st) != 0)
         return;
     place.file = st.st_ino;
-    place.mapped[0] = (const char *)middle->attaches->endpoint.header;
+    maps_note(middle->attaches->endpoint.header, (size_t)st.st_size, PLACE);
 }
 
 static void expose_liar(void)
@@ -329,6 +290,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     liar_begin(data, size);
     liar_tempt = tempt;
     liar_lies_at = lies_at;
+    maps_owner = owner_of;
     memset(files, 0, sizeof files);
     memset(&place, 0, sizeof place);
     place.slot = UINT32_MAX;
@@ -359,8 +321,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     middle = NULL; /* nothing tempts any more: its links go one by one */
     shm_close(was);
     shm_close(first ? honest : liar);
-    for (int i = 0; i < RANGES; i++)
-        CHECK(ranges[i].from == NULL && place.mapped[i] == NULL);
+    CHECK(maps_count() == 0);
     leave_nothing();
     return 0;
 }
