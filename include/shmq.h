@@ -241,8 +241,8 @@ SHM_API int shm_close(shm_socket_t *socket);
  *   EADDRINUSE a live socket is bound to it (a dead one's leavings are taken over);
  *   ENAMETOOLONG over 200 bytes; EINVAL empty; EPROTONOSUPPORT another scheme than shm://;
  *   ENOCOMPATPROTO, EPERM, ENOSPC, EMFILE as their names say; ENOMEM, also where SHM_LOCK_MEMORY asks for
- *   more than RLIMIT_MEMLOCK; ENOENT: the runtime directory was removed; EBUSY: the name's file kept being
- *   removed by others. May be called for several names.
+ *   more than RLIMIT_MEMLOCK; ENOENT: the runtime directory was removed; EBUSY: the last one at the name
+ *   was stopped while it removed it, and did not go on for 0.3 s. May be called for several names.
  */
 SHM_API int shm_bind(shm_socket_t *socket, const char *endpoint);
 

@@ -411,6 +411,40 @@ static void locked_memory_works_where_it_is_permitted(void)
     pushpull_close(&pair);
 }
 
+/* ---- Others ---- */
+
+static void bind_and_stay(struct child *up, void *argument)
+{
+    CHECK_OK(shm_bind(socket_new(SHM_PULL), argument));
+    child_say(up, 1);
+    child_hear(up);
+}
+
+/* As one that was stopped amid it, which holds all places of the name. */
+static void a_name_that_is_being_removed_is_ebusy_after_a_while(void)
+{
+    struct flock all = {.l_type = F_WRLCK, .l_len = 131072};
+    struct child child = child_start(bind_and_stay, (void *)(uintptr_t)"it");
+    shm_socket_t *push = socket_new(SHM_PUSH), *pull = socket_new(SHM_PULL);
+    struct pushpull pair = {push, pull};
+    char path[256];
+    int fd;
+
+    CHECK_INT(child_hear(&child), 1);
+    child_kill(&child);
+    snprintf(path, sizeof path, "%s/it.ep", getenv("SHMQ_DIR"));
+    fd = (int)CHECK_OK(open(path, O_RDWR | O_CLOEXEC));
+    CHECK_OK(fcntl(fd, F_OFD_SETLK, &all));
+    CHECK_ERR(shm_connect(push, "it"), EBUSY);
+    CHECK_ERR(shm_bind(pull, "it"), EBUSY);
+    CHECK_OK(close(fd));
+    CHECK_OK(shm_connect(push, "it"));
+    CHECK_OK(shm_bind(pull, "it"));
+    join(push, pull);
+    check_transfer(&pair, 100);
+    pushpull_close(&pair);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
@@ -431,6 +465,7 @@ int main(int argc, char **argv)
         TEST(a_limit_on_file_sizes_is_an_error_and_never_a_signal),
         TEST(too_little_memory_to_lock_is_an_error),
         TEST(locked_memory_works_where_it_is_permitted),
+        TEST(a_name_that_is_being_removed_is_ebusy_after_a_while),
     };
 
     return test_main("errors", tests, COUNT_OF(tests), argc, argv);

@@ -7,12 +7,17 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "shmq.h"
 #include "transport/os.h"
 #include "transport/segment.h"
 
 #define FILE_SIZE    (ENDPOINT_HEADER_SIZE + (size_t)ENDPOINT_SLOTS * sizeof(struct endpoint_slot))
-#define MEETING_TRIES 10000 /* each means that another process removed or made the file meanwhile */
+/* Another process removes or makes the file meanwhile: for microseconds, unless it is stopped amid that. */
+#define MEETING_TRIES  10000
+#define MEETING_YIELDS 100 /* then rests */
+#define MEETING_NS     UINT64_C(300000000)
+#define MEETING_REST   UINT64_C(50000)
 
 /* ---- names ---- */
 
@@ -269,12 +274,15 @@ static int meet(struct endpoint *endpoint, struct directory *directory, const ch
     endpoint->directory = directory_ref(directory);
     snprintf(endpoint->name, sizeof endpoint->name, "%s", name);
     file_name(endpoint->file, name);
-    int error = -EAGAIN;
+    int error = meet_once(endpoint, place);
     int tries = directory_is_pocket(directory) ? 3 : MEETING_TRIES; /* there nobody makes it anew */
-    for (int i = 0; i < tries && error == -EAGAIN; i++) {
-        error = meet_once(endpoint, place);
-        if (error == -EAGAIN)
+    uint64_t until = error == -EAGAIN ? clock_now_ns() + MEETING_NS : 0;
+    for (int i = 1; i < tries && error == -EAGAIN && clock_now_ns() < until; i++) {
+        if (i < MEETING_YIELDS)
             sched_yield();
+        else
+            os_sleep(MEETING_REST);
+        error = meet_once(endpoint, place);
     }
     if (error < 0) {
         directory_close(endpoint->directory);

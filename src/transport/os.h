@@ -75,6 +75,8 @@ int os_futex_wait(shared_u32 *word, uint32_t expected, uint64_t timeout_ns);
 int os_futex_wait_many(shared_u32 **words, uint32_t expected, int count, uint64_t timeout_ns);
 void os_futex_wake(shared_u32 *word);
 
+void os_sleep(uint64_t ns); /* or less, if a signal comes */
+
 int os_random(void *buffer, size_t size);
 
 #endif

@@ -378,6 +378,11 @@ int os_futex_wait_many(shared_u32 **words, uint32_t expected, int count, uint64_
                                 timeout_ns == UINT64_MAX ? NULL : &until, CLOCK_MONOTONIC));
 }
 
+void os_sleep(uint64_t ns)
+{
+    nanosleep(&(struct timespec){(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)}, NULL);
+}
+
 int os_random(void *buffer, size_t size)
 {
     return getrandom(buffer, size, 0) == (ssize_t)size ? 0 : -EIO;

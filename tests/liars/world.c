@@ -412,6 +412,11 @@ void os_futex_wake(shared_u32 *word)
 {
 }
 
+void os_sleep(uint64_t ns)
+{
+    (void)ns;
+}
+
 int os_random(void *buffer, size_t size)
 {
     memset(buffer, 0x22 + (int)(file_count % 200), size);
