@@ -415,7 +415,8 @@ static void locked_memory_works_where_it_is_permitted(void)
 
 static void bind_and_stay(struct child *up, void *argument)
 {
-    CHECK_OK(shm_bind(socket_new(SHM_PULL), argument));
+    (void)argument;
+    CHECK_OK(shm_bind(socket_new(SHM_PULL), "it"));
     child_say(up, 1);
     child_hear(up);
 }
@@ -423,8 +424,8 @@ static void bind_and_stay(struct child *up, void *argument)
 /* As one that was stopped amid it, which holds all places of the name. */
 static void a_name_that_is_being_removed_is_ebusy_after_a_while(void)
 {
-    struct flock all = {.l_type = F_WRLCK, .l_len = 131072};
-    struct child child = child_start(bind_and_stay, (void *)(uintptr_t)"it");
+    struct flock all = {.l_type = F_WRLCK}; /* of the file */
+    struct child child = child_start(bind_and_stay, NULL);
     shm_socket_t *push = socket_new(SHM_PUSH), *pull = socket_new(SHM_PULL);
     struct pushpull pair = {push, pull};
     char path[256];
@@ -432,7 +433,7 @@ static void a_name_that_is_being_removed_is_ebusy_after_a_while(void)
 
     CHECK_INT(child_hear(&child), 1);
     child_kill(&child);
-    snprintf(path, sizeof path, "%s/it.ep", getenv("SHMQ_DIR"));
+    snprintf(path, sizeof path, "%s/it.ep", test_dir());
     fd = (int)CHECK_OK(open(path, O_RDWR | O_CLOEXEC));
     CHECK_OK(fcntl(fd, F_OFD_SETLK, &all));
     CHECK_ERR(shm_connect(push, "it"), EBUSY);

@@ -30,9 +30,9 @@ static void a_second_peer_is_rejected_with_an_event(void)
     CHECK_OK(shm_connect(third, "it"));
     await_events(third, SHM_EVENT_REJECTED, duo.a, SHM_EVENT_REJECTED);
     CHECK_INT(shm_recv(third, &byte, 1, SHM_DONTWAIT), -1);
-    send_text(duo.a, "one");
+    send_text_now(duo.a, "one");
     expect_text_now(duo.b, "one");
-    send_text(duo.b, "two");
+    send_text_now(duo.b, "two");
     expect_text_now(duo.a, "two");
     expect_nothing(duo.a);
     CHECK_INT(get_stats(duo.a).peers, 1);
@@ -52,8 +52,8 @@ static void a_second_connection_is_refused(void)
     CHECK_ERR(shm_connect(duo.b, "that"), EISCONN);
     CHECK_ERR(shm_connect(duo.a, "that"), EISCONN);
     CHECK_OK(shm_bind(duo.b, "that")); /* for when the place is free */
-    send_text(duo.b, "one");
-    send_text(duo.b, "two");
+    send_text_now(duo.b, "one");
+    send_text_now(duo.b, "two");
     expect_text_now(duo.a, "one");
     expect_text_now(duo.a, "two");
     CHECK_OK(shm_connect(waits, "another"));
@@ -64,7 +64,7 @@ static void a_second_connection_is_refused(void)
     CHECK_OK(shm_close(duo.a));
     CHECK_OK(shm_disconnect(duo.b, "it"));
     join(waits, duo.b);
-    send_text(waits, "three");
+    send_text_now(waits, "three");
     CHECK_ERR(shm_send(duo.b, "four", 4, SHM_DONTWAIT), EPIPE); /* the first one has gone */
     expect_text_now(duo.b, "three");
     CHECK_OK(shm_close(waits));
@@ -84,11 +84,11 @@ static void what_passed_before_a_rejection_is_neither_lost_nor_repeated(void)
         CHECK_OK(shm_connect(peer, "elsewhere"));
         join(second, peer);
         CHECK_OK(shm_connect(there, "it"));
-        send_text(there, "read");
-        send_text(there, "unread");
+        send_text_now(there, "read");
+        send_text_now(there, "unread");
         CHECK_OK(shm_bind(first, "it"));
         expect_text_now(first, "read");
-        send_text(first, "one");
+        send_text_now(first, "one");
         CHECK_OK(shm_close(first));
         CHECK_OK(shm_bind(second, "it"));
         expect_text_now(there, "one");
@@ -98,7 +98,7 @@ static void what_passed_before_a_rejection_is_neither_lost_nor_repeated(void)
         CHECK_OK(shm_bind(third, "it"));
         expect_text_now(third, "unread");
         expect_nothing(third);
-        send_text(third, "two");
+        send_text_now(third, "two");
         expect_text_now(there, "two");
         CHECK_OK(shm_close(peer));
         CHECK_OK(shm_close(third));
@@ -148,8 +148,8 @@ static void a_receive_after_the_peer_has_gone_is_epipe_once_behind_its_messages(
     struct duo duo = duo_new();
     char byte;
 
-    send_text(duo.b, "one");
-    send_text(duo.b, "two");
+    send_text_now(duo.b, "one");
+    send_text_now(duo.b, "two");
     CHECK_OK(shm_close(duo.b));
     expect_text_now(duo.a, "one");
     expect_text_now(duo.a, "two");
@@ -165,8 +165,8 @@ static void say_two_and_die(struct child *up, void *argument)
     (void)argument;
     CHECK_OK(shm_connect(pair, "it"));
     await_event(pair, SHM_EVENT_CONNECTED);
-    send_text(pair, "one");
-    send_text(pair, "two");
+    send_text_now(pair, "one");
+    send_text_now(pair, "two");
     child_say(up, 1);
     child_hear(up);
 }
@@ -259,9 +259,9 @@ static void a_pair_takes_a_new_peer_when_the_old_one_has_gone(void)
         duo.b = socket_new(SHM_PAIR);
         CHECK_OK(shm_connect(duo.b, "it"));
         join(duo.a, duo.b);
-        send_text(duo.a, "one");
+        send_text_now(duo.a, "one");
         expect_text_now(duo.b, "one");
-        send_text(duo.b, "two");
+        send_text_now(duo.b, "two");
         expect_text_now(duo.a, "two");
         expect_nothing(duo.a);
         expect_nothing(duo.b);
@@ -284,7 +284,7 @@ static void a_rejected_peer_may_try_again_when_the_place_is_free(void)
     CHECK_OK(shm_disconnect(third, "it"));
     CHECK_OK(shm_connect(third, "it"));
     join(duo.a, third);
-    send_text(third, "mine");
+    send_text_now(third, "mine");
     /* The place being free, the third had it at once, and has left it since. */
     CHECK_ERR(shm_recv(duo.a, &byte, 1, SHM_DONTWAIT), EPIPE);
     expect_text_now(duo.a, "mine");
@@ -307,8 +307,8 @@ static void both_ways_are_full_duplex_and_independent(void)
     for (int i = 0; i < 20; i++) {
         snprintf(text, sizeof text, "%d", i);
         if (i < 10)
-            send_text(duo.a, text);
-        send_text(duo.b, text);
+            send_text_now(duo.a, text);
+        send_text_now(duo.b, text);
     }
     CHECK_ERR(shm_send(duo.a, "x", 1, SHM_DONTWAIT), EAGAIN);
     CHECK_ERR(shm_send(duo.b, "x", 1, SHM_DONTWAIT), EAGAIN);

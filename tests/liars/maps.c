@@ -69,7 +69,10 @@ const struct map *maps_at(const volatile void *p)
     return NULL;
 }
 
-int maps_count(void)
+bool maps_gone(void)
 {
-    return __atomic_load_n(&mapped, __ATOMIC_RELAXED);
+    for (int i = 0; i < MAPS_MAX; i++)
+        if (maps[i].from != NULL)
+            return false;
+    return __atomic_load_n(&mapped, __ATOMIC_RELAXED) == 0;
 }

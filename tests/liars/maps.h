@@ -6,6 +6,7 @@
 #ifndef SHMQ_LIARS_MAPS_H
 #define SHMQ_LIARS_MAPS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/stat.h>
 
@@ -20,7 +21,7 @@ extern int (*maps_owner)(ino_t file);
 const struct map *maps_at(const volatile void *p);
 /* One that was mapped before its owner was known. */
 void maps_note(const void *address, size_t size, int owner);
-/* How many there are now, of whomever. */
-int maps_count(void);
+/* Is nothing mapped any more, of whomever? */
+bool maps_gone(void);
 
 #endif

@@ -139,7 +139,7 @@ void policy_set(const struct plan *plan, shm_socket_t *socket, bool left)
         set_int(socket, SHM_HISTORY, 20);
 }
 
-/* ---- Names: one, or two of which either who stays or who comes and goes has both ---- */
+/* ---- Names: one, or two, of which who stays has both, or who comes and goes, or all ---- */
 
 static const char *const names[] = {"it", "that"};
 
@@ -246,20 +246,16 @@ ssize_t actor_recv(struct actor *actor, shm_msg_t *msg, void *buffer, size_t roo
 
 static uint64_t sum_of(shm_msg_t *msg)
 {
-    const unsigned char *bytes = shm_msg_data(msg);
-    uint64_t sum = UINT64_C(0xcbf29ce484222325) ^ shm_msg_size(msg);
-
-    for (size_t i = 0; i < shm_msg_size(msg); i++)
-        sum = (sum ^ bytes[i]) * UINT64_C(0x100000001b3);
-    return sum;
+    return history_sum(shm_msg_size(msg), shm_msg_data(msg), shm_msg_size(msg));
 }
 
 static void close_held(struct held *held)
 {
-    if (held->is_open && sum_of(&held->msg) != held->sum)
+    if (!held->is_open)
+        return;
+    if (sum_of(&held->msg) != held->sum)
         FAIL("a view of %zu bytes was not what it had been", shm_msg_size(&held->msg));
-    if (held->is_open)
-        CHECK_OK(shm_msg_close(&held->msg));
+    CHECK_OK(shm_msg_close(&held->msg));
     held->is_open = false;
 }
 

@@ -76,10 +76,9 @@ struct message_head {
 
 _Static_assert(sizeof(struct message_head) == HISTORY_MESSAGE_MIN, "the head is the least message");
 
-static uint64_t sum_of(const struct message_head *head, const unsigned char *bytes, size_t size)
+uint64_t history_sum(uint64_t state, const void *data, size_t size)
 {
-    uint64_t state =
-        head->number * 0x9e3779b97f4a7c15 ^ ((uint64_t)head->sender << 32 | head->size);
+    const unsigned char *bytes = data;
     uint64_t word;
 
     for (; size >= sizeof word; bytes += sizeof word, size -= sizeof word) {
@@ -90,6 +89,11 @@ static uint64_t sum_of(const struct message_head *head, const unsigned char *byt
     while (size--)
         state = (state ^ *bytes++) * 0x100000001b3;
     return state;
+}
+
+static uint64_t sum_of(const struct message_head *head, const unsigned char *bytes, size_t size)
+{
+    return history_sum(head->number * 0x9e3779b97f4a7c15 ^ ((uint64_t)head->sender << 32 | head->size), bytes, size);
 }
 
 void history_message_make(void *message, size_t size, unsigned sender, uint64_t number)

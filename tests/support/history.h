@@ -73,6 +73,8 @@ const char *history_check_calls(const struct history *history, bool resend);
 void history_message_make(void *message, size_t size, unsigned sender, uint64_t number);
 /* False: torn, cut or never made by history_message_make(). */
 bool history_message_read(const void *message, size_t size, unsigned *sender, uint64_t *number);
+/* What goes on from STATE over bytes: other bytes, another sum. */
+uint64_t history_sum(uint64_t state, const void *data, size_t size);
 /* Read a message that was received, and log it as GOT (AGAIN) or TORN. */
 void history_log_message(struct history *history, unsigned actor, const void *message, size_t size,
                          bool again);

@@ -6,6 +6,11 @@ void send_text(shm_socket_t *socket, const char *text)
     CHECK_INT(shm_send(socket, text, strlen(text), 0), strlen(text));
 }
 
+void send_text_now(shm_socket_t *socket, const char *text)
+{
+    CHECK_INT(shm_send(socket, text, strlen(text), SHM_DONTWAIT), strlen(text));
+}
+
 static void expect(shm_socket_t *socket, const char *text, int flags)
 {
     char got[64];

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Short messages: a text, or a number. Sending waits; what is expected *now* must be there already. */
+/* Short messages: a text, or a number. *Now*: without waiting. */
 #ifndef SHMQ_TEST_SHORT_H
 #define SHMQ_TEST_SHORT_H
 
 #include "ends.h"
 
 void send_text(shm_socket_t *socket, const char *text);
+void send_text_now(shm_socket_t *socket, const char *text);
 void expect_text(shm_socket_t *socket, const char *text);
 void expect_text_now(shm_socket_t *socket, const char *text);
 void send_number(shm_socket_t *socket, uint64_t number);
