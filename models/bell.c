@@ -1,32 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bells: P1 to P3, S1 to S3, sleepers and attention. Whoever sleeps, and has what it waits for, was woken.
+ * Bells: P1 to P3, S1 to S3, has_waiters and changed. Whoever sleeps, and has what it waits for, was woken.
  *
  * A process that waits takes the steps of socket_wait() from prepare_sleep() on; who is asleep in the
  * kernel's queue stays there until a wake takes it out. At the end nobody may be in the queue for whom
  * there is work. CASE says who waits for what:
  *
- *   1  a reader for a message, exclusive ring          S1 is R1, or the quick way's store and fence
- *   2  a sender for room in an exclusive ring          S1 is R3 and a fence
+ *   1  a reader for a message, SPSC ring          S1 is R1, or the fast way's store and fence
+ *   2  a sender for room in an SPSC ring          S1 is R3 and a fence
  *   3  a sender for room in a shared ring              S1 is C2
- *   4  anybody for word of its peers                   S1 is the store of attention; RINGERS of them
- *   5  two subscribers for a message (sleepers)
- *   6  two pullers for a message each (sleepers; one is woken at a time)
+ *   4  anybody for word of its peers                   S1 is the store of changed; RINGERS of them
+ *   5  two subscribers for a message (has_waiters)
+ *   6  two pullers for a message each (has_waiters; one is woken at a time)
  *   7  a puller for the second of two messages, another taking the first meanwhile
  *   8  a reader's descriptor for a message             S1 as in 1; a FIFO takes the futex's place
  *   9  one who polls two subscribers                   as 5
- *  10  anybody for shm_shutdown()                      S1 is attention; LINGER: in shm_close()
+ *  10  anybody for shm_shutdown()                      S1 is changed; LINGER: in shm_close()
  *
  * run: -DCASE=1                       message
- * run: -DCASE=1 -DQUICKLY               message, quick way
+ * run: -DCASE=1 -DQUICKLY               message, fast way
  * run: -DCASE=2                       room
- * run: -DCASE=2 -DQUICKLY               room, quick way
+ * run: -DCASE=2 -DQUICKLY               room, fast way
  * run: -DCASE=2 -DEVERY=8             room, said when the ring is found empty
  * run: -DCASE=3                       claims
- * run: -DCASE=3 -DQUICKLY               claims, quick way
- * run: -DCASE=4                       attention
+ * run: -DCASE=3 -DQUICKLY               claims, fast way
+ * run: -DCASE=4                       changed
  * run: -DCASE=5                       subscribers
- * run: -DCASE=5 -DQUICKLY               subscribers, quick way
+ * run: -DCASE=5 -DQUICKLY               subscribers, fast way
  * run: -DCASE=6                       pullers
  * run: -DCASE=7                       a puller, another being awake
  * run: -DCASE=8                       descriptor
@@ -71,8 +71,8 @@ void os_fifo_raise(int dir, const char *name)
     model_write(FIFO);
 }
 
-#include "core/flow.c"
-#include "core/intake.c"
+#include "core/tx.c"
+#include "core/rx.c"
 #include "transport/arena.c"
 #define set_name set_claims_name
 #define map      map_claims
@@ -82,8 +82,8 @@ void os_fifo_raise(int dir, const char *name)
 #include "transport/ring_in.c"
 #include "transport/ring_out.c"
 
-#define find find_attach
-#include "core/attach.c"
+#define find find_membership
+#include "core/membership.c"
 #undef find
 #define spin spin_for
 #include "core/wait.c"
@@ -93,23 +93,23 @@ void os_fifo_raise(int dir, const char *name)
 
 #include "socket.h"
 
-#ifdef QUICKLY /* QUICK is taken: quick.h */
-#define BY_QUICK true
+#ifdef QUICKLY /* FAST is taken: fast_path.h */
+#define BY_FAST true
 #else
-#define BY_QUICK false
+#define BY_FAST false
 #endif
 #if CASE == 2
-#define KIND RING_EXCLUSIVE
+#define KIND RING_SPSC
 #define WAITER 0
 #elif CASE == 3
-#define KIND RING_SHARED
+#define KIND RING_SPMC
 #define WAITER 0
 #elif CASE == 5 || CASE == 9
-#define KIND RING_PRIVATE
+#define KIND RING_BROADCAST
 #elif CASE == 6 || CASE == 7
-#define KIND RING_SHARED
+#define KIND RING_SPMC
 #else
-#define KIND RING_EXCLUSIVE
+#define KIND RING_SPSC
 #endif
 
 #define CLAIMS(owner_) {.header = &claims_header, .words = claims_words, .slots = SLOTS, .owner = owner_}
@@ -118,23 +118,23 @@ static shared_u64 claims_words[SLOTS];
 static struct claims sender_claims = CLAIMS(0);
 
 #define OWN     OUT(0, KIND, .claims = &sender_claims)
-#define ONE     (KIND == RING_EXCLUSIVE)
-#define RING    (ONE ? &links[0].own_ring : &sockets[0].shared_out)
-static struct link *const from[PROCESSES] = {NULL, &links[2], &links[3]};
-static struct link *lists[4] = {&links[0], &links[1], &links[2], &links[3]};
+#define ONE     (KIND == RING_SPSC)
+#define RING    (ONE ? &pipes[0].own_ring : &sockets[0].shared_out)
+static struct pipe *const from[PROCESSES] = {NULL, &pipes[2], &pipes[3]};
+static struct pipe *lists[4] = {&pipes[0], &pipes[1], &pipes[2], &pipes[3]};
 static struct memory memory[PROCESSES] = {{RECORDS}, {RECORDS}, {RECORDS}};
 static struct peer peers[2 * PROCESSES] = {PEER(0, 1, ), PEER(0, 2, ), PEER(1, 0, .claims = CLAIMS(1)),
                                            PEER(2, 0, .claims = CLAIMS(2))};
-static struct link links[2 * PROCESSES] = {
-    LINK(0, 0, 0, 1, 0, .out = RING, .own_ring = OWN),
-    LINK(1, 0, 1, 2, 0, .out = RING),
-    LINK(2, 1, 0, 0, 0, .in = IN(0, KIND, .claims = &peers[2].claims), .has_in = true),
-    LINK(3, 2, 0, 0, 1, .in = IN(0, KIND, .claims = &peers[3].claims), .has_in = true),
+static struct pipe pipes[2 * PROCESSES] = {
+    PIPE(0, 0, 0, 1, 0, .out = RING, .own_ring = OWN),
+    PIPE(1, 0, 1, 2, 0, .out = RING),
+    PIPE(2, 1, 0, 0, 0, .in = IN(0, KIND, .claims = &peers[2].claims), .has_in = true),
+    PIPE(3, 2, 0, 0, 1, .in = IN(0, KIND, .claims = &peers[3].claims), .has_in = true),
 };
 
 static bool can_send(struct shm_socket *s)
 {
-    return ring_has_room(s, RING, ONE ? &links[0] : NULL);
+    return ring_has_room(s, RING, ONE ? &pipes[0] : NULL);
 }
 
 static int send_nothing(struct shm_socket *s, const struct part *part)
@@ -145,29 +145,29 @@ static int send_nothing(struct shm_socket *s, const struct part *part)
 
 static const struct pattern pattern = {.send = send_nothing, .can_send = can_send};
 static struct shm_socket sockets[PROCESSES] = {
-    SOCKET(0, .links = &lists[0], .link_count = KIND == RING_EXCLUSIVE ? 1 : 2, .pattern = &pattern,
-           .has_shared_out = KIND != RING_EXCLUSIVE, .shared_out = OWN),
-    SOCKET(1, .links = &lists[2], .link_count = 1, .pattern = &pattern, .mark = 1, .fd_inotify = -1, .fd_fifo = FIFO),
-    SOCKET(2, .links = &lists[3], .link_count = 1, .pattern = &pattern),
+    SOCKET(0, .pipes = &lists[0], .pipe_count = KIND == RING_SPSC ? 1 : 2, .pattern = &pattern,
+           .has_shared_out = KIND != RING_SPSC, .shared_out = OWN),
+    SOCKET(1, .pipes = &lists[2], .pipe_count = 1, .pattern = &pattern, .mark = 1, .fd_inotify = -1, .fd_fifo = FIFO),
+    SOCKET(2, .pipes = &lists[3], .pipe_count = 1, .pattern = &pattern),
 };
 
 bool socket_can_receive(struct shm_socket *s)
 {
-    return s != &sockets[0] && ring_in_has(&s->links[0]->in);
+    return s != &sockets[0] && ring_in_has(&s->pipes[0]->in);
 }
 
 /* From socket_wait(). */
 static void wait_for(struct shm_socket *s, short events)
 {
-    prepare_sleep(s, BELL_PARKED);
+    prepare_sleep(s, BELL_WAITING);
     if (!should_return(s, events))
-        bell_sleep(&s->bell, BELL_PARKED, BELL_SLICE_NS);
-    bell_unpark(&s->bell);
+        bell_sleep(&s->bell, BELL_WAITING, BELL_SLICE_NS);
+    bell_retract(&s->bell);
 }
 
 static bool send_one(uint64_t value)
 {
-    return send_value(&sockets[0], RING, ONE ? &links[0] : NULL, value, BY_QUICK);
+    return send_value(&sockets[0], RING, ONE ? &pipes[0] : NULL, value, BY_FAST);
 }
 
 /* ---- cases 1, 5, 6: readers wait ---- */
@@ -195,14 +195,14 @@ model_thread(waiting_sender)
 
 model_thread(reader)
 {
-    while (receive_value(&sockets[1], from[1], BY_QUICK, false) != 0)
+    while (receive_value(&sockets[1], from[1], BY_FAST, false) != 0)
         ;
     return NULL;
 }
 
 model_thread(taker)
 {
-    receive_value(&sockets[1], from[1], BY_QUICK, false);
+    receive_value(&sockets[1], from[1], BY_FAST, false);
     return NULL;
 }
 
@@ -221,7 +221,7 @@ static void *ringer(void *i)
 model_thread(notified)
 {
     for (int i = 0; i < 2; i++) {
-        if (load_relaxed(&sockets[0].bell.page->attention) != 0) {
+        if (load_relaxed(&sockets[0].bell.page->changed) != 0) {
             socket_sync(&sockets[0]);
             for (int k = 0; k < 2; k++)
                 seen[k] = load_relaxed(&changes[k]);
@@ -254,15 +254,15 @@ model_thread(poller)
 model_thread(waiter)
 {
 #ifdef LINGER
-    static struct link untaken = {.state = LINK_QUEUED};
-    static struct link *list[1] = {&untaken};
+    static struct pipe untaken = {.state = PIPE_QUEUED};
+    static struct pipe *list[1] = {&untaken};
     struct shm_socket *s = &sockets[1];
-    static struct attach attach;
-    untaken.attach = &attach;
+    static struct membership membership;
+    untaken.membership = &membership;
     untaken.out = &untaken.own_ring;
-    untaken.own_ring.kind = RING_EXCLUSIVE;
+    untaken.own_ring.kind = RING_SPSC;
     untaken.own_ring.head = 1;
-    s->links = list;
+    s->pipes = list;
     s->options.linger = -1;
     linger(s);
 #else
@@ -310,7 +310,7 @@ int main(void)
     pthread_create(&threads[2], NULL, ringer, (void *)1);
     for (int i = 0; i < 3; i++)
         pthread_join(threads[i], NULL);
-    if (queued[0] || load_relaxed(&bells[0].attention) == 0)
+    if (queued[0] || load_relaxed(&bells[0].changed) == 0)
         assert(seen[0] && seen[1]); /* or it will look when it is called next */
 #elif CASE == 2 || CASE == 3
     assert(send_one(VALUE(0)) && send_one(VALUE(1)) && !send_one(VALUE(2)));
@@ -320,7 +320,7 @@ int main(void)
     pthread_join(threads[1], NULL);
     assert(can_send(&sockets[0]) && !queued[0]);
 #elif CASE == 7
-    store_relaxed(&bells[0].sleepers, 1); /* of one who has woken since: the sender may see this one only */
+    store_relaxed(&bells[0].has_waiters, 1); /* of one who has woken since: the sender may see this one only */
     pthread_create(&threads[0], NULL, sender, NULL);
     pthread_create(&threads[1], NULL, taker, NULL);
     pthread_create(&threads[2], NULL, waiting_reader, (void *)2);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sleeping and waking (bell.h, wait.c, wake_readers in flow.c) with a waker that dies anywhere: for Spin,
+ * Sleeping and waking (bell.h, wait.c, wake_readers in tx.c) with a waker that dies anywhere: for Spin,
  * which sees the order of steps and how things go on, not weak memory (that is bell.c's).
  *
  * RINGERS senders of one message each to a ring that SLEEPERS readers take from. DEATH: a ringer may end
- * before any step. SLICE: a sleep ends by itself some time. MANY: the readers say so by `sleepers`, and
+ * before any step. SLICE: a sleep ends by itself some time. MANY: the readers say so by `has_waiters`, and
  * one ringer, who has all the messages, wakes one of them at a time. READER_DEATH: one reader may die,
  * too, in its sleep or right after.
  *
@@ -27,7 +27,7 @@
 byte work;              /* published, not taken */
 bit parked[SLEEPERS];   /* in the readers' bells */
 bit queued[SLEEPERS];   /* asleep in the kernel */
-bit sleepers;           /* in the sender's bell */
+bit has_waiters;           /* in the sender's bell */
 
 #ifdef NO_RECHECK
 #define P2_SEES_WORK false
@@ -74,14 +74,14 @@ active [RINGERS] proctype ringer() {
 #ifdef MANY
         MAY_DIE;
         if
-        :: sleepers ->
-            sleepers = 0;
+        :: has_waiters ->
+            has_waiters = 0;
             bit woken = 0;
             i = 0;
             do
             :: i == SLEEPERS -> break
             :: i < SLEEPERS && !woken -> ring(i); woken = how; i++
-            :: i < SLEEPERS && woken && parked[i] -> sleepers = 1; break
+            :: i < SLEEPERS && woken && parked[i] -> has_waiters = 1; break
             :: i < SLEEPERS && woken && !parked[i] -> i++
             od
         :: else
@@ -101,7 +101,7 @@ active [SLEEPERS] proctype reader() {
     :: work == 0 ->
         parked[self] = 1; /* P1 */
 #ifdef MANY
-        sleepers = 1;
+        has_waiters = 1;
 #endif
         if
         :: P2_SEES_WORK

@@ -9,13 +9,13 @@
  *   CASE 4  the last one leaves and removes the file, while a newcomer takes a place in it
  *   CASE 5  a connector leaves; who sees that sees what it said last
  *   CASE 6  a connector and a binder come at once
- *   CASE 7  a party leaves and frees its memory; who reads nonsense there sees that it left. BINDER: the binder does
+ *   CASE 7  a member leaves and frees its memory; who reads nonsense there sees that it left. BINDER: the binder does
  *
  * Shown: what is read is one record as it was announced, and the memory that it names is ready; a place
  * has one owner at a time; of two who come one sees the other; the record of a dead one is not lost before the binder has seen it; nobody is
  * in a file that has no name any more.
  *
- * run: -DCASE=1                                 a party's record
+ * run: -DCASE=1                                 a member's record
  * run: -DCASE=2                                 an answer
  * run: -DCASE=3                                 places
  * run: -DCASE=4                                 removal
@@ -41,7 +41,7 @@ static void model_close(int fd);
 #define ENDPOINT_SLOTS 2u
 
 #include "transport/endpoint.c"
-#include "core/attach.c"
+#include "core/membership.c"
 
 /* ---- the kernel: one file, at most; locks of bytes 0 to 3 and of the remover's ---- */
 
@@ -189,7 +189,7 @@ void segment_id_hex(char hex[2 * SEGMENT_ID_SIZE + 1], const uint8_t id[SEGMENT_
     (void)hex, (void)id;
 }
 
-bool directory_is_pocket(const struct directory *directory)
+bool directory_is_memfd(const struct directory *directory)
 {
     return false;
 }
@@ -219,21 +219,21 @@ static struct endpoint connector[3] = {
 };
 static struct endpoint binder = {.header = &file.header, .slots = file.slots, .slot = ENDPOINT_BINDER, .fd = 3};
 static const uint64_t ids[3][2] = {{10, 20}, {11, 21}, {12, 22}};
-static uint64_t link_records[3]; /* in the segments of those who announce them; plain memory */
+static uint64_t pipe_records[3]; /* in the segments of those who announce them; plain memory */
 
 static void announce(int who)
 {
-    link_records[who] = 100 + (uint64_t)who;
+    pipe_records[who] = 100 + (uint64_t)who;
     endpoint_announce(&connector[who], (const uint8_t *)ids[who], 5 + (uint32_t)who, 1 + (uint64_t)who);
 }
 
-static int check_party(const struct party *party)
+static int check_member(const struct member *member)
 {
-    int who = (int)party->link_offset - 1;
+    int who = (int)member->pipe_offset - 1;
     uint64_t id[2];
-    memcpy(id, party->id, sizeof id);
-    assert(who >= 0 && who < 3 && id[0] == ids[who][0] && id[1] == ids[who][1] && party->type == 5 + (uint32_t)who);
-    assert(link_records[who] == 100 + (uint64_t)who);
+    memcpy(id, member->id, sizeof id);
+    assert(who >= 0 && who < 3 && id[0] == ids[who][0] && id[1] == ids[who][1] && member->type == 5 + (uint32_t)who);
+    assert(pipe_records[who] == 100 + (uint64_t)who);
     return who;
 }
 
@@ -244,22 +244,22 @@ model_thread(announcer)
     return NULL;
 }
 
-model_thread(party_reader)
+model_thread(member_reader)
 {
-    struct party party;
-    if (endpoint_connector(&binder, 0, &party))
-        check_party(&party);
+    struct member member;
+    if (endpoint_connector(&binder, 0, &member))
+        check_member(&member);
     return NULL;
 }
 
 static void say(int who)
 {
-    struct answer answer = {.peer_gen = 10 + (uint64_t)who, .binder_gen = 20 + (uint64_t)who,
-                            .verdict = 30 + (uint64_t)who, .link_offset = 1 + (uint64_t)who,
+    struct accepted answer = {.peer_gen = 10 + (uint64_t)who, .binder_gen = 20 + (uint64_t)who,
+                            .verdict = 30 + (uint64_t)who, .pipe_offset = 1 + (uint64_t)who,
                             .resume = 40 + (uint64_t)who};
-    link_records[who] = 100 + (uint64_t)who;
+    pipe_records[who] = 100 + (uint64_t)who;
     memcpy(answer.binder_id, ids[who], sizeof answer.binder_id);
-    endpoint_answer_write(&binder, 0, &answer);
+    endpoint_accept_write(&binder, 0, &answer);
 }
 
 model_thread(answerer)
@@ -272,13 +272,13 @@ model_thread(answerer)
 
 model_thread(answer_reader)
 {
-    struct answer a;
-    if (endpoint_answer_read(&connector[0], 0, &a)) {
-        uint64_t who = a.link_offset - 1, id[2];
+    struct accepted a;
+    if (endpoint_accept_read(&connector[0], 0, &a)) {
+        uint64_t who = a.pipe_offset - 1, id[2];
         memcpy(id, a.binder_id, sizeof id);
         assert(who < 3 && a.peer_gen == 10 + who && a.binder_gen == 20 + who && a.verdict == 30 + who &&
                a.resume == 40 + who && id[0] == ids[who][0] && id[1] == ids[who][1]);
-        assert(link_records[who] == 100 + who);
+        assert(pipe_records[who] == 100 + who);
     }
     return NULL;
 }
@@ -304,10 +304,10 @@ static void *comer(void *self)
 
 model_thread(binder_looks)
 {
-    struct party party;
+    struct member member;
     for (int i = 0; i < 2; i++)
-        if (endpoint_connector(&binder, 0, &party)) {
-            int who = check_party(&party);
+        if (endpoint_connector(&binder, 0, &member)) {
+            int who = check_member(&member);
             seen[who] = true;
             if (!endpoint_connector_lives(&binder, 0)) {
                 assert(who == 1);
@@ -335,61 +335,61 @@ model_thread(newcomer)
     return NULL;
 }
 
-/* Case 5: and link_gone() of link.c, as far as it touches these words. */
-static struct link_record record;
+/* Case 5: and pipe_gone() of pipe.c, as far as it touches these words. */
+static struct pipe_record record;
 static struct ring_out ring = {.head = 1};
-static struct link link_of_1 = {.record = &record, .out = &ring};
+static struct pipe pipe_of_1 = {.record = &record, .out = &ring};
 
 model_thread(sayer)
 {
     model_self = 1;
-    say_end(&link_of_1);
+    say_end(&pipe_of_1);
     endpoint_leave(&connector[1], true);
     return NULL;
 }
 
 model_thread(hearer)
 {
-    struct party party;
-    if (!endpoint_connector(&binder, 0, &party)) {
+    struct member member;
+    if (!endpoint_connector(&binder, 0, &member)) {
         bool has_left = load_acquire(&record.left) == 1;
         assert(has_left && load_relaxed(&record.end) == 1);
     }
     return NULL;
 }
 
-/* Case 6: as connect_attach() and bind_attach() do it. */
+/* Case 6: as join_connected() and join_bound() do it. */
 static bool connector_saw, binder_saw;
 
 model_thread(connects)
 {
-    struct party party;
+    struct member member;
     assert(connector_place(&connector[1], 1) == 0);
     announce(1);
-    connector_saw = endpoint_binder(&connector[1], &party) == 1;
+    connector_saw = endpoint_binder(&connector[1], &member) == 1;
     return NULL;
 }
 
 model_thread(binds)
 {
-    struct party party;
+    struct member member;
     endpoint_announce(&binder, (const uint8_t *)ids[0], 5, 0);
     for (uint32_t slot = 0, high = endpoint_high(&binder); slot < high; slot++)
-        if (endpoint_connector(&binder, slot, &party) == 1)
+        if (endpoint_connector(&binder, slot, &member) == 1)
             binder_saw = true;
     return NULL;
 }
 
 /* Case 7. */
-static struct attach attach = {.endpoint = {.header = &file.header, .slots = file.slots}};
-static shared_u64 memory = 7; /* 7 while it is the party's; the next owner's then */
+static struct membership membership = {.endpoint = {.header = &file.header, .slots = file.slots}};
+static shared_u64 memory = 7; /* 7 while it is the member's; the next owner's then */
 
 model_thread(frees)
 {
 #ifdef BINDER
     retract(&file.header.binder.gen);
 #else
-    retract(&file.slots[0].party.gen);
+    retract(&file.slots[0].member.gen);
 #endif
     store_relaxed(&memory, 8);
     return NULL;
@@ -399,9 +399,9 @@ model_thread(stumbles)
 {
     uint64_t found = load_relaxed(&memory);
 #ifdef BINDER
-    bool stays = binder_stays(&attach, 1);
+    bool stays = binder_stays(&membership, 1);
 #else
-    bool stays = connector_stays(&attach, 0, 1);
+    bool stays = connector_stays(&membership, 0, 1);
 #endif
     assert(found == 7 || !stays);
     return NULL;
@@ -412,7 +412,7 @@ int main(void)
     pthread_t a, b, c;
 #if CASE == 1
     pthread_create(&a, NULL, announcer, NULL);
-    pthread_create(&b, NULL, party_reader, NULL);
+    pthread_create(&b, NULL, member_reader, NULL);
 #elif CASE == 2
     pthread_create(&a, NULL, answerer, NULL);
     pthread_create(&b, NULL, answer_reader, NULL);
@@ -433,7 +433,7 @@ int main(void)
     pthread_create(&b, NULL, binds, NULL);
 #elif CASE == 7
     store_relaxed(&file.header.binder.gen, 1);
-    store_relaxed(&file.slots[0].party.gen, 1);
+    store_relaxed(&file.slots[0].member.gen, 1);
     pthread_create(&a, NULL, frees, NULL);
     pthread_create(&b, NULL, stumbles, NULL);
 #elif CASE == 4
@@ -448,14 +448,14 @@ int main(void)
     pthread_join(a, NULL);
     pthread_join(b, NULL);
 #if CASE == 3
-    struct party party;
+    struct member member;
     if (owns[1] && owns[2] && connector[1].slot == connector[2].slot) /* after 1 was seen or never announced */
-        assert(endpoint_connector(&binder, 0, &party) && check_party(&party) == 2);
+        assert(endpoint_connector(&binder, 0, &member) && check_member(&member) == 2);
 #elif CASE == 6
     assert(connector_saw || binder_saw);
 #elif CASE == 4
     if (came == 0)
-        assert(named && file.header.poison == 0);
+        assert(named && file.header.tombstone == 0);
 #endif
     (void)c, (void)left;
     return 0;

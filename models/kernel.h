@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * As much of the kernel as the models need: byte locks that end with their holder, and futexes. The
- * kernel's own locks order: a futex is looked at, and its sleepers are queued and woken, under one.
+ * kernel's own locks order: a futex is looked at, and its has_waiters are queued and woken, under one.
  */
 #ifndef SHMQ_MODELS_KERNEL_H
 #define SHMQ_MODELS_KERNEL_H
@@ -28,7 +28,7 @@ static bool together;          /* who sleeps is one, on several words */
 static int sleeper_of(shared_u32 *word)
 {
     for (int p = 0; p < PROCESSES; p++)
-        if (word == &bells[p].parked)
+        if (word == &bells[p].waiting)
             return p;
     return -1;
 }

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the words of link records and segments publish, and when memory goes.
+ * What the words of pipe records and segments publish, and when memory goes.
  *
  *   CASE 1  ring_offset, start: one side makes its ring for the other, which opens it and reads where it
  *           begins
  *   CASE 2  a PUSH's ring_offset in its segment's header, under a PULL that comes early
- *   CASE 3  linked_to: a side that left frees its record and ring once the other has let go of them
+ *   CASE 3  connected_to: a side that left frees its record and ring once the other has let go of them
  *   CASE 4  refs: two views of one message are closed by two threads, the socket being closed meanwhile;
  *           the last of all frees; and the hold is used again
- *   CASE 5  pins: a side that left frees its ring once the other has no view of it
+ *   CASE 5  hazards: a side that left frees its ring once the other has no view of it
  *   CASE 6  holds: a view is closed by one thread while the socket's thread takes the next
- *   CASE 7  linked_to, tail: a connector goes from one binder to the next; both ask how far it has read theirs
- *   CASE 8  left, end: a side leaves, the other takes the link down at any time
- *   CASE 9  last_linked: a connector comes to map a binder that has gone; the next binder removes its files then.
+ *   CASE 7  connected_to, tail: a connector goes from one binder to the next; both ask how far it has read theirs
+ *   CASE 8  left, end: a side leaves, the other takes the pipe down at any time
+ *   CASE 9  last_connected: a connector comes to map a binder that has gone; the next binder removes its files then.
  *           REFUSED: it finds that it cannot be linked to that one. AWAITED: the binder itself removes them.
  *           LEAVES: it has looked, could not be linked for want of something, and leaves; TURNED: as one that the
  *           binder had turned away
@@ -23,15 +23,15 @@
  *
  * run: -DCASE=1                       ring_offset
  * run: -DCASE=2                       ring_offset, early
- * run: -DCASE=3                       linked_to
+ * run: -DCASE=3                       connected_to
  * run: -DCASE=4                       refs
- * run: -DCASE=5                       pins
+ * run: -DCASE=5                       hazards
  * run: -DCASE=6                       holds
- * run: -DCASE=7                       linked_to and tail, between two
+ * run: -DCASE=7                       connected_to and tail, between two
  * run: -DCASE=8                       left, end
- * run: -DCASE=9                       last_linked
- * run: -DCASE=9 -DREFUSED               last_linked, refused
- * run: -DCASE=9 -DAWAITED               last_linked, awaited
+ * run: -DCASE=9                       last_connected
+ * run: -DCASE=9 -DREFUSED               last_connected, refused
+ * run: -DCASE=9 -DAWAITED               last_connected, awaited
  * run: -DCASE=9 -DAWAITED -DLEAVES      left, by who was awaited
  * run: -DCASE=9 -DAWAITED -DLEAVES -DTURNED  left, by who was turned away
  * run: -DCASE=10                      refs of a socket
@@ -50,17 +50,17 @@ static void model_free(void *memory);
 #include "kernel.h"
 
 
-#include "core/intake.c"
+#include "core/rx.c"
 #include "transport/ring_in.c"
 
-#define find find_attach
-#include "core/attach.c"
+#define find find_membership
+#include "core/membership.c"
 #undef find
 #include "socket.h"
 #if CASE == 2
-#define KIND RING_SHARED
+#define KIND RING_SPMC
 #else
-#define KIND RING_EXCLUSIVE
+#define KIND RING_SPSC
 #endif
 
 static struct shm_socket sockets[PROCESSES];
@@ -81,37 +81,37 @@ static bool fits(int peer_type)
 }
 
 static const struct pattern pattern = {.ring_kind = ring_kind, .fits = fits};
-static struct link *lists[4] = {&links[0], &links[1]};
+static struct pipe *lists[4] = {&pipes[0], &pipes[1]};
 #if CASE >= 7
 #undef RECORDS
-#define RECORDS .record = {{.magic = LINK_RECORD_MAGIC, .pin_tag = 1, .linked_to = 1, .ring_offset = OFFSET(ring)}}, \
-                .ring = {.magic = RING_MAGIC, .kind = RING_EXCLUSIVE, .slots = SLOTS, .head = 8}
+#define RECORDS .record = {{.magic = PIPE_RECORD_MAGIC, .hazard_tag = 1, .connected_to = 1, .ring_offset = OFFSET(ring)}}, \
+                .ring = {.magic = RING_MAGIC, .kind = RING_SPSC, .slots = SLOTS, .head = 8}
 #endif
 static struct memory memory[PROCESSES] = {{RECORDS}, {RECORDS}, {RECORDS}};
 static struct peer peers[2 * PROCESSES] = {PEER(0, 1, ), PEER(1, 0, )};
-static struct link links[2 * PROCESSES] = {
-    LINK(0, 0, 0, 1, 0, .own_ring = OUT(0, KIND, ), .out = &links[0].own_ring),
-    LINK(1, 1, 0, 0, 0, .in = IN(0, KIND, ), .has_in = true),
+static struct pipe pipes[2 * PROCESSES] = {
+    PIPE(0, 0, 0, 1, 0, .own_ring = OUT(0, KIND, ), .out = &pipes[0].own_ring),
+    PIPE(1, 1, 0, 0, 0, .in = IN(0, KIND, ), .has_in = true),
 };
 static struct shm_socket sockets[PROCESSES] = {
-    SOCKET(0, .links = &lists[0], .link_count = 1, .pattern = &pattern, .type = SHM_PUSH),
-    SOCKET(1, .links = &lists[1], .link_count = 1, .link_capacity = 4, .pattern = &pattern, .type = SHM_PULL),
+    SOCKET(0, .pipes = &lists[0], .pipe_count = 1, .pattern = &pattern, .type = SHM_PUSH),
+    SOCKET(1, .pipes = &lists[1], .pipe_count = 1, .pipe_capacity = 4, .pattern = &pattern, .type = SHM_PULL),
     SOCKET(2, .pattern = &pattern, .type = SHM_PUSH),
 };
 
-/* What the compiler makes of the copy of a struct party: field by field, as they are read. */
+/* What the compiler makes of the copy of a struct member: field by field, as they are read. */
 #undef memcpy
 __attribute__((used)) void *memcpy(void *to, const void *from, size_t n)
 {
-    struct party *copy = to;
-    const struct party *party = from;
+    struct member *copy = to;
+    const struct member *member = from;
     assert(n == sizeof *copy);
-    copy->gen = party->gen;
+    copy->gen = member->gen;
     for (unsigned i = 0; i < sizeof copy->id; i++)
-        copy->id[i] = party->id[i];
-    copy->type = party->type;
-    copy->pid = party->pid;
-    copy->link_offset = party->link_offset;
+        copy->id[i] = member->id[i];
+    copy->type = member->type;
+    copy->pid = member->pid;
+    copy->pipe_offset = member->pipe_offset;
     return to;
 }
 #define memcpy(d, s, n) model_copy(d, s, n)
@@ -127,14 +127,14 @@ static void *model_calloc(size_t n, size_t size)
     (void)n;
     if (CASE < 7)
         return &claims_made;
-    return size == sizeof peer_made ? &peer_made : NULL; /* no rest of a link, then */
+    return size == sizeof peer_made ? &peer_made : NULL; /* no rest of a pipe, then */
 }
 
 /* Of a socket: written by its next owner. */
 static void model_free(void *memory_freed)
 {
     if (memory_freed == &sockets[1])
-        sockets[1].pins.header = NULL;
+        sockets[1].hazards.header = NULL;
 }
 
 /* As the real one does, then the name is given. */
@@ -273,27 +273,27 @@ void remote_close(struct remote *remote)
 model_thread(maker)
 {
 #if CASE == 1
-    ring_out_open(&links[0].own_ring, NULL, KIND, 8, false);
+    ring_out_open(&pipes[0].own_ring, NULL, KIND, 8, false);
     sockets[0].has_shared_out = true;
-    links[0].out = NULL;
-    open_link_out(&links[0], SHM_PULL);
+    pipes[0].out = NULL;
+    open_pipe_out(&pipes[0], SHM_PULL);
 #else
-    socket_open_shared_out(&sockets[0], RING_SHARED);
+    socket_open_shared_out(&sockets[0], RING_SPMC);
 #endif
     return NULL;
 }
 
 model_thread(opener)
 {
-    links[1].has_in = false;
+    pipes[1].has_in = false;
 #if CASE == 1
-    int opened = link_open_in(&links[1], 0);
-    assert(opened == 0 || (opened == 1 && links[1].in.mask == SLOTS - 1 && links[1].in.kind == KIND));
+    int opened = pipe_open_in(&pipes[1], 0);
+    assert(opened == 0 || (opened == 1 && pipes[1].in.mask == SLOTS - 1 && pipes[1].in.kind == KIND));
 #else
-    static const struct party party;
+    static const struct member member;
     bool there = load_relaxed(&memory[0].header.ring_offset) != 0;
-    if (open_early(&links[1], &peers[1], &party, RING_SHARED))
-        assert(links[1].in.mask == SLOTS - 1 && links[1].in.kind == RING_SHARED);
+    if (open_pre_accept(&pipes[1], &peers[1], &member, RING_SPMC))
+        assert(pipes[1].in.mask == SLOTS - 1 && pipes[1].in.kind == RING_SPMC);
     else
         assert(!there);
 #endif
@@ -304,9 +304,9 @@ model_thread(reader)
 {
     uint64_t value = ring_memory;
 #if CASE == 3
-    link_free(&links[1]); /* lets go of the peer: linked_to := 0 */
+    pipe_free(&pipes[1]); /* lets go of the peer: connected_to := 0 */
 #elif CASE == 5
-    pin_clear(&sockets[1].pins, 1);
+    hazard_clear(&sockets[1].hazards, 1);
 #endif
     assert(value == 7);
     return NULL;
@@ -314,38 +314,38 @@ model_thread(reader)
 
 model_thread(leaver)
 {
-    socket_free_links(&sockets[0]);
+    socket_free_pipes(&sockets[0]);
     return NULL;
 }
 
-static struct hold *hold;
+static struct view_ref *ref;
 static uint64_t views[2];
 
 static void *viewer(void *i)
 {
     views[(intptr_t)i] = view_memory;
-    hold_release(hold);
+    view_ref_release(ref);
     return NULL;
 }
 
 model_thread(taker)
 {
-    assert(hold_block(&links[1], 128) != NULL);
+    assert(view_ref_block(&pipes[1], 128) != NULL);
     return NULL;
 }
 
 /* ---- cases 7 to 10 ---- */
 
-static struct attach attach = {.gen = 1};
-static const struct party next = {.gen = 5, .link_offset = OFFSET(record[0])};
-#define TOKEN(p) link_token(memory[p].header.id, OFFSET(record[0]))
+static struct membership membership = {.gen = 1};
+static const struct member next = {.gen = 5, .pipe_offset = OFFSET(record[0])};
+#define TOKEN(p) pipe_token(memory[p].header.id, OFFSET(record[0]))
 
 /* The socket is process 1's. */
 model_thread(mover)
 {
     opens = &remotes[2];
-    link_gone(&links[1], true);
-    assert(link_up(&links[1], &next, OFFSET(record[0]), 0) == 0);
+    pipe_gone(&pipes[1], true);
+    assert(pipe_up(&pipes[1], &next, OFFSET(record[0]), 0) == 0);
     return NULL;
 }
 
@@ -359,30 +359,30 @@ static void *asks(void *p)
 
 model_thread(says_end)
 {
-    say_end(&links[0]);
+    say_end(&pipes[0]);
     return NULL;
 }
 
 model_thread(takes_down)
 {
-    link_gone(&links[1], true);
-    assert(links[1].died || links[1].in.end == 3);
+    pipe_gone(&pipes[1], true);
+    assert(pipes[1].died || pipes[1].in.end == 3);
     return NULL;
 }
 
-int endpoint_answer_read(const struct endpoint *endpoint, uint32_t slot, struct answer *out)
+int endpoint_accept_read(const struct endpoint *endpoint, uint32_t slot, struct accepted *out)
 {
     (void)endpoint, (void)slot;
     out->gen = out->peer_gen = 1;
     out->binder_gen = 5;
-    out->verdict = ANSWER_LINKED;
-    out->link_offset = OFFSET(record[0]);
-    out->resume = CASE == 9 && endpoint != &attach.endpoint ? 0 : UINT64_MAX;
+    out->verdict = VERDICT_ACCEPTED;
+    out->pipe_offset = OFFSET(record[0]);
+    out->resume = CASE == 9 && endpoint != &membership.endpoint ? 0 : UINT64_MAX;
     memcpy(out->binder_id, memory[0].header.id, sizeof out->binder_id);
     return 1;
 }
 
-int endpoint_binder(const struct endpoint *endpoint, struct party *out)
+int endpoint_binder(const struct endpoint *endpoint, struct member *out)
 {
     (void)endpoint;
     out->gen = 5;
@@ -391,11 +391,11 @@ int endpoint_binder(const struct endpoint *endpoint, struct party *out)
     for (unsigned i = 0; i < sizeof out->id_hex; i++)
         out->id_hex[i] = 0;
     out->type = out->pid = 0;
-    out->link_offset = 0;
+    out->pipe_offset = 0;
     return 1;
 }
 
-int endpoint_connector(const struct endpoint *endpoint, uint32_t slot, struct party *out)
+int endpoint_connector(const struct endpoint *endpoint, uint32_t slot, struct member *out)
 {
     (void)endpoint, (void)slot, (void)out;
     return 0;
@@ -424,20 +424,20 @@ int segment_is_alive(int dir, const char *id_hex)
     return 1;
 }
 
-void link_look_at_tail(struct link *link)
+void pipe_look_at_tail(struct pipe *pipe)
 {
-    (void)link;
+    (void)pipe;
 }
 
 model_thread(comes)
 {
 #ifdef REFUSED
-    sync_connected(&sockets[1], &attach);
+    sync_connected(&sockets[1], &membership);
 #elif defined(LEAVES)
     assert(files);
-    say_end(&links[1]);
+    say_end(&pipes[1]);
 #else
-    assert(link_up(&links[1], &next, OFFSET(record[0]), 0) == 0);
+    assert(pipe_up(&pipes[1], &next, OFFSET(record[0]), 0) == 0);
 #endif
     return NULL;
 }
@@ -445,14 +445,14 @@ model_thread(comes)
 model_thread(removes)
 {
 #ifdef TURNED
-    if (is_over(&links[0]))
+    if (is_over(&pipes[0]))
         files = 0;
 #elif defined(AWAITED)
     if (!is_awaited(&sockets[0]))
         files = 0;
 #else
-    static struct attach of_2 = {.gen = 6};
-    static const struct party connector = {.gen = 1, .link_offset = OFFSET(record[0])};
+    static struct membership of_2 = {.gen = 6};
+    static const struct member connector = {.gen = 1, .pipe_offset = OFFSET(record[0])};
     opens = &former;
     opens_then = &remotes[1];
     if (!has_to_look_first(&sockets[2], &of_2, 0, &connector))
@@ -463,8 +463,8 @@ model_thread(removes)
 
 model_thread(closer)
 {
-    peer_unlink(&peers[1]);
-    const struct segment_header *header = sockets[1].pins.header;
+    peer_drop(&peers[1]);
+    const struct segment_header *header = sockets[1].hazards.header;
     socket_unref(&sockets[1]);
     assert(header != NULL);
     return NULL;
@@ -475,10 +475,10 @@ int main(void)
     pthread_t a, b;
 #if CASE == 7
     *(uint64_t *)(void *)memory[0].header.id = 1; /* the others are 0 */
-    memory[1].record[0].linked_to = TOKEN(0);
+    memory[1].record[0].connected_to = TOKEN(0);
     memory[1].record[0].tail = 3;
-    links[1].attach = &attach;
-    links[1].trusted = true;
+    pipes[1].membership = &membership;
+    pipes[1].authenticated = true;
     sockets[1].refs = 3;
     pthread_t c;
     pthread_create(&a, NULL, mover, NULL);
@@ -486,28 +486,28 @@ int main(void)
     pthread_create(&c, NULL, asks, (void *)2);
     pthread_join(c, NULL);
 #elif CASE == 8
-    links[0].own_ring.head = 3;
-    links[1].trusted = true;
+    pipes[0].own_ring.head = 3;
+    pipes[1].authenticated = true;
     pthread_create(&a, NULL, says_end, NULL);
     pthread_create(&b, NULL, takes_down, NULL);
 #elif CASE == 9
-    links[1].attach = &attach;
-    links[1].state = LINK_QUEUED;
-    links[1].trusted = true;
-    links[1].has_in = false;
-    attach.links = &lists[1];
-    links[0].state = LINK_LEAVING;
-    links[0].own_ring.kind = RING_EXCLUSIVE;
-    links[0].own_ring.head = 1;
+    pipes[1].membership = &membership;
+    pipes[1].state = PIPE_QUEUED;
+    pipes[1].authenticated = true;
+    pipes[1].has_in = false;
+    membership.pipes = &lists[1];
+    pipes[0].state = PIPE_LEAVING;
+    pipes[0].own_ring.kind = RING_SPSC;
+    pipes[0].own_ring.head = 1;
 #ifdef TURNED
-    links[0].state = LINK_GONE;
-    links[0].has_in = false;
-    links[0].own_ring.block = (struct block *)&files;
+    pipes[0].state = PIPE_GONE;
+    pipes[0].has_in = false;
+    pipes[0].own_ring.block = (struct block *)&files;
 #endif
     pthread_create(&a, NULL, comes, NULL);
     pthread_create(&b, NULL, removes, NULL);
 #elif CASE == 10
-    hold = hold_block(&links[1], 64);
+    ref = view_ref_block(&pipes[1], 64);
     sockets[1].refs = 2; /* the handle's, the peer's */
     pthread_create(&a, NULL, viewer, (void *)0);
     pthread_create(&b, NULL, closer, NULL);
@@ -518,27 +518,27 @@ int main(void)
     pthread_create(&a, NULL, maker, NULL);
     pthread_create(&b, NULL, opener, NULL);
 #elif CASE == 3 || CASE == 5
-    links[0].state = LINK_LEAVING;
-    links[1].state = LINK_GONE;
-    links[1].pin_tag = links[0].pin_tag;
-    links[0].own_ring.head = 1;
-    memory[1].record[0].last_linked = 1;       /* the token of link 0 */
-    memory[1].record[0].linked_to = CASE == 3; /* the same, or of none */
+    pipes[0].state = PIPE_LEAVING;
+    pipes[1].state = PIPE_GONE;
+    pipes[1].hazard_tag = pipes[0].hazard_tag;
+    pipes[0].own_ring.head = 1;
+    memory[1].record[0].last_connected = 1;       /* the token of pipe 0 */
+    memory[1].record[0].connected_to = CASE == 3; /* the same, or of none */
     if (CASE == 5)
-        pin_set(&sockets[1].pins, 1, pin_word(1, 64));
+        hazard_set(&sockets[1].hazards, 1, hazard_word(1, 64));
     pthread_create(&a, NULL, reader, NULL);
     pthread_create(&b, NULL, leaver, NULL);
 #elif CASE == 6
-    hold = hold_block(&links[1], 64);
+    ref = view_ref_block(&pipes[1], 64);
     pthread_create(&a, NULL, viewer, (void *)0);
     pthread_create(&b, NULL, taker, NULL);
 #elif CASE == 4
-    hold = &sockets[1].holds[1];
-    keep_peer(hold, &peers[1]);
-    hold->refs = 2;
+    ref = &sockets[1].view_refs[1];
+    keep_peer(ref, &peers[1]);
+    ref->refs = 2;
     pthread_create(&a, NULL, viewer, (void *)0);
     pthread_create(&b, NULL, viewer, (void *)1);
-    peer_unlink(&peers[1]); /* the link's own */
+    peer_drop(&peers[1]); /* the pipe's own */
 #endif
     pthread_join(a, NULL);
     pthread_join(b, NULL);

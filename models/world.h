@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two or three sockets, linked as attach.c would have linked them, and the core around them. Each
- * process has a segment (header, link records, a ring, blocks) and a bell; peers see it through a
+ * Two or three sockets, linked as membership.c would have linked them, and the core around them. Each
+ * process has a segment (header, pipe records, a ring, blocks) and a bell; peers see it through a
  * struct remote, by offsets, as they do in earnest.
  */
 #ifndef SHMQ_MODELS_WORLD_H
@@ -9,10 +9,10 @@
 
 #include "shared.h"
 
-#define open_out open_link_out
-#include "core/link.c"
+#define open_out open_pipe_out
+#include "core/pipe.c"
 #undef open_out
-#include "core/quick.h"
+#include "core/fast_path.h"
 #include "transport/os.h"
 
 #ifndef SLOTS
@@ -27,7 +27,7 @@
 #ifndef LIMIT
 #define LIMIT SLOTS
 #endif
-#ifdef SPIN /* the quick way of a receive that may wait */
+#ifdef SPIN /* the fast way of a receive that may wait */
 #define RECEIVE_FLAGS 0
 #else
 #define RECEIVE_FLAGS SHM_DONTWAIT
@@ -37,7 +37,7 @@
 /* What a socket's segment holds. */
 struct memory {
     struct segment_header header;
-    struct link_record record[2];
+    struct pipe_record record[2];
     struct ring_header ring;
     struct ring_slot slots[SLOTS];
     uint64_t blocks[BLOCKS][16];
@@ -48,18 +48,18 @@ static struct block *in_flight[PROCESSES][SLOTS];
 /* The model says what is in these, by the initializers below: the checker counts each store. */
 static struct memory memory[PROCESSES];
 static struct shm_socket sockets[PROCESSES];
-static struct link links[2 * PROCESSES];
+static struct pipe pipes[2 * PROCESSES];
 
 #define OFFSET(member) offsetof(struct memory, member)
 
 #define REMOTE(p) {.header = &memory[p].header, .base = {(const unsigned char *)&memory[p]}}
 static struct remote remotes[PROCESSES] = {REMOTE(0), REMOTE(1), REMOTE(2)};
 
-/* One per link, as in earnest; links[i] has peers[i]. */
+/* One per pipe, as in earnest; pipes[i] has peers[i]. */
 static struct peer peers[2 * PROCESSES];
 static struct block record_block = {.offset = 1};
 #define PEER(of, p, ...)                                                                         \
-    {.refs = PEER_LINKED, .socket = &sockets[of], .remote = &remotes[p], .bell.page = &bells[p], __VA_ARGS__}
+    {.refs = PEER_HAS_PIPE, .socket = &sockets[of], .remote = &remotes[p], .bell.page = &bells[p], __VA_ARGS__}
 
 /* N free blocks of process P, of which blocks[p][0] is the first, and no more memory than that. */
 #define BLOCK_SIZE 128
@@ -76,14 +76,14 @@ static struct block blocks[2] = {BLOCK_OF(0, 0, BLOCKS > 1 ? &blocks[1] : NULL),
 #define SOCKET(p, ...)                                                                           \
     {.bell.page = &bells[p], .segment.header = &memory[p].header,                                \
      .segment.base = {(unsigned char *)&memory[p]}, .stats = memory[p].header.stats,             \
-     .pins.header = &memory[p].header, .arena = ARENA(p), .fd = -1, .refs = 1,                         \
+     .hazards.header = &memory[p].header, .arena = ARENA(p), .fd = -1, .refs = 1,                         \
      .options.spin_ns = 1, .options.receive_timeout = -1, __VA_ARGS__}
 
 /* A ring of process P, as ring_out_open() would have made it but for its size; P's memory says the same. */
 #define OUT(p, kind_, ...)                                                                       \
     {.arena = &sockets[p].arena, .header = &memory[p].ring, .slots = memory[p].slots,            \
      .mask = SLOTS - 1, .filled = SLOTS, .limit = LIMIT, .kind = kind_,                          \
-     .retired = &sockets[p].limbo, .in_flight = TRACKED(p), __VA_ARGS__}
+     .retired = &sockets[p].retired, .in_flight = TRACKED(p), __VA_ARGS__}
 #ifdef BLOCK
 #define TRACKED(p) in_flight[p]
 #else
@@ -94,19 +94,19 @@ static struct block blocks[2] = {BLOCK_OF(0, 0, BLOCKS > 1 ? &blocks[1] : NULL),
     {.remote = &remotes[of], .header = &memory[of].ring, .slots = memory[of].slots,              \
      .mask = SLOTS - 1, .end = UINT64_MAX, .kind = kind_, __VA_ARGS__}
 
-/* links[I]: of P, with record MINE of its own and record THEIRS of PEER's. */
-#define LINK(i, p, mine, peer_, theirs_, ...)                                                    \
-    {.socket = &sockets[p], .peer = &peers[i], .state = LINK_UP, .record = &memory[p].record[mine],     \
+/* pipes[I]: of P, with record MINE of its own and record THEIRS of PEER's. */
+#define PIPE(i, p, mine, peer_, theirs_, ...)                                                    \
+    {.socket = &sockets[p], .peer = &peers[i], .state = PIPE_UP, .record = &memory[p].record[mine],     \
      .record_block = &record_block,                                                              \
-     .theirs = &memory[peer_].record[theirs_], .pin_tag = 1 + (mine), .their_tag = 1 + (theirs_), .announce_every = EVERY, __VA_ARGS__}
-/* Each is about the link at its other end, whose record_block says 1: link_token(). */
-#define RECORDS .record = {{.pin_tag = 1, .linked_to = 1}, {.pin_tag = 2, .linked_to = 1}}
+     .theirs = &memory[peer_].record[theirs_], .hazard_tag = 1 + (mine), .their_tag = 1 + (theirs_), .announce_every = EVERY, __VA_ARGS__}
+/* Each is about the pipe at its other end, whose record_block says 1: pipe_token(). */
+#define RECORDS .record = {{.hazard_tag = 1, .connected_to = 1}, {.hazard_tag = 2, .connected_to = 1}}
 
 /* ---- what the models do not need of the core ---- */
 
-void event_push(struct shm_socket *s, int event, const struct link *link, const char *name, uint64_t value)
+void event_push(struct shm_socket *s, int event, const struct pipe *pipe, const char *name, uint64_t value)
 {
-    (void)s, (void)event, (void)link, (void)name, (void)value;
+    (void)s, (void)event, (void)pipe, (void)name, (void)value;
 }
 
 #ifndef MODEL_HAS_SOCKET
@@ -116,103 +116,103 @@ void socket_unref(struct shm_socket *s)
 }
 #endif
 
-/* Nobody has a key here: what core/trust.c does for such sockets. */
-uint64_t trust_resume(struct link *link, uint64_t resume)
+/* Nobody has a key here: what core/session.c does for such sockets. */
+uint64_t session_resume(struct pipe *pipe, uint64_t resume)
 {
-    (void)link;
+    (void)pipe;
     return resume;
 }
 
-int trust_check(struct link *link)
+int session_check(struct pipe *pipe)
 {
-    (void)link;
+    (void)pipe;
     return 1;
 }
 
-int trust_begin(struct link *link, uint64_t *first)
+int session_begin(struct pipe *pipe, uint64_t *first)
 {
-    (void)link, (void)first;
+    (void)pipe, (void)first;
     return 1;
 }
 
-int trust_meet(struct link *link, uint64_t offset)
+int session_meet(struct pipe *pipe, uint64_t offset)
 {
-    (void)link, (void)offset;
+    (void)pipe, (void)offset;
     return 0;
 }
 
-int trust_prove(struct link *link)
+int session_prove(struct pipe *pipe)
 {
-    (void)link;
+    (void)pipe;
     return 0;
 }
 
-void trust_again(struct link *link)
+void session_again(struct pipe *pipe)
 {
-    (void)link;
+    (void)pipe;
 }
 
-void trust_leave(struct link *link)
+void session_leave(struct pipe *pipe)
 {
-    (void)link;
+    (void)pipe;
 }
 
-void trust_link_free(struct link *link)
+void session_pipe_free(struct pipe *pipe)
 {
-    (void)link;
+    (void)pipe;
 }
 
 /* ---- sending and receiving, of 8 bytes each ---- */
 
 #define VALUE(t) (100 + (t))
 
-/* By the quick way, if it is open and wanted, or the general one. False: no room. */
-static bool send_value(struct shm_socket *s, struct ring_out *ring, struct link *link, uint64_t value, bool quickly)
+/* By the fast way, if it is open and wanted, or the general one. False: no room. */
+static bool send_value(struct shm_socket *s, struct ring_out *ring, struct pipe *pipe, uint64_t value, bool quickly)
 {
     struct part part = {&value, sizeof value, NULL, false, false};
-    s->quick_out = ring;
-    s->quick_to = link;
-    if (quickly && quick_send(s, &value, sizeof value))
+    s->fast_out = ring;
+    s->fast_to = pipe;
+    if (quickly && fast_send(s, &value, sizeof value))
         return true;
-    return ring_has_room(s, ring, link) && out_single(s, ring, link, &part, 0) == 0;
+    return ring_has_room(s, ring, pipe) && out_single(s, ring, pipe, &part, 0) == 0;
 }
 
 /* In a block. False: no room, or no memory. */
-static bool send_block(struct shm_socket *s, struct ring_out *ring, struct link *link, uint64_t value)
+static bool send_block(struct shm_socket *s, struct ring_out *ring, struct pipe *pipe, uint64_t value)
 {
-    if (!ring_has_room(s, ring, link))
+    if (!ring_has_room(s, ring, pipe))
         return false;
     struct block *block = socket_block(s, 128);
     if (block == NULL)
         return false;
-#ifdef EARLY
+#ifdef PRE_ACCEPT
     store_relaxed((shared_u64 *)(void *)block->data, value);
 #else
     *(uint64_t *)(void *)block->data = value;
 #endif
     struct part part = {block->data, sizeof value, block, false, false};
-    return out_single(s, ring, link, &part, 0) == 0;
+    return out_single(s, ring, pipe, &part, 0) == 0;
 }
 
 /* 0, or the value. VIEW: read it only after the message is done with, by a hold. The value is looked at
  * when all is over: a test of it before would be a dependency, which orders. */
-static uint64_t receive_value(struct shm_socket *s, struct link *link, bool quickly, bool view)
+static uint64_t receive_value(struct shm_socket *s, struct pipe *pipe, bool quickly, bool view)
 {
     struct part part;
     uint64_t value = 0;
-    s->quick_in = quickly ? link : NULL;
-    if (quickly && quick_receive(s, &value, sizeof value, RECEIVE_FLAGS) == 8)
+    s->fast_in = quickly ? pipe : NULL;
+    if (quickly && fast_receive(s, &value, sizeof value, RECEIVE_FLAGS) == 8)
         return value;
-    if (in_begin(s, link) != 1)
+    if (in_begin(s, pipe) != 1)
         return 0;
     assert(in_next(s, &part) == 1 && part.size == 8 && !part.more);
-    struct hold *hold = view ? in_hold(s) : NULL;
-    if (hold == NULL)
+    struct view_ref *ref = view ? in_view_ref(s) : NULL;
+    if (ref == NULL)
         value = *(const uint64_t *)part.data;
     in_end(s);
     if (hold != NULL) {
         value = *(const uint64_t *)part.data;
-        hold_release(hold);
+        view_ref_release(ref);
     }
     return value;
 }

@@ -170,7 +170,7 @@ static void note_named(struct sweep *sweep, const struct endpoint_look *look)
     for (uint32_t i = 0; i < look->high; i++) {
         if (!slot_look(look, i, &slot))
             continue;
-        note_id(sweep, &sweep->named, slot.party.id_hex);
+        note_id(sweep, &sweep->named, slot.member.id_hex);
         if (slot.is_answered) { /* an answer to somebody before is nobody's any more */
             segment_id_hex(hex, slot.answer.binder_id);
             note_id(sweep, &sweep->named, hex);
@@ -181,14 +181,14 @@ static void note_named(struct sweep *sweep, const struct endpoint_look *look)
 /* 1 removed; 0 somebody is there after all. As the last to leave would do it (endpoint_layout.h). */
 static int remove_endpoint(int dir, const char *file)
 {
-    const uint32_t poison = 1;
+    const uint32_t tombstone = 1;
     uint64_t size = 0;
     int fd = os_file_open(dir, file, OS_WRITE);
     if (fd < 0)
         return fd == -ENOENT ? 0 : fd;
     int result = os_lock(fd, 0, ENDPOINT_BYTES, OS_WRITE) == 0 && os_file_same(dir, file, fd) == 1;
     if (result == 1 && os_file_size(fd, &size) == 0 && size >= ENDPOINT_HEADER_SIZE &&
-        pwrite(fd, &poison, sizeof poison, offsetof(struct endpoint_header, poison)) < 0)
+        pwrite(fd, &tombstone, sizeof tombstone, offsetof(struct endpoint_header, tombstone)) < 0)
         result = -errno;
     if (result == 1 && unlinkat(dir, file, 0) != 0)
         result = -errno;

@@ -3,7 +3,7 @@
  * `shmq info NAME`: a line per socket at an endpoint, the binder's first, with its counters.
  *
  * A socket's counters are of all its endpoints; its lag and what it has unread are of this one. The
- * records that say so are found through the endpoint: a slot has the connector's link record, its
+ * records that say so are found through the endpoint: a slot has the connector's pipe record, its
  * answer the binder's for it.
  */
 #include <errno.h>
@@ -29,12 +29,12 @@ struct line {
     const char *role, *state;
     bool is_binder;
     uint32_t slot;
-    const struct party *party;
+    const struct member *member;
     struct socket_look socket;
     struct number lag;    /* sent to it, not yet read by it */
     struct number unread; /* sent by it, not yet read */
     struct number in_hand;
-    struct number link_received, link_lost;
+    struct number pipe_received, pipe_lost;
 };
 
 /* All that is known about a name. */
@@ -98,8 +98,8 @@ static void put_row(struct table *table, const struct line *line)
 
     table_add(table, "%s", line->role);
     table_add(table, "%s", line->state);
-    table_add(table, "%s", type_name(seen ? socket->type : line->party->type));
-    table_add(table, "%u", line->party->pid);
+    table_add(table, "%s", type_name(seen ? socket->type : line->member->type));
+    table_add(table, "%u", line->member->pid);
     add_number(table, seen, socket->stats[STAT_SENT]);
     add_number(table, seen, socket->stats[STAT_RECEIVED]);
     add_number(table, seen, socket->stats[STAT_LOST]);
@@ -131,18 +131,18 @@ static void put_json(struct json *json, const char *key, const struct line *line
     if (!line->is_binder)
         json_number(json, "slot", line->slot);
     json_text(json, "state", line->state);
-    json_text(json, "type", type_name(seen ? socket->type : line->party->type));
+    json_text(json, "type", type_name(seen ? socket->type : line->member->type));
     json_number(json, "uid", seen ? socket->uid : geteuid());
-    json_number(json, "pid", line->party->pid);
-    json_text(json, "id", line->party->id_hex);
+    json_number(json, "pid", line->member->pid);
+    json_text(json, "id", line->member->id_hex);
     for (unsigned i = 0; i < STAT_COUNT; i++)
         json_maybe(json, counters[i].key, (struct number){seen, socket->stats[counters[i].stat]});
     json_maybe(json, "lag", line->lag);
     json_maybe(json, "unread", line->unread);
     json_maybe(json, "in_hand", line->in_hand);
     if (!line->is_binder) {
-        json_maybe(json, "link_received", line->link_received);
-        json_maybe(json, "link_lost", line->link_lost);
+        json_maybe(json, "pipe_received", line->pipe_received);
+        json_maybe(json, "pipe_lost", line->pipe_lost);
     }
     json_end(json);
 }
@@ -164,7 +164,7 @@ static struct number unread_of(const struct lag *lag)
 
 static struct number in_hand_of(const struct lag *lag)
 {
-    return (struct number){lag->is_known && lag->kind == RING_SHARED, lag->in_hand};
+    return (struct number){lag->is_known && lag->kind == RING_SPMC, lag->in_hand};
 }
 
 static void add_up(struct number *sum, const struct number *one)
@@ -177,9 +177,9 @@ static const char *peer_state(const struct view *view, const struct slot_look *s
 {
     if (!slot->lives)
         return "dead";
-    if (slot->is_answered && slot->answer.verdict == ANSWER_REJECTED)
+    if (slot->is_answered && slot->answer.verdict == VERDICT_REJECTED)
         return "rejected";
-    bool linked = slot->is_answered && slot->answer.verdict == ANSWER_LINKED && view->endpoint.has_binder &&
+    bool linked = slot->is_answered && slot->answer.verdict == VERDICT_ACCEPTED && view->endpoint.has_binder &&
                   slot->answer.binder_gen == view->endpoint.binder.gen && view->endpoint.binder_lives;
     return linked ? "connected" : "waiting";
 }
@@ -188,28 +188,28 @@ static const char *peer_state(const struct view *view, const struct slot_look *s
 static void look_at_peer(struct view *view, uint32_t slot_number, const struct slot_look *slot, struct line *line)
 {
     struct line *binder = &view->binder;
-    struct link_record here, there;
+    struct pipe_record here, there;
 
-    *line = (struct line){.role = "peer", .state = peer_state(view, slot), .slot = slot_number, .party = &slot->party};
-    if (socket_look(&line->socket, view->dir, slot->party.id_hex) < 0 ||
-        link_look(&line->socket, slot->party.link_offset, &here) < 0)
+    *line = (struct line){.role = "peer", .state = peer_state(view, slot), .slot = slot_number, .member = &slot->member};
+    if (socket_look(&line->socket, view->dir, slot->member.id_hex) < 0 ||
+        pipe_look(&line->socket, slot->member.pipe_offset, &here) < 0)
         return;
-    line->link_received = (struct number){true, load_relaxed(&here.received)};
-    line->link_lost = (struct number){true, load_relaxed(&here.lost)};
-    bool both = binder->socket.fd >= 0 && slot->is_answered && slot->answer.verdict == ANSWER_LINKED &&
-                memcmp(slot->answer.binder_id, binder->party->id, SEGMENT_ID_SIZE) == 0 &&
-                link_look(&binder->socket, slot->answer.link_offset, &there) == 0;
-    struct lag from = lag_of_link(&line->socket, view->dir, &here, both ? &there : NULL);
+    line->pipe_received = (struct number){true, load_relaxed(&here.received)};
+    line->pipe_lost = (struct number){true, load_relaxed(&here.lost)};
+    bool both = binder->socket.fd >= 0 && slot->is_answered && slot->answer.verdict == VERDICT_ACCEPTED &&
+                memcmp(slot->answer.binder_id, binder->member->id, SEGMENT_ID_SIZE) == 0 &&
+                pipe_look(&binder->socket, slot->answer.pipe_offset, &there) == 0;
+    struct lag from = lag_of_pipe(&line->socket, view->dir, &here, both ? &there : NULL);
     line->unread = unread_of(&from);
     line->in_hand = in_hand_of(&from);
     add_up(&binder->lag, &line->unread);
     if (!both)
         return;
-    struct lag to = lag_of_link(&binder->socket, view->dir, &there, &here);
+    struct lag to = lag_of_pipe(&binder->socket, view->dir, &there, &here);
     line->lag = unread_of(&to);
-    if (to.kind == RING_EXCLUSIVE)
+    if (to.kind == RING_SPSC)
         add_up(&binder->unread, &line->lag);
-    else if (to.kind == RING_PRIVATE && line->lag.is_known &&
+    else if (to.kind == RING_BROADCAST && line->lag.is_known &&
              (!binder->unread.is_known || line->lag.value > binder->unread.value))
         binder->unread = line->lag; /* one ring for all: the slowest */
 }
@@ -220,11 +220,11 @@ static void look_at_binder(struct view *view)
     *binder = (struct line){.role = "binder",
                             .state = view->endpoint.binder_lives ? "alive" : "dead",
                             .is_binder = true,
-                            .party = &view->endpoint.binder};
+                            .member = &view->endpoint.binder};
     if (socket_look(&binder->socket, view->dir, view->endpoint.binder.id_hex) < 0)
         return;
     struct lag lag = lag_of_ring(&binder->socket, view->dir, binder->socket.ring_offset);
-    if (lag.kind == RING_SHARED) {
+    if (lag.kind == RING_SPMC) {
         binder->unread = unread_of(&lag);
         binder->in_hand = in_hand_of(&lag);
     }

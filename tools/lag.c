@@ -65,7 +65,7 @@ static struct lag lag_of(const struct socket_look *sender, int dir, uint64_t off
     lag.kind = ring.kind;
     lag.slots = ring.slots;
     *head = load_relaxed(&ring.head);
-    if (lag.kind == RING_SHARED)
+    if (lag.kind == RING_SPMC)
         count_claims(&lag, sender, dir, *head);
     return lag;
 }
@@ -76,12 +76,12 @@ struct lag lag_of_ring(const struct socket_look *sender, int dir, uint64_t offse
     return lag_of(sender, dir, offset, &head);
 }
 
-struct lag lag_of_link(const struct socket_look *sender, int dir, struct link_record *sender_record,
-                       struct link_record *reader_record)
+struct lag lag_of_pipe(const struct socket_look *sender, int dir, struct pipe_record *sender_record,
+                       struct pipe_record *reader_record)
 {
     uint64_t head;
     struct lag lag = lag_of(sender, dir, load_relaxed(&sender_record->ring_offset), &head);
-    if (!lag.is_known || lag.kind == RING_SHARED)
+    if (!lag.is_known || lag.kind == RING_SPMC)
         return lag;
     uint64_t tail = load_relaxed(&sender_record->start), end = load_relaxed(&sender_record->end);
     if (tail == UINT64_MAX)

@@ -7,7 +7,7 @@
 
 struct lag {
     bool is_known; /* there is a ring */
-    uint32_t kind; /* RING_PRIVATE ... */
+    uint32_t kind; /* RING_BROADCAST ... */
     uint64_t unread;
     uint64_t in_hand; /* shared: taken, and not yet done with */
     uint64_t slots;
@@ -17,8 +17,8 @@ struct lag {
  * else just what the ring is. */
 struct lag lag_of_ring(const struct socket_look *sender, int dir, uint64_t offset);
 
-/* Of a link, from its sender's record to its reader's. READER is NULL while nobody is there. */
-struct lag lag_of_link(const struct socket_look *sender, int dir, struct link_record *sender_record,
-                       struct link_record *reader_record);
+/* Of a pipe, from its sender's record to its reader's. READER is NULL while nobody is there. */
+struct lag lag_of_pipe(const struct socket_look *sender, int dir, struct pipe_record *sender_record,
+                       struct pipe_record *reader_record);
 
 #endif

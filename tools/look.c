@@ -56,29 +56,29 @@ static int read_stable(int fd, uint64_t offset, void *out, size_t size)
 
 /* ---- endpoints ---- */
 
-static bool copy_party(struct party *out, struct endpoint_party *party)
+static bool copy_member(struct member *out, struct endpoint_member *member)
 {
-    uint64_t words[2] = {load_relaxed(&party->id[0]), load_relaxed(&party->id[1])};
-    out->gen = load_relaxed(&party->gen);
+    uint64_t words[2] = {load_relaxed(&member->id[0]), load_relaxed(&member->id[1])};
+    out->gen = load_relaxed(&member->gen);
     memcpy(out->id, words, sizeof words);
     segment_id_hex(out->id_hex, out->id);
-    out->type = (uint32_t)load_relaxed(&party->type);
-    out->pid = (uint32_t)load_relaxed(&party->pid);
-    out->link_offset = load_relaxed(&party->link_offset);
+    out->type = (uint32_t)load_relaxed(&member->type);
+    out->pid = (uint32_t)load_relaxed(&member->pid);
+    out->pipe_offset = load_relaxed(&member->pipe_offset);
     return out->gen & 1;
 }
 
-static bool copy_answer(struct answer *out, struct endpoint_answer both[2])
+static bool copy_answer(struct accepted *out, struct accept_record both[2])
 {
-    int newest = endpoint_answer_newest(load_relaxed(&both[0].gen), load_relaxed(&both[1].gen));
-    struct endpoint_answer *answer = &both[newest == 1];
+    int newest = endpoint_accept_newest(load_relaxed(&both[0].gen), load_relaxed(&both[1].gen));
+    struct accept_record *answer = &both[newest == 1];
     uint64_t words[2] = {load_relaxed(&answer->binder_id[0]), load_relaxed(&answer->binder_id[1])};
     out->gen = load_relaxed(&answer->gen);
     memcpy(out->binder_id, words, sizeof words);
     out->peer_gen = load_relaxed(&answer->peer_gen);
     out->binder_gen = load_relaxed(&answer->binder_gen);
     out->verdict = load_relaxed(&answer->verdict);
-    out->link_offset = load_relaxed(&answer->link_offset);
+    out->pipe_offset = load_relaxed(&answer->pipe_offset);
     out->resume = load_relaxed(&answer->resume);
     return newest >= 0;
 }
@@ -104,7 +104,7 @@ static void name_from_file(struct endpoint_look *look, const char *file)
 static bool read_header(struct endpoint_look *look)
 {
     struct endpoint_header header;
-    struct endpoint_party binder;
+    struct endpoint_member binder;
 
     if (read_at(look->fd, 0, &header, sizeof header) < 0 || header.magic != ENDPOINT_MAGIC ||
         header.abi != SHMQ_ABI || header.name_size == 0 || header.name_size > ENDPOINT_NAME_MAX)
@@ -114,7 +114,7 @@ static bool read_header(struct endpoint_look *look)
     uint32_t high = load_relaxed(&header.high);
     look->high = high <= ENDPOINT_SLOTS ? high : ENDPOINT_SLOTS;
     look->has_binder = read_stable(look->fd, offsetof(struct endpoint_header, binder), &binder, sizeof binder) == 0 &&
-                       copy_party(&look->binder, &binder);
+                       copy_member(&look->binder, &binder);
     return true;
 }
 
@@ -162,16 +162,16 @@ bool slot_look(const struct endpoint_look *look, uint32_t slot, struct slot_look
     uint64_t offset = ENDPOINT_HEADER_SIZE + (uint64_t)slot * sizeof words;
 
     memset(out, 0, sizeof *out);
-    if (read_stable(look->fd, offset, &words, sizeof words) < 0 || !copy_party(&out->party, &words.party))
+    if (read_stable(look->fd, offset, &words, sizeof words) < 0 || !copy_member(&out->member, &words.member))
         return false;
     out->lives = os_is_locked(look->fd, ENDPOINT_BYTE_SLOT + slot, 1) != 0;
-    out->is_answered = copy_answer(&out->answer, words.answers) && out->answer.peer_gen == out->party.gen;
+    out->is_answered = copy_answer(&out->answer, words.accepts) && out->answer.peer_gen == out->member.gen;
     return true;
 }
 
 bool slot_is_peer(const struct slot_look *slot)
 {
-    return slot->lives && !(slot->is_answered && slot->answer.verdict == ANSWER_REJECTED);
+    return slot->lives && !(slot->is_answered && slot->answer.verdict == VERDICT_REJECTED);
 }
 
 /* ---- sockets ---- */
@@ -227,10 +227,10 @@ static int read_record(const struct socket_look *socket, uint64_t offset, void *
     return read_at(socket->fd, offset, out, size);
 }
 
-int link_look(const struct socket_look *socket, uint64_t offset, struct link_record *out)
+int pipe_look(const struct socket_look *socket, uint64_t offset, struct pipe_record *out)
 {
     int error = read_record(socket, offset, out, sizeof *out);
-    return error < 0 ? error : out->magic == LINK_RECORD_MAGIC ? 0 : -EPROTO;
+    return error < 0 ? error : out->magic == PIPE_RECORD_MAGIC ? 0 : -EPROTO;
 }
 
 int ring_look(const struct socket_look *socket, uint64_t offset, struct ring_header *out)
@@ -238,7 +238,7 @@ int ring_look(const struct socket_look *socket, uint64_t offset, struct ring_hea
     int error = read_record(socket, offset, out, sizeof *out);
     if (error < 0)
         return error;
-    bool sane = out->magic == RING_MAGIC && out->kind >= RING_PRIVATE && out->kind <= RING_SHARED &&
+    bool sane = out->magic == RING_MAGIC && out->kind >= RING_BROADCAST && out->kind <= RING_SPMC &&
                 out->slots >= 8 && out->slots <= RING_SLOTS_MAX && (out->slots & (out->slots - 1)) == 0;
     return sane ? 0 : -EPROTO;
 }

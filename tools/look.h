@@ -28,11 +28,11 @@
 #include "transport/segment_layout.h"
 
 struct endpoint_look {
-    int fd;       /* -1: not a file that a socket would use (a link, a pipe, another's) */
+    int fd;       /* -1: not a file that a socket would use (a pipe, a pipe, another's) */
     bool is_used; /* somebody holds a lock in it */
     bool is_read; /* it is of this version: what follows is valid */
     bool has_binder, binder_lives;
-    struct party binder;
+    struct member binder;
     uint32_t binder_uid;
     uint32_t high;
     char name[256]; /* its own, or made from the file's when that is all there is */
@@ -44,10 +44,10 @@ int endpoint_look(struct endpoint_look *look, int dir, const char *file);
 void endpoint_look_end(struct endpoint_look *look);
 
 struct slot_look {
-    struct party party;
-    struct answer answer;
+    struct member member;
+    struct accepted answer;
     bool lives;
-    bool is_answered; /* and the answer is for this party */
+    bool is_answered; /* and the answer is for this member */
 };
 
 /* true: somebody is announced there, dead or alive. */
@@ -59,7 +59,7 @@ bool slot_is_peer(const struct slot_look *slot);
 struct socket_look {
     int fd; /* -1: it has no segment, or one that makes no sense */
     char id_hex[2 * SEGMENT_ID_SIZE + 1];
-    uint64_t id_word; /* the first 8 bytes of its id, as link records have it */
+    uint64_t id_word; /* the first 8 bytes of its id, as pipe records have it */
     bool lives, is_closed;
     uint32_t type, pid, uid;
     uint64_t ring_offset; /* of the ring that all its peers read, or 0 */
@@ -71,7 +71,7 @@ int socket_look(struct socket_look *look, int dir, const char *id_hex);
 void socket_look_end(struct socket_look *look);
 
 /* A record in a socket's segment; the offset is a peer's word. -EPROTO: there is none. */
-int link_look(const struct socket_look *socket, uint64_t offset, struct link_record *out);
+int pipe_look(const struct socket_look *socket, uint64_t offset, struct pipe_record *out);
 int ring_look(const struct socket_look *socket, uint64_t offset, struct ring_header *out);
 
 /* All of SIZE bytes at OFFSET, or -EPROTO. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Authentication and secrecy of messages: the cryptography, a leaf. It knows keys and bytes; what is
- * bound to what, and when a peer is trusted, stands in core/trust.h, the whole in docs/SECURITY.md.
+ * bound to what, and when a peer is authenticated, stands in core/session.h, the whole in docs/SECURITY.md.
  *
  * Two twins, chosen by meson: auth_sodium.c with libsodium, auth_none.c without it.
  *

@@ -84,7 +84,7 @@ static inline uint64_t cpu_ticks(void)
 }
 
 /*
- * Into shared memory, where a reader may be just now (private tails): whole words, relaxed, so that the
+ * Into shared memory, where a reader may be just now (broadcast tails): whole words, relaxed, so that the
  * race is defined; the reader validates the sequence afterwards (peer_words). SHARED is 8-byte aligned.
  */
 static inline void copy_words_in(shared_u64 *shared, const void *local, size_t words)
@@ -96,8 +96,8 @@ static inline void copy_words_in(shared_u64 *shared, const void *local, size_t w
     }
 }
 
-#ifdef SHMQ_LIAR
-#include "base/liar.h"
+#ifdef SHMQ_FUZZ
+#include "base/peer_fuzz.h"
 #else
 #include "base/peer.h"
 #endif

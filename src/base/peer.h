@@ -2,8 +2,8 @@
 /*
  * Reading memory that a peer may write. Each of these is one load (or one copy) into private memory; the
  * value is then checked and used, and never loaded again. All such reads of the library go through here,
- * under names of their own, because base/liar.h replaces them: there a peer says something else each
- * time that it is asked (tests/liars).
+ * under names of their own, because base/peer_fuzz.h replaces them: there a peer says something else each
+ * time that it is asked (tests/fuzz).
  *
  * _once: of a field that its owner writes before anybody can see it; a liar may write it later.
  */

@@ -6,7 +6,7 @@
 
 #include "core/socket.h"
 
-void event_push(struct shm_socket *s, int event, const struct link *link, const char *name, uint64_t value)
+void event_push(struct shm_socket *s, int event, const struct pipe *pipe, const char *name, uint64_t value)
 {
     uint32_t at = (s->events_first + s->events_count) % EVENTS_KEPT;
     if (s->events_count == EVENTS_KEPT) {
@@ -20,13 +20,13 @@ void event_push(struct shm_socket *s, int event, const struct link *link, const 
     e->event = event;
     e->value = value;
     e->peer_type = -1;
-    if (link != NULL) {
-        e->peer_type = link->party.gen != 0 ? (int)link->party.type : -1;
-        e->peer_pid = (int)link->party.pid;
-        if (link->peer != NULL)
-            e->peer_pid = (int)peer_u32_once(&link->peer->remote->header->pid);
-        if (name == NULL && link->attach != NULL)
-            name = link->attach->endpoint.name;
+    if (pipe != NULL) {
+        e->peer_type = pipe->member.gen != 0 ? (int)pipe->member.type : -1;
+        e->peer_pid = (int)pipe->member.pid;
+        if (pipe->peer != NULL)
+            e->peer_pid = (int)peer_u32_once(&pipe->peer->remote->header->pid);
+        if (name == NULL && pipe->membership != NULL)
+            name = pipe->membership->endpoint.name;
     }
     if (name != NULL)
         snprintf(e->endpoint, sizeof e->endpoint, "%s", name);

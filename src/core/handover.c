@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Hand-over: two sockets that share no directory (SHM_MEMFD) come together over a Unix socket, by which each
- * sends the other the descriptors of its files (transport/pocket.h):
+ * sends the other the descriptors of its files (transport/memfd_store.h):
  *
  *   both         hello: who I am;  descriptors: segment, bell, FIFO, and claims if there are any
  *   greater id   place: a name;    descriptor: an endpoint, where it is bound
@@ -19,9 +19,9 @@
 
 #include "base/clock.h"
 #include "base/process.h"
-#include "core/link.h"
+#include "core/pipe.h"
 #include "transport/os.h"
-#include "transport/pocket.h"
+#include "transport/memfd_store.h"
 
 #define HELLO_MAGIC UINT64_C(0x316f6c6c65686d73) /* "smhello1" */
 #define FILES_MAX   4
@@ -154,8 +154,8 @@ static int hear(const struct line *line, void *data, size_t size, int fds[FILES_
 /* In the order of the descriptors. */
 static const struct {
     const char *suffix;
-    int kind; /* pocket_take() */
-} files[FILES_MAX] = {{".seg", OS_READ}, {".bell", OS_WRITE}, {".fifo", POCKET_FIFO}, {".claims", OS_WRITE}};
+    int kind; /* memfd_store_take() */
+} files[FILES_MAX] = {{".seg", OS_READ}, {".bell", OS_WRITE}, {".fifo", MEMFD_STORE_FIFO}, {".claims", OS_WRITE}};
 
 static void file_of(char name[48], const char *id_hex, unsigned file)
 {
@@ -170,10 +170,10 @@ static int say_hello(struct shm_socket *s, const struct line *line)
 
     memcpy(hello.id, s->segment.header->id, sizeof hello.id);
     file_of(name, s->segment.id_hex, 2);
-    int error = pocket_fifo_new(pocket, name); /* for an SHM_FD that may be asked for later */
+    int error = memfd_store_fifo_new(pocket, name); /* for an SHM_FD that may be asked for later */
     for (unsigned i = 0; i < hello.files && error >= 0; i++) {
         file_of(name, s->segment.id_hex, i);
-        error = fds[i] = pocket_lend(pocket, name);
+        error = fds[i] = memfd_store_lend(pocket, name);
     }
     return error < 0 ? error : say(line, &hello, sizeof hello, fds, hello.files);
 }
@@ -204,7 +204,7 @@ static int hear_hello(struct shm_socket *s, const struct line *line, struct hell
     else if (hello->files != (uint32_t)count || count < 3 || strcmp(id_hex, s->segment.id_hex) == 0)
         error = -EPROTO;
     file_of(name, id_hex, 0);
-    if (error == 0 && pocket_lend(directory_fd(s->directory), name) >= 0)
+    if (error == 0 && memfd_store_lend(directory_fd(s->directory), name) >= 0)
         error = -EISCONN;
     if (error < 0) {
         close_all(fds, (unsigned)count);
@@ -212,7 +212,7 @@ static int hear_hello(struct shm_socket *s, const struct line *line, struct hell
     }
     for (unsigned i = 0; i < (unsigned)count; i++) {
         file_of(name, id_hex, i);
-        int taken = pocket_take(directory_fd(s->directory), name, fds[i], files[i].kind);
+        int taken = memfd_store_take(directory_fd(s->directory), name, fds[i], files[i].kind);
         error = error < 0 ? error : taken;
     }
     if (error < 0)
@@ -231,11 +231,11 @@ static void file_of_place(char file[48], const struct place *place)
     snprintf(file, 48, "%.32s" ENDPOINT_SUFFIX, place->name);
 }
 
-static int attach(struct shm_socket *s, const struct place *place, bool bind, const char *peer)
+static int membership(struct shm_socket *s, const struct place *place, bool bind, const char *peer)
 {
-    int error = socket_attach_to(s, place->name, bind, peer);
+    int error = socket_join_at(s, place->name, bind, peer);
     if (error == 0)
-        s->attaches->look_again = true; /* it may die before it comes */
+        s->memberships->look_again = true; /* it may die before it comes */
     return error;
 }
 
@@ -251,14 +251,14 @@ static int bind_place(struct shm_socket *s, const struct line *line, const char 
         return error;
     segment_id_hex(place.name, id);
     file_of_place(file, &place);
-    error = attach(s, &place, true, peer);
+    error = membership(s, &place, true, peer);
     if (error < 0)
         return error;
-    int fd = pocket_lend(directory_fd(s->directory), file);
+    int fd = memfd_store_lend(directory_fd(s->directory), file);
     error = fd < 0 ? fd : say(line, &place, sizeof place, &fd, 1);
     int count = error < 0 ? error : hear(line, &here, sizeof here, fds);
     if (count < 0) {
-        socket_detach(s, place.name, true);
+        socket_leave(s, place.name, true);
         return count;
     }
     close_all(fds, (unsigned)count);
@@ -269,16 +269,16 @@ static int bind_place(struct shm_socket *s, const struct line *line, const char 
 /* The binder was there before it told of the place: if it is not, it has died or given up. */
 static int connect_there(struct shm_socket *s, const struct line *line, const struct place *place, const char *peer)
 {
-    int error = attach(s, place, false, peer);
+    int error = membership(s, place, false, peer);
     if (error == -EBUSY)
         return -ECONNRESET; /* the place was just removed */
     if (error == -EUSERS || error == -EPERM || error == -EAGAIN)
         return -EPROTO;
     if (error < 0)
         return error;
-    error = endpoint_binder_lives(&s->attaches->endpoint) ? say(line, "", 1, NULL, 0) : -ECONNRESET;
+    error = endpoint_binder_lives(&s->memberships->endpoint) ? say(line, "", 1, NULL, 0) : -ECONNRESET;
     if (error < 0)
-        socket_detach(s, place->name, false);
+        socket_leave(s, place->name, false);
     return error;
 }
 
@@ -296,7 +296,7 @@ static int connect_place(struct shm_socket *s, const struct line *line, const ch
         return -EPROTO;
     }
     file_of_place(file, &place);
-    int error = pocket_take(directory_fd(s->directory), file, fds[0], OS_WRITE);
+    int error = memfd_store_take(directory_fd(s->directory), file, fds[0], OS_WRITE);
     if (error < 0)
         return error == -EEXIST ? -EPROTO : error; /* another one's place */
     error = connect_there(s, line, &place, peer);
@@ -314,7 +314,7 @@ static int hand_over(struct shm_socket *s, const struct line *line)
 
     if (getsockopt(line->fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0)
         return -errno;
-    if (!directory_is_pocket(s->directory) || domain != AF_UNIX)
+    if (!directory_is_memfd(s->directory) || domain != AF_UNIX)
         return -EINVAL;
     int error = socket_prepare(s);
     if (error == 0)

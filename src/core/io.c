@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "core/quick.h"
+#include "core/fast_path.h"
 
 /* Room there is, but no memory until receivers let go: ask again soon. */
 #define MEMORY_RETRY_NS 500000
@@ -86,7 +86,7 @@ SHM_API ssize_t shm_send(shm_socket_t *s, const void *data, size_t size, int fla
 {
     if (likely(s != NULL && data != NULL && !(flags & ~SHM_DONTWAIT) && process_is_mine(s->mark) &&
                !atomic_load_explicit(&s->terminated, memory_order_relaxed)) &&
-        likely(s->pattern->quick_send == NULL ? quick_send(s, data, size) : s->pattern->quick_send(s, data, size)))
+        likely(s->pattern->fast_send == NULL ? fast_send(s, data, size) : s->pattern->fast_send(s, data, size)))
         return (ssize_t)size;
     if (unlikely((data == NULL && size > 0) || (flags & ~(SHM_DONTWAIT | SHM_SNDMORE)) != 0 ||
                  size > SSIZE_MAX)) {
@@ -97,7 +97,7 @@ SHM_API ssize_t shm_send(shm_socket_t *s, const void *data, size_t size, int fla
         return -1;
     struct part part = {data != NULL ? data : "", size, NULL, (flags & SHM_SNDMORE) != 0, false};
     ssize_t result = io_send(s, &part, flags);
-    quick_plan(s);
+    fast_plan(s);
     return result;
 }
 
@@ -115,7 +115,7 @@ static int receive(struct shm_socket *s, struct part *part)
         return result;
     part->synthetic = false;
     result = s->pattern->next_part != NULL ? s->pattern->next_part(s, part) : in_next(s, part);
-    if (unlikely(result < 0) && !link_error_passes(result)) /* else that part is given at the next call */
+    if (unlikely(result < 0) && !pipe_error_passes(result)) /* else that part is given at the next call */
         return in_fail(s, result);
     return result;
 }
@@ -184,8 +184,8 @@ SHM_API ssize_t shm_recv(shm_socket_t *s, void *buffer, size_t size, int flags)
 {
     if (likely(s != NULL && buffer != NULL && !(flags & ~SHM_DONTWAIT) && process_is_mine(s->mark) &&
                !atomic_load_explicit(&s->terminated, memory_order_relaxed))) {
-        ssize_t got = s->pattern->quick_receive == NULL ? quick_receive(s, buffer, size, flags)
-                                                        : s->pattern->quick_receive(s, buffer, size, flags);
+        ssize_t got = s->pattern->fast_receive == NULL ? fast_receive(s, buffer, size, flags)
+                                                        : s->pattern->fast_receive(s, buffer, size, flags);
         if (likely(got >= 0))
             return got;
     }
@@ -200,7 +200,7 @@ SHM_API ssize_t shm_recv(shm_socket_t *s, void *buffer, size_t size, int flags)
     if (copied > 0)
         memcpy(buffer, part.data, copied);
     io_received(s, &part);
-    quick_plan(s);
+    fast_plan(s);
     return (ssize_t)part.size;
 }
 

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "core/io.h"
-#include "core/quick.h"
-#include "core/trust.h"
+#include "core/fast_path.h"
+#include "core/session.h"
 
 #define MESSAGE_MAGIC UINT32_C(0x6d73676d)
 
@@ -23,7 +23,7 @@ struct message {
     size_t size;
     struct shm_socket *socket; /* of the loan */
     struct block *block;       /* the loan */
-    struct hold *hold;         /* the view */
+    struct view_ref *ref;         /* the view */
     void *heap;
     unsigned char bytes[SLOT_PAYLOAD];
 };
@@ -57,8 +57,8 @@ static inline void make_empty(struct message *m)
 /* Give back whatever it holds. */
 static inline void let_go(struct message *m)
 {
-    if (m->hold != NULL && process_is_mine(m->hold->peer->socket->mark))
-        hold_release(m->hold);
+    if (m->ref != NULL && process_is_mine(m->ref->peer->socket->mark))
+        view_ref_release(m->ref);
     if (m->block != NULL && process_is_mine(m->socket->mark))
         arena_free(&m->socket->arena, m->block);
     if (m->heap != NULL)
@@ -100,7 +100,7 @@ SHM_API int shm_msg_loan(shm_msg_t *msg, shm_socket_t *s, size_t size)
         return refuse(ENOTSUP);
     if (size > SSIZE_MAX)
         return refuse(EMSGSIZE);
-    if (s->trust != NULL)
+    if (s->auth != NULL)
         return loan_private(msg, s->options.memory_limit, size);
     struct block *block = socket_block(s, size);
     if (block == NULL)
@@ -154,12 +154,12 @@ SHM_API ssize_t shm_msg_send(shm_msg_t *msg, shm_socket_t *s, int flags)
         return -1;
     struct message *m = message_of(msg);
     struct part part = {m->is_inline ? m->bytes : m->data, m->size, NULL, (flags & SHM_SNDMORE) != 0, false};
-    if (m->block != NULL && m->socket == s && s->trust == NULL)
+    if (m->block != NULL && m->socket == s && s->auth == NULL)
         part.block = m->block;
-    if (part.block == NULL || part.more || !quick_send_block(s, part.block, part.size)) {
+    if (part.block == NULL || part.more || !fast_send_block(s, part.block, part.size)) {
         if (io_send(s, &part, flags) < 0)
             return -1;
-        quick_plan(s);
+        fast_plan(s);
     }
     if (part.block != NULL)
         m->block = NULL; /* it is the ring's now */
@@ -189,16 +189,16 @@ static int keep_copy(struct message *m, const struct part *part)
 static int keep(struct shm_socket *s, struct message *m, const struct part *part)
 {
     bool of_peer = s->in.active && !part->synthetic;
-    bool claimed = of_peer && s->in.link->in.kind == RING_SHARED;
-    if (claimed || (of_peer && part->size > SLOT_PAYLOAD && s->trust == NULL))
-        m->hold = in_hold(s);
-    if (s->trust != NULL && part->size > SLOT_PAYLOAD && (m->heap = trust_give(s, part->data, part->size)) != NULL) {
+    bool claimed = of_peer && s->in.pipe->in.kind == RING_SPMC;
+    if (claimed || (of_peer && part->size > SLOT_PAYLOAD && s->auth == NULL))
+        m->ref = in_view_ref(s);
+    if (s->auth != NULL && part->size > SLOT_PAYLOAD && (m->heap = session_give(s, part->data, part->size)) != NULL) {
         m->is_inline = 0;
         m->data = m->heap;
         m->size = part->size;
         return 0;
     }
-    if (m->hold == NULL || part->size <= SLOT_PAYLOAD || s->trust != NULL)
+    if (m->ref == NULL || part->size <= SLOT_PAYLOAD || s->auth != NULL)
         return keep_copy(m, part);
     m->is_inline = 0;
     m->data = (void *)(uintptr_t)part->data;
@@ -210,25 +210,25 @@ static int keep(struct shm_socket *s, struct message *m, const struct part *part
  * The peer has just sent, so it is past what it read before: what tells that its blocks are free, and the
  * first of them, travel while the caller looks at the message. Later the peer would be disturbed.
  */
-static inline void fetch_ahead(const struct link *link)
+static inline void fetch_ahead(const struct pipe *pipe)
 {
-    const struct ring_out *ring = link->out;
-    if (ring != &link->own_ring || ring->in_flight == NULL || ring->reclaim == ring->head)
+    const struct ring_out *ring = pipe->out;
+    if (ring != &pipe->own_ring || ring->in_flight == NULL || ring->reclaim == ring->head)
         return;
     const struct block *oldest = ring->in_flight[ring->reclaim & ring->mask];
-    __builtin_prefetch((const void *)(uintptr_t)&link->theirs->tail);
-    __builtin_prefetch((const void *)(uintptr_t)link->peer->remote->header->pins);
+    __builtin_prefetch((const void *)(uintptr_t)&pipe->theirs->tail);
+    __builtin_prefetch((const void *)(uintptr_t)pipe->peer->remote->header->hazards);
     if (oldest != NULL)
         cpu_prefetch_write(oldest->data);
 }
 
-/* The quick way for a message of one part from a ring with one reader: a view, or a short one copied. */
-static bool keep_quick(struct shm_socket *s, struct message *m, int flags)
+/* The fast way for a message of one part from a ring with one reader: a view, or a short one copied. */
+static bool fast_view(struct shm_socket *s, struct message *m, int flags)
 {
-    const struct ring_slot *slot = quick_await(s, flags);
-    if (slot == NULL || s->quick_in->in.kind != RING_EXCLUSIVE || s->pattern->quick_receive != NULL)
+    const struct ring_slot *slot = fast_await(s, flags);
+    if (slot == NULL || s->fast_in->in.kind != RING_SPSC || s->pattern->fast_receive != NULL)
         return false;
-    struct link *link = s->quick_in;
+    struct pipe *pipe = s->fast_in;
     uint64_t meta = peer_u64(&slot->meta);
     uint64_t offset = peer_u64(&slot->payload[0]), size = meta_length(meta);
     const void *bytes = (const void *)(uintptr_t)slot->payload;
@@ -236,15 +236,15 @@ static bool keep_quick(struct shm_socket *s, struct message *m, int flags)
         return false;
     if (meta & META_BLOCK) {
         size = peer_u64(&slot->payload[1]);
-        bytes = offset % 64 == 0 ? remote_at(link->in.remote, offset, size) : NULL;
+        bytes = offset % 64 == 0 ? remote_at(pipe->in.remote, offset, size) : NULL;
         if (bytes == NULL)
             return false; /* the general way says what is wrong with it */
         __builtin_prefetch(bytes);
     }
-    fetch_ahead(link);
+    fetch_ahead(pipe);
     if (size > SLOT_PAYLOAD) {
-        m->hold = meta & META_BLOCK ? hold_block(link, offset) : NULL;
-        if (m->hold == NULL)
+        m->ref = meta & META_BLOCK ? view_ref_block(pipe, offset) : NULL;
+        if (m->ref == NULL)
             return false;
         m->is_inline = 0;
         m->data = (void *)(uintptr_t)bytes;
@@ -252,7 +252,7 @@ static bool keep_quick(struct shm_socket *s, struct message *m, int flags)
         copy_short(m->bytes, bytes, size);
     }
     m->size = size;
-    quick_done(s, link, size);
+    fast_done(s, pipe, size);
     return true;
 }
 
@@ -265,7 +265,7 @@ SHM_API ssize_t shm_msg_recv(shm_msg_t *msg, shm_socket_t *s, int flags)
         return -1;
     struct message *m = message_of(msg);
     let_go(m);
-    if (keep_quick(s, m, flags))
+    if (fast_view(s, m, flags))
         return (ssize_t)m->size;
     if (io_receive(s, &part, flags) < 0)
         return -1;
@@ -277,6 +277,6 @@ SHM_API ssize_t shm_msg_recv(shm_msg_t *msg, shm_socket_t *s, int flags)
     m->more = part.more;
     m->redelivered = s->last_redelivered;
     io_received(s, &part);
-    quick_plan(s);
+    fast_plan(s);
     return (ssize_t)part.size;
 }

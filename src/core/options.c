@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "core/socket.h"
-#include "core/trust.h"
+#include "core/session.h"
 
 #define T(type) (1u << SHM_##type)
 #define ANY     0x7ffu
@@ -51,9 +51,9 @@ static const struct int_option *find_int(int option)
     return NULL;
 }
 
-static bool is_attached(const struct shm_socket *s)
+static bool has_membership(const struct shm_socket *s)
 {
-    return s->attaches != NULL || s->has_shared_out || s->link_count > 0;
+    return s->memberships != NULL || s->has_shared_out || s->pipe_count > 0;
 }
 
 static int set_int(struct shm_socket *s, const struct int_option *o, const void *value, size_t size)
@@ -64,7 +64,7 @@ static int set_int(struct shm_socket *s, const struct int_option *o, const void 
     memcpy(&number, value, sizeof number);
     if (number < o->min || number > o->max)
         return -EINVAL;
-    if (o->before && is_attached(s))
+    if (o->before && has_membership(s))
         return -EBUSY;
     memcpy((char *)&s->options + o->field, &number, sizeof number);
     return 0;
@@ -75,7 +75,7 @@ static int set_routing_id(struct shm_socket *s, const void *value, size_t size)
     if (size < 1 || size > 255 || *(const char *)value == 0 ||
         !(HAVE_ROUTING_ID & (1u << s->type)))
         return -EINVAL;
-    if (is_attached(s))
+    if (has_membership(s))
         return -EBUSY;
     memcpy(s->routing_id, value, size);
     s->routing_id_size = (uint32_t)size;
@@ -86,19 +86,19 @@ static int set_routing_id(struct shm_socket *s, const void *value, size_t size)
 
 static int set_auth_key(struct shm_socket *s, const void *value, size_t size)
 {
-    int error = trust_available();
+    int error = session_available();
     if (error < 0)
         return error;
     if (size != AUTH_KEY_SIZE)
         return -EINVAL;
-    return is_attached(s) ? -EBUSY : trust_set_key(s, value);
+    return has_membership(s) ? -EBUSY : session_set_key(s, value);
 }
 
 static int set(struct shm_socket *s, int option, const void *value, size_t size)
 {
     int64_t ns;
     const struct int_option *o = find_int(option);
-    if (option == SHM_AUTH_SEAL && trust_available() < 0)
+    if (option == SHM_AUTH_SEAL && session_available() < 0)
         return -ENOTSUP;
     if (o != NULL)
         return set_int(s, o, value, size);
@@ -142,7 +142,7 @@ SHM_API int shm_setsockopt(shm_socket_t *s, int option, const void *value, size_
     if (socket_usable(s) < 0)
         return -1;
     socket_look(s);
-    quick_forget(s);
+    fast_forget(s);
     return result_of(value == NULL && option != SHM_SUBSCRIBE && option != SHM_UNSUBSCRIBE
                          ? -EINVAL
                          : set(s, option, value, size));
@@ -190,7 +190,7 @@ static int get(struct shm_socket *s, int option, void *value, size_t *size)
     uint64_t lost;
     int number;
 
-    if (option == SHM_AUTH_SEAL && trust_available() < 0)
+    if (option == SHM_AUTH_SEAL && session_available() < 0)
         return -ENOTSUP;
     if (o != NULL) {
         if (!(o->types & (1u << s->type)))
@@ -226,7 +226,7 @@ static int get(struct shm_socket *s, int option, void *value, size_t *size)
     case SHM_STATS:
         return get_stats(s, value, size);
     case SHM_AUTH_KEY: /* is not given back */
-        return trust_available() < 0 ? -ENOTSUP : -EINVAL;
+        return session_available() < 0 ? -ENOTSUP : -EINVAL;
     default:
         return -EINVAL;
     }

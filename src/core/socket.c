@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Sockets: their life, and the calls that are about the socket as a whole. */
 #include "core/socket.h"
-#include "core/trust.h"
+#include "core/session.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -59,7 +59,7 @@ uint64_t socket_default_limit(int type)
 
 static int open_memory(struct shm_socket *s, int flags)
 {
-    int error = flags & SHM_MEMFD ? directory_pocket(&s->directory) : directory_open(&s->directory);
+    int error = flags & SHM_MEMFD ? directory_memfd(&s->directory) : directory_open(&s->directory);
     if (error < 0)
         return error;
     error = segment_new(&s->segment, s->directory, (uint32_t)s->type);
@@ -69,7 +69,7 @@ static int open_memory(struct shm_socket *s, int flags)
     if (error < 0)
         return error;
     arena_init(&s->arena, &s->segment);
-    s->pins.header = s->segment.header;
+    s->hazards.header = s->segment.header;
     s->stats = s->segment.header->stats;
     s->arena.limit = socket_default_limit(s->type);
     return s->pattern->open != NULL ? s->pattern->open(s) : 0;
@@ -79,12 +79,12 @@ static void free_memory(struct shm_socket *s)
 {
     if (s->pattern->close != NULL)
         s->pattern->close(s);
-    free(s->links);
+    free(s->pipes);
     free(s->in.copy);
-    while (s->limbo != NULL) {
-        struct block *next = s->limbo->next;
-        block_forget(s->limbo);
-        s->limbo = next;
+    while (s->retired != NULL) {
+        struct block *next = s->retired->next;
+        block_forget(s->retired);
+        s->retired = next;
     }
     if (s->shared_out.claims != NULL && process_is_mine(s->mark))
         claims_detach(s->shared_out.claims);
@@ -133,19 +133,19 @@ SHM_API shm_socket_t *shm_socket(int type)
 static bool has_untaken(struct shm_socket *s)
 {
     bool anybody = false, untaken = false;
-    for (uint32_t i = 0; i < s->link_count; i++) {
-        struct link *link = s->links[i];
-        if (link->state == LINK_UP)
+    for (uint32_t i = 0; i < s->pipe_count; i++) {
+        struct pipe *pipe = s->pipes[i];
+        if (pipe->state == PIPE_UP)
             anybody = true;
-        if (link->state != LINK_QUEUED)
+        if (pipe->state != PIPE_QUEUED)
             continue;
-        if (endpoint_binder_lives(&link->attach->endpoint) && !trust_pending(link))
+        if (endpoint_binder_lives(&pipe->membership->endpoint) && !session_pending(pipe))
             anybody = true;
-        else if (link->out == &link->own_ring && link->out->kind == RING_EXCLUSIVE &&
-                 link->out->head > link->out->acked && s->type != SHM_SUB && s->type != SHM_XSUB)
+        else if (pipe->out == &pipe->own_ring && pipe->out->kind == RING_SPSC &&
+                 pipe->out->head > pipe->out->acked && s->type != SHM_SUB && s->type != SHM_XSUB)
             untaken = true;
     }
-    if (s->has_shared_out && s->shared_out.kind == RING_SHARED && !anybody) {
+    if (s->has_shared_out && s->shared_out.kind == RING_SPMC && !anybody) {
         ring_out_look(&s->shared_out);
         untaken = s->shared_out.head > s->shared_out.acked;
     }
@@ -161,10 +161,10 @@ static void linger(struct shm_socket *s)
         if (now_ns >= deadline_ns)
             return;
         uint64_t left = deadline_ns - now_ns;
-        bell_park(&s->bell, BELL_PARKED);
-        if (peer_u32(&s->bell.page->attention) == 0)
-            bell_sleep(&s->bell, BELL_PARKED, left < BELL_SLICE_NS ? left : BELL_SLICE_NS);
-        bell_unpark(&s->bell);
+        bell_announce(&s->bell, BELL_WAITING);
+        if (peer_u32(&s->bell.page->changed) == 0)
+            bell_sleep(&s->bell, BELL_WAITING, left < BELL_SLICE_NS ? left : BELL_SLICE_NS);
+        bell_retract(&s->bell);
         socket_sync(s);
         socket_check_peers(s);
     }
@@ -173,7 +173,7 @@ static void linger(struct shm_socket *s)
 /* In a child: what the parent's handle points to is not mapped here, and its names are not ours. */
 static void close_inherited(struct shm_socket *s)
 {
-    trust_close(s);
+    session_close(s);
     if (s->fd >= 0) {
         close(s->fd);
         close(s->fd_fifo);
@@ -183,16 +183,16 @@ static void close_inherited(struct shm_socket *s)
     if (s->segment.fd >= 0)
         close(s->segment.fd);
     directory_forget(s->directory);
-    for (struct attach *a = s->attaches, *next; a != NULL; a = next) {
+    for (struct membership *a = s->memberships, *next; a != NULL; a = next) {
         next = a->next;
         close(a->endpoint.fd);
-        free(a->links);
+        free(a->pipes);
         free(a->rejected);
         free(a);
     }
-    for (uint32_t i = 0; i < s->link_count; i++) {
-        free(s->links[i]->trust);
-        free(s->links[i]);
+    for (uint32_t i = 0; i < s->pipe_count; i++) {
+        free(s->pipes[i]->session);
+        free(s->pipes[i]);
     }
     free_memory(s);
 }
@@ -215,10 +215,10 @@ SHM_API int shm_close(shm_socket_t *s)
     atomic_store_explicit(&s->terminated, 1, memory_order_relaxed);
     store_relaxed(&s->segment.header->closed, 1);
     s->files_awaited = socket_leave_all(s);
-    trust_close(s);
+    session_close(s);
     socket_fd_close(s);
-    while (s->link_count > 0)
-        link_drop(s->links[s->link_count - 1]);
+    while (s->pipe_count > 0)
+        pipe_drop(s->pipes[s->pipe_count - 1]);
     socket_unref(s);
     return 0;
 }
@@ -226,7 +226,7 @@ SHM_API int shm_close(shm_socket_t *s)
 /* Does an endpoint still lead those to our files who are promised what is in them? */
 static bool is_named(const struct shm_socket *s)
 {
-    return directory_is_pocket(s->directory) || segment_is_named(directory_fd(s->directory), s->segment.id_hex);
+    return directory_is_memfd(s->directory) || segment_is_named(directory_fd(s->directory), s->segment.id_hex);
 }
 
 void socket_unref(struct shm_socket *s)
@@ -250,9 +250,9 @@ void socket_unref(struct shm_socket *s)
 
 /* ---- names ---- */
 
-typedef int attach_fn(struct shm_socket *s, const char *name, bool bind);
+typedef int join_fn(struct shm_socket *s, const char *name, bool bind);
 
-static int with_name(shm_socket_t *s, const char *address, attach_fn *call, bool bind)
+static int with_name(shm_socket_t *s, const char *address, join_fn *call, bool bind)
 {
     char name[ENDPOINT_NAME_MAX + 1];
     if (address == NULL) {
@@ -275,7 +275,7 @@ static int with_name(shm_socket_t *s, const char *address, attach_fn *call, bool
 
 int socket_prepare(struct shm_socket *s)
 {
-    if (s->options.seal && s->trust == NULL)
+    if (s->options.seal && s->auth == NULL)
         return -EINVAL; /* never in plain by mistake */
     if (s->options.lock_memory && !s->segment.lock_memory) {
         int error = os_lock_memory(s->segment.header, SEGMENT_HEADER_SIZE);
@@ -284,34 +284,34 @@ int socket_prepare(struct shm_socket *s)
         s->segment.lock_memory = true;
     }
     uint32_t kind = s->pattern->ring_kind(s, -1);
-    bool fans_out = s->type == SHM_PUB || s->type == SHM_XPUB || (s->type == SHM_PUSH && kind == RING_SHARED);
+    bool fans_out = s->type == SHM_PUB || s->type == SHM_XPUB || (s->type == SHM_PUSH && kind == RING_SPMC);
     return fans_out ? socket_open_shared_out(s, kind) : 0;
 }
 
-static int attach_here(struct shm_socket *s, const char *name, bool bind)
+static int join_here(struct shm_socket *s, const char *name, bool bind)
 {
-    int error = directory_is_pocket(s->directory) ? -ENOTSUP : socket_prepare(s); /* there: shm_handover() */
-    return error < 0 ? error : socket_attach(s, name, bind);
+    int error = directory_is_memfd(s->directory) ? -ENOTSUP : socket_prepare(s); /* there: shm_handover() */
+    return error < 0 ? error : socket_join(s, name, bind);
 }
 
 SHM_API int shm_bind(shm_socket_t *s, const char *endpoint)
 {
-    return with_name(s, endpoint, attach_here, true);
+    return with_name(s, endpoint, join_here, true);
 }
 
 SHM_API int shm_connect(shm_socket_t *s, const char *endpoint)
 {
-    return with_name(s, endpoint, attach_here, false);
+    return with_name(s, endpoint, join_here, false);
 }
 
 SHM_API int shm_unbind(shm_socket_t *s, const char *endpoint)
 {
-    return with_name(s, endpoint, socket_detach, true);
+    return with_name(s, endpoint, socket_leave, true);
 }
 
 SHM_API int shm_disconnect(shm_socket_t *s, const char *endpoint)
 {
-    return with_name(s, endpoint, socket_detach, false);
+    return with_name(s, endpoint, socket_leave, false);
 }
 
 SHM_API int shm_shutdown(shm_socket_t *s)

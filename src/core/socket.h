@@ -2,12 +2,12 @@
 /*
  * What a socket is made of, inside. Private to src/core and src/patterns.
  *
- *   socket ── attaches: the endpoints it is bound or connected to
- *          └─ links: one per peer (per connected endpoint, also before there is a peer)
+ *   socket ── memberships: the endpoints it is bound or connected to
+ *          └─ pipes: one per peer (per connected endpoint, also before there is a peer)
  *                 ├─ out: the ring that it sends on (its own, or the socket's shared one)
  *                 └─ in: the peer's ring, with the tail of this side
  *
- * A link's life: QUEUED (connector: nobody bound yet, sends queue up) -> UP -> back to QUEUED when
+ * A pipe's life: QUEUED (connector: nobody bound yet, sends queue up) -> UP -> back to QUEUED when
  * the binder goes, or GONE (only what the peer still had sent is read) -> freed. LEAVING: this side
  * disconnected; the ring stays until the peer has read it and holds no view into it.
  */
@@ -23,9 +23,9 @@
 
 struct pattern;
 
-/* A peer's memory, kept as long as a link or a view needs it; and keeps the socket's. */
+/* A peer's memory, kept as long as a pipe or a view needs it; and keeps the socket's. */
 struct peer {
-    _Atomic int64_t refs; /* PEER_LINKED as long as there is a link; less one per view that was closed */
+    _Atomic int64_t refs; /* PEER_HAS_PIPE as long as there is a pipe; less one per view that was closed */
     int64_t taken;        /* views that were taken, ever: the socket's thread */
     struct shm_socket *socket;
     struct remote *remote;
@@ -33,25 +33,25 @@ struct peer {
     struct claims claims; /* header NULL unless its ring is shared */
 };
 
-enum link_state { LINK_QUEUED, LINK_UP, LINK_GONE, LINK_LEAVING };
+enum pipe_state { PIPE_QUEUED, PIPE_UP, PIPE_GONE, PIPE_LEAVING };
 
-struct link {
+struct pipe {
     struct shm_socket *socket;
-    struct attach *attach; /* NULL once that is closed or the slot is another's */
+    struct membership *membership; /* NULL once that is closed or the slot is another's */
     uint32_t slot;
-    enum link_state state;
+    enum pipe_state state;
     bool died; /* GONE by death */
     bool broken;
-    bool trusted; /* without a key: always. Else nothing passes before (trust.h) */
-    struct trust_link *trust;
-    struct trust_source *source;
-    struct party party; /* the peer, when there is one */
+    bool authenticated; /* without a key: always. Else nothing passes before (session.h) */
+    struct pipe_session *session;
+    struct session_source *source;
+    struct member member; /* the peer, when there is one */
     struct peer *peer;
-    const struct link_record *theirs;
-    uint32_t their_tag; /* of the peer's pins for this link */
+    const struct pipe_record *theirs;
+    uint32_t their_tag; /* of the peer's hazards for this pipe */
     struct block *record_block;
-    struct link_record *record; /* mine; NULL for the rest of a split link */
-    uint32_t pin_tag;
+    struct pipe_record *record; /* mine; NULL for the rest of a split pipe */
+    uint32_t hazard_tag;
     struct ring_out own_ring;
     struct ring_out *out; /* NULL: this side does not send here */
     bool has_in;
@@ -59,17 +59,17 @@ struct link {
     uint64_t received;    /* as it stands in the record */
     uint32_t unannounced; /* reads since the sender was last looked after (R3, bell) */
     uint32_t announce_every;
-    uint64_t answered;     /* connector: generation of the binder that was last linked to */
+    uint64_t accepted_gen;     /* connector: generation of the binder that was last linked to */
     uint64_t rejected;     /* connector: the rejection that was last reported */
     uint64_t refused;      /* connector: generation of the binder that was last found to have another key */
-    bool early;            /* QUEUED, but the binder's ring is read already */
+    bool pre_accept;            /* QUEUED, but the binder's ring is read already */
     bool began;            /* the tail of the ring read early is to be gone on with */
     bool adopt_due;        /* its ring is shared: look for claims of the dead */
     bool drained;          /* GONE: its emptiness was acted upon */
-    uint64_t linked_before; /* whom the peer was linked to when it came */
-    bool silenced;         /* ROUTER: another peer has taken its name over: it is not heard any more */
+    uint64_t connected_before; /* whom the peer was linked to when it came */
+    bool superseded;         /* ROUTER: another peer has taken its name over: it is not heard any more */
     bool sticky;           /* LEAVING: kept until the socket closes */
-    struct link *rest;     /* memory for split() */
+    struct pipe *rest;     /* memory for split() */
     uint64_t base_limit;   /* of own_ring, before the peer's SHM_RCVHWM */
     uint32_t request_tag;  /* ROUTER: of the last request of a REQ */
     uint8_t routing_id[256];
@@ -77,15 +77,15 @@ struct link {
     void *pattern_data;
 };
 
-struct attach {
-    struct attach *next;
+struct membership {
+    struct membership *next;
     struct endpoint endpoint;
     bool bound;
     uint64_t gen; /* mine */
-    struct link **links; /* bound: by slot; connected: one */
+    struct pipe **pipes; /* bound: by slot; connected: one */
     uint64_t *rejected;  /* bound: generations turned away, by slot; or for_good() */
-    bool has_superseded; /* bound: an answer of this one was written over, and it is still to be forgotten: */
-    uint8_t superseded[SEGMENT_ID_SIZE];
+    bool has_overwritten; /* bound: an answer of this one was written over, and it is still to be forgotten: */
+    uint8_t overwritten[SEGMENT_ID_SIZE];
     bool untold;         /* connected: the binder does not know yet that it has to look */
     bool look_again;     /* something could not be done at the last look, and will tell nobody when it can */
     char handed_to[2 * SEGMENT_ID_SIZE + 1]; /* the only one who comes here (handover.c), or "" */
@@ -95,7 +95,7 @@ struct attach {
 
 /* What keeps a view valid: the pin of its number, or a claim; and the peer. Shared by the parts of one
  * message. Taken by the socket's thread, released by any. */
-struct hold {
+struct view_ref {
     _Atomic int refs; /* 0: free */
     uint64_t ticket;
     shared_u64 *claim; /* NULL: the pin */
@@ -107,11 +107,11 @@ struct hold {
 struct incoming {
     bool active;
     bool given; /* a part of it, to the caller */
-    struct link *link;
+    struct pipe *pipe;
     struct ring_taken taken;
     uint64_t at; /* packed: the next part */
     uint64_t previous; /* where the last part began, should it have to be given again */
-    struct hold *hold;
+    struct view_ref *ref;
     uint64_t *copy; /* of a block of a sender who does not know us yet */
     size_t copy_words;
 };
@@ -120,7 +120,7 @@ struct incoming {
 struct outgoing {
     bool active;  /* parts were taken, more follow */
     bool discard; /* swallow the rest: its peer is unknown or gone */
-    struct link *link; /* NULL: the shared ring */
+    struct pipe *pipe; /* NULL: the shared ring */
     struct ring_out *ring;
     uint32_t tag;
     uint64_t payload; /* bytes of the caller's, for the counters */
@@ -160,17 +160,17 @@ struct shm_socket {
     struct bell bell;
     struct segment segment;
     struct arena arena;
-    struct pins pins;
+    struct hazards hazards;
     shared_u64 *stats;
-    struct link **links;
-    uint32_t link_count, link_capacity;
+    struct pipe **pipes;
+    uint32_t pipe_count, pipe_capacity;
     uint32_t receive_next, send_next;
     uint32_t gone_count;
     struct ring_out shared_out; /* PUB, PUSH */
     bool has_shared_out;
-    struct block *limbo; /* blocks that were sent and may still be pinned */
-    struct ring_out *quick_out; /* quick.h; NULL: the general way */
-    struct link *quick_to, *quick_in;
+    struct block *retired; /* blocks that were sent and may still be protected */
+    struct ring_out *fast_out; /* fast_path.h; NULL: the general way */
+    struct pipe *fast_to, *fast_in;
     struct incoming in;
     struct outgoing out;
     bool last_more, last_redelivered;
@@ -189,16 +189,16 @@ struct shm_socket {
 
     _Atomic int refs; /* the handle and each peer */
     struct directory *directory;
-    struct attach *attaches;
+    struct membership *memberships;
     struct options options;
-    struct trust *trust; /* SHM_AUTH_KEY; NULL: none */
+    struct auth_session *auth; /* SHM_AUTH_KEY; NULL: none */
     uint32_t seal_size;  /* bytes that sealing adds */
     uint8_t routing_id[256]; /* a private copy of the segment's */
     uint32_t routing_id_size;
     char last_endpoint[ENDPOINT_NAME_MAX + 8];
-    uint32_t next_pin_tag;
+    uint32_t next_hazard_tag;
     uint32_t next_auto_id;
-    struct hold holds[SEGMENT_PINS];
+    struct view_ref view_refs[SEGMENT_HAZARDS];
     shm_event_t events[EVENTS_KEPT];
     uint32_t events_first, events_count;
     uint64_t events_missed;
@@ -213,10 +213,10 @@ struct pattern {
     uint32_t (*ring_kind)(struct shm_socket *s, int peer_type);
     int (*open)(struct shm_socket *s);   /* NULL ok: make pattern_data */
     void (*close)(struct shm_socket *s); /* NULL ok */
-    int (*link_new)(struct shm_socket *s, struct link *link);   /* NULL ok; -EEXIST rejects the peer */
-    void (*link_up)(struct shm_socket *s, struct link *link);   /* NULL ok; both ways work now */
-    void (*link_gone)(struct shm_socket *s, struct link *link); /* NULL ok; the peer is not there */
-    void (*link_free)(struct shm_socket *s, struct link *link); /* NULL ok; forget it */
+    int (*pipe_new)(struct shm_socket *s, struct pipe *pipe);   /* NULL ok; -EEXIST rejects the peer */
+    void (*pipe_up)(struct shm_socket *s, struct pipe *pipe);   /* NULL ok; both ways work now */
+    void (*pipe_gone)(struct shm_socket *s, struct pipe *pipe); /* NULL ok; the peer is not there */
+    void (*pipe_free)(struct shm_socket *s, struct pipe *pipe); /* NULL ok; forget it */
     /* Take one part: 0; -EAGAIN would wait. NULL: this type does not send. */
     int (*send)(struct shm_socket *s, const struct part *part);
     bool (*can_send)(struct shm_socket *s);
@@ -225,9 +225,9 @@ struct pattern {
     int (*advance)(struct shm_socket *s);
     int (*next_part)(struct shm_socket *s, struct part *part); /* NULL: in_next() */
     int (*set_option)(struct shm_socket *s, int option, const void *value, size_t size); /* NULL ok */
-    /* quick.h, for a pattern whose messages are more than bytes: false, -1: the general way. Both or none. */
-    bool (*quick_send)(struct shm_socket *s, const void *data, size_t size);
-    ssize_t (*quick_receive)(struct shm_socket *s, void *buffer, size_t size, int flags);
+    /* fast_path.h, for a pattern whose messages are more than bytes: false, -1: the general way. Both or none. */
+    bool (*fast_send)(struct shm_socket *s, const void *data, size_t size);
+    ssize_t (*fast_receive)(struct shm_socket *s, void *buffer, size_t size, int flags);
 };
 
 extern const struct pattern pattern_pair, pattern_pub, pattern_sub, pattern_xpub, pattern_xsub, pattern_req,
@@ -238,60 +238,60 @@ static inline void stat_add(struct shm_socket *s, unsigned stat, uint64_t n)
     count_add(&s->stats[stat], n);
 }
 
-/* ---- link.c: peers come and go ---- */
+/* ---- pipe.c: peers come and go ---- */
 
-/* Something changed: the next message goes the general way (quick.h). */
-static inline void quick_forget(struct shm_socket *s)
+/* Something changed: the next message goes the general way (fast_path.h). */
+static inline void fast_forget(struct shm_socket *s)
 {
-    s->quick_out = NULL;
-    s->quick_in = NULL;
+    s->fast_out = NULL;
+    s->fast_in = NULL;
 }
 
 
 /* Whoever has this bell looks up, and sees what was changed before. */
 void notify_bell(struct bell *bell);
-/* Look at who is there; cheap when `attention` is not set. */
+/* Look at who is there; cheap when `changed` is not set. */
 void socket_sync(struct shm_socket *s);
 static inline void socket_look(struct shm_socket *s)
 {
-    if (unlikely(peer_u32(&s->bell.page->attention) != 0))
+    if (unlikely(peer_u32(&s->bell.page->changed) != 0))
         socket_sync(s);
 }
 /* Ask the kernel who still lives. */
 void socket_check_peers(struct shm_socket *s);
-int socket_attach(struct shm_socket *s, const char *name, bool bind);
+int socket_join(struct shm_socket *s, const char *name, bool bind);
 /* At a place of its own, where nobody comes but the one with this id. ("": anybody.) */
-int socket_attach_to(struct shm_socket *s, const char *name, bool bind, const char *only);
-int socket_detach(struct shm_socket *s, const char *name, bool bound);
+int socket_join_at(struct shm_socket *s, const char *name, bool bind, const char *only);
+int socket_leave(struct shm_socket *s, const char *name, bool bound);
 bool socket_leave_all(struct shm_socket *s); /* true: a peer has still to map what it was sent */
-void socket_free_links(struct shm_socket *s);
-void link_drop(struct link *link); /* whatever its state: the socket ends */
+void socket_free_pipes(struct shm_socket *s);
+void pipe_drop(struct pipe *pipe); /* whatever its state: the socket ends */
 int socket_open_shared_out(struct shm_socket *s, uint32_t kind);
 /* The name that the peer gave itself. 0 or -EPROTO. */
-int link_peer_routing_id(const struct link *link, uint8_t id[256], uint32_t *size);
-bool link_is_dead(struct link *link); /* as the kernel has it */
+int pipe_peer_routing_id(const struct pipe *pipe, uint8_t id[256], uint32_t *size);
+bool pipe_is_dead(struct pipe *pipe); /* as the kernel has it */
 /* It may go better the next time: short of memory or descriptors. What the peer left has to stay till then. */
-bool link_error_passes(int error);
-void link_died(struct link *link);    /* that was found out: take it down */
-void link_break(struct link *link); /* the peer wrote nonsense */
-void peer_unlink(struct peer *peer);  /* the link does not need it any more */
+bool pipe_error_passes(int error);
+void pipe_died(struct pipe *pipe);    /* that was found out: take it down */
+void pipe_break(struct pipe *pipe); /* the peer wrote nonsense */
+void peer_drop(struct peer *peer);  /* the pipe does not need it any more */
 void peer_release(struct peer *peer); /* a view does not */
-#define PEER_LINKED (INT64_C(1) << 62)
+#define PEER_HAS_PIPE (INT64_C(1) << 62)
 
-/* ---- flow.c: messages through links ---- */
+/* ---- tx.c: messages through pipes ---- */
 
 /* Messages that one call passes over, at most: a peer may send them faster than we find them useless. */
 #define PASSED_OVER_MAX RING_SLOTS_MAX
 
 /* Room for one more message? Looks at the reader's tail when need be. */
-bool link_has_room(struct link *link);
-void link_look_at_tail(struct link *link);
-/* How far the peer has read what this link sends; false: it has not come to it, or has let go of it. */
-bool link_peer_tail(const struct link *link, uint64_t *tail);
-bool ring_has_room(struct shm_socket *s, struct ring_out *ring, struct link *link);
+bool pipe_has_room(struct pipe *pipe);
+void pipe_look_at_tail(struct pipe *pipe);
+/* How far the peer has read what this pipe sends; false: it has not come to it, or has let go of it. */
+bool pipe_peer_tail(const struct pipe *pipe, uint64_t *tail);
+bool ring_has_room(struct shm_socket *s, struct ring_out *ring, struct pipe *pipe);
 
-/* Begin a message on RING to LINK (NULL: all readers of the shared ring), add parts, end it. */
-void out_begin(struct shm_socket *s, struct ring_out *ring, struct link *link, uint32_t tag);
+/* Begin a message on RING to PIPE (NULL: all readers of the shared ring), add parts, end it. */
+void out_begin(struct shm_socket *s, struct ring_out *ring, struct pipe *pipe, uint32_t tag);
 int out_add(struct shm_socket *s, const void *data, size_t size, struct block *block);
 int out_add_raw(struct shm_socket *s, const void *packed, size_t size); /* parts packed already */
 int out_end(struct shm_socket *s);
@@ -301,34 +301,34 @@ int out_continue(struct shm_socket *s, const struct part *part);
 /* Swallow this part and those that follow it. */
 int out_discard(struct shm_socket *s, const struct part *part);
 /* A message of one part, without an envelope. */
-int out_single(struct shm_socket *s, struct ring_out *ring, struct link *link, const struct part *part, uint32_t tag);
+int out_single(struct shm_socket *s, struct ring_out *ring, struct pipe *pipe, const struct part *part, uint32_t tag);
 /* The two above for a pattern without an envelope: a part with or without more to follow. */
-int out_part(struct shm_socket *s, struct ring_out *ring, struct link *link, const struct part *part, uint32_t tag);
+int out_part(struct shm_socket *s, struct ring_out *ring, struct pipe *pipe, const struct part *part, uint32_t tag);
 
-/* Begin the next message of LINK: 1, 0, -EPROTO; or for want of memory or descriptors another error, and
+/* Begin the next message of PIPE: 1, 0, -EPROTO; or for want of memory or descriptors another error, and
  * it comes again. Then its parts; then drop what is left of it. */
-int in_begin(struct shm_socket *s, struct link *link);
+int in_begin(struct shm_socket *s, struct pipe *pipe);
 int in_next(struct shm_socket *s, struct part *part); /* 1; 0 no more; as in_begin() */
 void in_end(struct shm_socket *s);
-void in_leave(struct shm_socket *s); /* its link goes: it stays unread, unless the caller has had a part of it */
+void in_leave(struct shm_socket *s); /* its pipe goes: it stays unread, unless the caller has had a part of it */
 /* One of those went wrong with ERROR, which it returns: its bytes make no sense, so it ends, and the sender
  * is detached; or memory or descriptors are wanting, and it is as if it had not begun. */
 int in_fail(struct shm_socket *s, int error);
-/* in_begin() on a link whose peer went: what it left comes before what its successor sends. */
+/* in_begin() on a pipe whose peer went: what it left comes before what its successor sends. */
 int in_begin_gone(struct shm_socket *s);
-/* That, or else in_begin() on the next link in turn that has a message. */
+/* That, or else in_begin() on the next pipe in turn that has a message. */
 int in_begin_fair(struct shm_socket *s);
 void socket_adopt(struct shm_socket *s); /* look for claims of the dead at the next receives */
-/* The next link in turn that takes a message, or NULL. */
-struct link *link_choose(struct shm_socket *s);
-bool link_is_open(const struct link *link); /* takes part in sending */
-struct hold *in_hold(struct shm_socket *s); /* a further reference to what keeps it; NULL: none free */
+/* The next pipe in turn that takes a message, or NULL. */
+struct pipe *pipe_choose(struct shm_socket *s);
+bool pipe_is_open(const struct pipe *pipe); /* takes part in sending */
+struct view_ref *in_view_ref(struct shm_socket *s); /* a further reference to what keeps it; NULL: none free */
 /* What keeps a block that the only reader of a ring has not yet gone past. NULL: none free. */
-struct hold *hold_block(struct link *link, uint64_t offset);
+struct view_ref *view_ref_block(struct pipe *pipe, uint64_t offset);
 struct block *socket_block(struct shm_socket *s, uint64_t size);
-void link_skip_to_head(struct link *link); /* private tails: what was sent so far is not for us */
-void link_end_read(struct link *link); /* look after a sender that may wait for room */
-void hold_release(struct hold *hold);
+void pipe_skip_to_head(struct pipe *pipe); /* broadcast tails: what was sent so far is not for us */
+void pipe_end_read(struct pipe *pipe); /* look after a sender that may wait for room */
+void view_ref_release(struct view_ref *ref);
 void wake_readers(struct shm_socket *s);
 
 /* ---- wait.c ---- */
@@ -349,7 +349,7 @@ void socket_fd_watch(struct shm_socket *s); /* have the descriptor tell of death
 void socket_fd_rearm(struct shm_socket *s);
 
 /* ---- event.c ---- */
-void event_push(struct shm_socket *s, int event, const struct link *link, const char *name, uint64_t value);
+void event_push(struct shm_socket *s, int event, const struct pipe *pipe, const char *name, uint64_t value);
 
 /* ---- socket.c ---- */
 void socket_unref(struct shm_socket *s);

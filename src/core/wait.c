@@ -45,7 +45,7 @@ short socket_events(struct shm_socket *s, short wanted)
 
 static bool should_return(struct shm_socket *s, short events)
 {
-    return peer_u32(&s->bell.page->attention) != 0 || socket_events(s, events) != 0 ||
+    return peer_u32(&s->bell.page->changed) != 0 || socket_events(s, events) != 0 ||
            atomic_load_explicit(&s->terminated, memory_order_relaxed);
 }
 
@@ -66,7 +66,7 @@ static void check_unless_busy(struct shm_socket *s)
     bool busy = moved != s->looked_moved;
     s->looked_at = now;
     s->looked_moved = moved;
-    if (!busy || (s->link_count > 1 && now - s->checked_at > us * 1000 * CHECK_BUSY_MS))
+    if (!busy || (s->pipe_count > 1 && now - s->checked_at > us * 1000 * CHECK_BUSY_MS))
         socket_check_peers(s);
 }
 
@@ -172,11 +172,11 @@ static int spin(struct shm_socket *s, short events, uint64_t budget, uint64_t de
 static void prepare_sleep(struct shm_socket *s, uint32_t how)
 {
     bool said = false;
-    bell_park(&s->bell, how);
-    for (uint32_t i = 0; i < s->link_count; i++) {
-        struct link *link = s->links[i];
-        if (link->state == LINK_UP && link->has_in && link->in.kind != RING_EXCLUSIVE) {
-            store_relaxed(&link->peer->bell.page->sleepers, 1); /* between two fences */
+    bell_announce(&s->bell, how);
+    for (uint32_t i = 0; i < s->pipe_count; i++) {
+        struct pipe *pipe = s->pipes[i];
+        if (pipe->state == PIPE_UP && pipe->has_in && pipe->in.kind != RING_SPSC) {
+            store_relaxed(&pipe->peer->bell.page->has_waiters, 1); /* between two fences */
             said = true;
         }
     }
@@ -199,20 +199,20 @@ int socket_wait(struct shm_socket *s, short events, uint64_t deadline_ns)
     if (budget > 1 && (result = spin(s, events, budget, deadline_ns)) != 0)
         return result < 0 ? result : 0;
     for (;;) {
-        prepare_sleep(s, BELL_PARKED);
+        prepare_sleep(s, BELL_WAITING);
         if (should_return(s, events)) {
-            bell_unpark(&s->bell);
+            bell_retract(&s->bell);
             break;
         }
         uint64_t now_ns = deadline_ns == CLOCK_FOREVER ? 0 : clock_now_ns();
         if (deadline_ns != CLOCK_FOREVER && now_ns >= deadline_ns) {
-            bell_unpark(&s->bell);
+            bell_retract(&s->bell);
             result = -EAGAIN;
             goto out;
         }
         uint64_t before = cpu_ticks();
-        result = bell_sleep(&s->bell, BELL_PARKED, slice(deadline_ns, now_ns));
-        bell_unpark(&s->bell);
+        result = bell_sleep(&s->bell, BELL_WAITING, slice(deadline_ns, now_ns));
+        bell_retract(&s->bell);
         stat_add(s, STAT_SLEEPS, 1);
         if (result == -EINTR)
             goto out;
@@ -274,7 +274,7 @@ void socket_fd_watch(struct shm_socket *s)
     bell_fd_name(&s->bell, fifo);
     bool watched = s->fd_inotify >= 0 && (s->fd_ticks || watch_file(s, fifo, IN_ATTRIB)); /* os_fifo_raise() */
     /* The end of a peer's mapping, by death too, is told as the end of writing. */
-    for (struct attach *a = s->attaches; a != NULL && watched && !s->fd_ticks; a = a->next)
+    for (struct membership *a = s->memberships; a != NULL && watched && !s->fd_ticks; a = a->next)
         watched = watch_file(s, a->endpoint.file, IN_CLOSE_WRITE);
     if (!watched)
         watch_by_time(s);
@@ -412,15 +412,15 @@ static int sleep_sockets(shm_pollitem_t *items, int count, shared_u32 **words, u
     int result = 0;
     bool slept = false;
     for (int i = 0; i < count; i++) {
-        prepare_sleep(items[i].socket, BELL_PARKED);
-        words[i] = &items[i].socket->bell.page->parked;
+        prepare_sleep(items[i].socket, BELL_WAITING);
+        words[i] = &items[i].socket->bell.page->waiting;
     }
     if (!any_ready(items, count)) {
-        result = os_futex_wait_many(words, BELL_PARKED, count, timeout_ns);
+        result = os_futex_wait_many(words, BELL_WAITING, count, timeout_ns);
         slept = result != -ENOSYS;
     }
     for (int i = 0; i < count; i++) {
-        bell_unpark(&items[i].socket->bell);
+        bell_retract(&items[i].socket->bell);
         stat_add(items[i].socket, STAT_SLEEPS, slept);
         if (items[i].socket->fd >= 0)
             bell_fd_raise(items[i].socket->fd_fifo);

@@ -20,7 +20,7 @@ static bool fits(int peer)
 
 static uint32_t ring_kind(struct shm_socket *s, int peer)
 {
-    return RING_EXCLUSIVE;
+    return RING_SPSC;
 }
 
 static int open_pair(struct shm_socket *s)
@@ -34,10 +34,10 @@ static void close_pair(struct shm_socket *s)
     free(s->pattern_data);
 }
 
-static void link_gone(struct shm_socket *s, struct link *link)
+static void pipe_gone(struct shm_socket *s, struct pipe *pipe)
 {
     struct pair *pair = s->pattern_data;
-    if (link->state != LINK_UP) /* the peer went; we did not */
+    if (pipe->state != PIPE_UP) /* the peer went; we did not */
         pair->broken_pipe = true;
 }
 
@@ -57,15 +57,15 @@ static int send_part(struct shm_socket *s, const struct part *part)
         return error;
     if (s->out.active)
         return out_continue(s, part);
-    struct link *link = link_choose(s);
-    return link == NULL ? -EAGAIN : out_part(s, link->out, link, part, 0);
+    struct pipe *pipe = pipe_choose(s);
+    return pipe == NULL ? -EAGAIN : out_part(s, pipe->out, pipe, part, 0);
 }
 
 static bool can_send(struct shm_socket *s)
 {
     struct pair *pair = s->pattern_data;
     uint32_t turn = s->send_next;
-    bool can = pair->broken_pipe || link_choose(s) != NULL;
+    bool can = pair->broken_pipe || pipe_choose(s) != NULL;
     s->send_next = turn;
     return can;
 }
@@ -82,7 +82,7 @@ const struct pattern pattern_pair = {
     .ring_kind = ring_kind,
     .open = open_pair,
     .close = close_pair,
-    .link_gone = link_gone,
+    .pipe_gone = pipe_gone,
     .send = send_part,
     .can_send = can_send,
     .advance = advance,

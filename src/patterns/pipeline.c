@@ -26,7 +26,7 @@ static bool fits_dealer(int peer)
 
 static uint32_t kind_push(struct shm_socket *s, int peer)
 {
-    return s->options.conflate ? RING_PRIVATE : s->options.round_robin ? RING_EXCLUSIVE : RING_SHARED;
+    return s->options.conflate ? RING_BROADCAST : s->options.round_robin ? RING_SPSC : RING_SPMC;
 }
 static uint32_t kind_pull(struct shm_socket *s, int peer)
 {
@@ -34,7 +34,7 @@ static uint32_t kind_pull(struct shm_socket *s, int peer)
 }
 static uint32_t kind_dealer(struct shm_socket *s, int peer)
 {
-    return s->options.conflate ? RING_PRIVATE : RING_EXCLUSIVE;
+    return s->options.conflate ? RING_BROADCAST : RING_SPSC;
 }
 
 /* A DEALER's requests bear a number of its own, which a REP's answers bring back: what a REP had still to
@@ -54,14 +54,14 @@ static int send_in_turn(struct shm_socket *s, const struct part *part)
         return out_continue(s, part);
     if (s->options.conflate && part->more)
         return -EINVAL;
-    struct link *link = link_choose(s);
-    return link == NULL ? -EAGAIN : out_part(s, link->out, link, part, s->type == SHM_DEALER ? own_tag(s) : 0);
+    struct pipe *pipe = pipe_choose(s);
+    return pipe == NULL ? -EAGAIN : out_part(s, pipe->out, pipe, part, s->type == SHM_DEALER ? own_tag(s) : 0);
 }
 
 static bool can_send_in_turn(struct shm_socket *s)
 {
     uint32_t turn = s->send_next;
-    bool can = link_choose(s) != NULL;
+    bool can = pipe_choose(s) != NULL;
     s->send_next = turn;
     return can;
 }
@@ -70,8 +70,8 @@ static bool can_send_in_turn(struct shm_socket *s)
 
 static bool may_queue(struct shm_socket *s)
 {
-    for (uint32_t i = 0; i < s->link_count; i++)
-        if (link_is_open(s->links[i]))
+    for (uint32_t i = 0; i < s->pipe_count; i++)
+        if (pipe_is_open(s->pipes[i]))
             return true;
     return false;
 }
@@ -104,10 +104,10 @@ static int advance(struct shm_socket *s)
     int result = in_begin_fair(s);
     if (likely(!s->options.conflate) || result != 1)
         return result;
-    for (uint64_t n = 0; n < PASSED_OVER_MAX && ring_in_has_more(&s->in.link->in); n++) {
-        struct link *link = s->in.link;
+    for (uint64_t n = 0; n < PASSED_OVER_MAX && ring_in_has_more(&s->in.pipe->in); n++) {
+        struct pipe *pipe = s->in.pipe;
         in_end(s);
-        result = in_begin(s, link);
+        result = in_begin(s, pipe);
         if (result != 1)
             return result;
     }
@@ -118,18 +118,18 @@ static int advance_dealer(struct shm_socket *s)
 {
     int result = 0;
     for (uint64_t n = 0; n < PASSED_OVER_MAX && (result = advance(s)) == 1; n++) {
-        if (s->in.link->party.type != SHM_REP || (s->in.taken.tag & REQUEST_NUMBER) == own_tag(s))
+        if (s->in.pipe->member.type != SHM_REP || (s->in.taken.tag & REQUEST_NUMBER) == own_tag(s))
             return 1;
         in_end(s);
     }
     return result == 1 ? 0 : result;
 }
 
-static void probe(struct shm_socket *s, struct link *link)
+static void probe(struct shm_socket *s, struct pipe *pipe)
 {
     struct part empty = {"", 0, NULL, false, false};
-    if (s->options.probe_router && link->out != NULL && link_has_room(link))
-        out_single(s, link->out, link, &empty, 0);
+    if (s->options.probe_router && pipe->out != NULL && pipe_has_room(pipe))
+        out_single(s, pipe->out, pipe, &empty, 0);
 }
 
 const struct pattern pattern_push = {
@@ -148,8 +148,8 @@ const struct pattern pattern_pull = {
 const struct pattern pattern_dealer = {
     .fits = fits_dealer,
     .ring_kind = kind_dealer,
-    .link_new = skip_answers_to_others,
-    .link_up = probe,
+    .pipe_new = skip_answers_to_others,
+    .pipe_up = probe,
     .send = send_in_turn,
     .can_send = can_send_in_turn,
     .advance = advance_dealer,

@@ -21,7 +21,7 @@ static bool fits_publisher(int peer)
 
 static uint32_t kind_publisher(struct shm_socket *s, int peer)
 {
-    return RING_PRIVATE;
+    return RING_BROADCAST;
 }
 
 static int publish(struct shm_socket *s, const struct part *part)
@@ -58,7 +58,7 @@ static bool fits_subscriber(int peer)
 
 static uint32_t kind_subscriber(struct shm_socket *s, int peer)
 {
-    return peer == SHM_XPUB ? RING_EXCLUSIVE : 0;
+    return peer == SHM_XPUB ? RING_SPSC : 0;
 }
 
 static int open_subscriber(struct shm_socket *s)
@@ -78,15 +78,15 @@ static void close_subscriber(struct shm_socket *s)
 static void pass_up(struct shm_socket *s, const void *bytes, size_t size)
 {
     struct part part = {bytes, size, NULL, false, false};
-    for (uint32_t i = 0; i < s->link_count; i++) {
-        struct link *link = s->links[i];
-        if (link->state == LINK_UP && link->out != NULL && link_has_room(link))
-            out_single(s, link->out, link, &part, 0);
+    for (uint32_t i = 0; i < s->pipe_count; i++) {
+        struct pipe *pipe = s->pipes[i];
+        if (pipe->state == PIPE_UP && pipe->out != NULL && pipe_has_room(pipe))
+            out_single(s, pipe->out, pipe, &part, 0);
     }
 }
 
 /* \1topic or \0topic to one XPUB, or (NULL) to all. */
-static void tell(struct shm_socket *s, struct link *link, unsigned char what, const void *topic, size_t size)
+static void tell(struct shm_socket *s, struct pipe *pipe, unsigned char what, const void *topic, size_t size)
 {
     unsigned char small[256], *message = size + 1 <= sizeof small ? small : malloc(size + 1);
     if (message == NULL)
@@ -95,10 +95,10 @@ static void tell(struct shm_socket *s, struct link *link, unsigned char what, co
     if (size > 0)
         memcpy(message + 1, topic, size);
     struct part part = {message, size + 1, NULL, false, false};
-    if (link == NULL)
+    if (pipe == NULL)
         pass_up(s, message, size + 1);
-    else if (link_has_room(link))
-        out_single(s, link->out, link, &part, 0);
+    else if (pipe_has_room(pipe))
+        out_single(s, pipe->out, pipe, &part, 0);
     if (message != small)
         free(message);
 }
@@ -108,11 +108,11 @@ static void tell_all(struct shm_socket *s, unsigned char what, const void *topic
     tell(s, NULL, what, topic, size);
 }
 
-static void repeat_subscriptions(struct shm_socket *s, struct link *link)
+static void repeat_subscriptions(struct shm_socket *s, struct pipe *pipe)
 {
     struct prefixes *wanted = s->pattern_data;
-    for (size_t i = 0; link->out != NULL && i < wanted->count; i++)
-        tell(s, link, 1, wanted->sorted[i].bytes, wanted->sorted[i].size);
+    for (size_t i = 0; pipe->out != NULL && i < wanted->count; i++)
+        tell(s, pipe, 1, wanted->sorted[i].bytes, wanted->sorted[i].size);
 }
 
 static int subscribe(struct shm_socket *s, const void *topic, size_t size)
@@ -124,9 +124,9 @@ static int subscribe(struct shm_socket *s, const void *topic, size_t size)
         return result;
     s->takes_all = wanted->sorted[0].size == 0;
     /* What was published before anything was subscribed is not for us, unless history was asked for. */
-    for (uint32_t i = 0; first && s->options.history == 0 && i < s->link_count; i++)
-        if (s->links[i]->has_in && s->links[i]->in.kind == RING_PRIVATE)
-            link_skip_to_head(s->links[i]);
+    for (uint32_t i = 0; first && s->options.history == 0 && i < s->pipe_count; i++)
+        if (s->pipes[i]->has_in && s->pipes[i]->in.kind == RING_BROADCAST)
+            pipe_skip_to_head(s->pipes[i]);
     if (result == 1)
         tell_all(s, 1, topic, size);
     return 0;
@@ -160,7 +160,7 @@ static int next_wanted(struct shm_socket *s)
         if (result != 1 || wanted->sorted[0].size == 0)
             return result;
         result = in_next(s, &first);
-        if (link_error_passes(result))
+        if (pipe_error_passes(result))
             return in_fail(s, result);
         if (result < 0 || (result == 1 && prefixes_match(wanted, first.data, first.size))) {
             s->in.at = s->in.previous;
@@ -175,14 +175,14 @@ static int next_wanted(struct shm_socket *s)
 static int newest_wanted(struct shm_socket *s)
 {
     int result = next_wanted(s);
-    for (uint64_t n = 0; n < PASSED_OVER_MAX && result == 1 && ring_in_has_more(&s->in.link->in); n++) {
-        struct link *link = s->in.link;
+    for (uint64_t n = 0; n < PASSED_OVER_MAX && result == 1 && ring_in_has_more(&s->in.pipe->in); n++) {
+        struct pipe *pipe = s->in.pipe;
         uint64_t ticket = s->in.taken.ticket;
         in_end(s);
         result = next_wanted(s);
         if (result == 0) {
-            link->in.tail = ticket; /* lapped meanwhile, it is skipped and the newer ones are looked at */
-            return in_begin(s, link);
+            pipe->in.tail = ticket; /* lapped meanwhile, it is skipped and the newer ones are looked at */
+            return in_begin(s, pipe);
         }
     }
     return result;
@@ -224,7 +224,7 @@ const struct pattern pattern_sub = {
     .ring_kind = kind_subscriber,
     .open = open_subscriber,
     .close = close_subscriber,
-    .link_up = repeat_subscriptions,
+    .pipe_up = repeat_subscriptions,
     .advance = advance_subscriber,
     .set_option = set_option,
 };
@@ -234,7 +234,7 @@ const struct pattern pattern_xsub = {
     .ring_kind = kind_subscriber,
     .open = open_subscriber,
     .close = close_subscriber,
-    .link_up = repeat_subscriptions,
+    .pipe_up = repeat_subscriptions,
     .send = send_upstream,
     .can_send = can_send_upstream,
     .advance = advance_subscriber,

@@ -10,11 +10,11 @@
 #include <string.h>
 
 #include "core/message_layout.h"
-#include "core/quick.h"
+#include "core/fast_path.h"
 #include "core/socket.h"
 #include "patterns/reqrep.h"
 
-/* ---- the quick way: an empty part and a short one, in a slot ---- */
+/* ---- the fast way: an empty part and a short one, in a slot ---- */
 
 #define SHORT_ENVELOPE PART_HEADER /* of an empty part alone */
 #define SHORT_BODY     (SLOT_PAYLOAD - SHORT_ENVELOPE - PART_HEADER)
@@ -22,21 +22,21 @@
 static inline bool send_short(struct shm_socket *s, uint32_t tag, const void *data, size_t size)
 {
     size_t whole = SHORT_ENVELOPE + PART_HEADER + part_padded(size);
-    struct ring_slot *slot = size <= SHORT_BODY ? quick_slot(s, s->quick_out, whole) : NULL;
+    struct ring_slot *slot = size <= SHORT_BODY ? fast_slot(s, s->fast_out, whole) : NULL;
     if (slot == NULL)
         return false;
     store_relaxed(&slot->meta, meta_make(whole, META_PACKED, tag));
     store_relaxed(&slot->payload[0], 0);
     store_relaxed(&slot->payload[1], size);
     copy_short((void *)(uintptr_t)&slot->payload[2], data, size);
-    quick_publish(s, s->quick_out, s->quick_to, size);
+    fast_publish(s, s->fast_out, s->fast_to, size);
     return true;
 }
 
 /* Wait for such a message: its body's size, or -1; and its tag. */
 static inline ssize_t await_short(struct shm_socket *s, int flags, uint32_t *tag)
 {
-    const struct ring_slot *slot = quick_await(s, flags);
+    const struct ring_slot *slot = fast_await(s, flags);
     if (slot == NULL)
         return -1;
     uint64_t meta = peer_u64(&slot->meta);
@@ -51,10 +51,10 @@ static inline ssize_t await_short(struct shm_socket *s, int flags, uint32_t *tag
 
 static inline void take_short(struct shm_socket *s, void *buffer, size_t room, size_t size)
 {
-    struct ring_in *ring = &s->quick_in->in;
+    struct ring_in *ring = &s->fast_in->in;
     copy_short(buffer, (const void *)(uintptr_t)&ring->slots[ring->tail & ring->mask].payload[2],
                size < room ? size : room);
-    quick_done(s, s->quick_in, size);
+    fast_done(s, s->fast_in, size);
 }
 
 /* ---- REQ ---- */
@@ -64,7 +64,7 @@ struct req {
     bool lost;  /* the peer died with the request in hand */
     bool began; /* a request with more parts to come */
     uint32_t id;
-    struct link *link;
+    struct pipe *pipe;
     uint64_t ticket;
     unsigned char *copy; /* SHM_REQ_RESEND: the request's parts, each after its size */
     size_t copy_size, copy_room;
@@ -75,16 +75,16 @@ static bool fits_req(int peer)
     return peer == SHM_REP || peer == SHM_ROUTER;
 }
 
-int skip_answers_to_others(struct shm_socket *s, struct link *link)
+int skip_answers_to_others(struct shm_socket *s, struct pipe *pipe)
 {
-    if (link->attach->bound && link->has_in && (s->type == SHM_REQ || link->party.type == SHM_REP))
-        link_skip_to_head(link);
+    if (pipe->membership->bound && pipe->has_in && (s->type == SHM_REQ || pipe->member.type == SHM_REP))
+        pipe_skip_to_head(pipe);
     return 0;
 }
 
-static uint32_t kind_exclusive(struct shm_socket *s, int peer)
+static uint32_t kind_spsc(struct shm_socket *s, int peer)
 {
-    return RING_EXCLUSIVE;
+    return RING_SPSC;
 }
 
 static int open_req(struct shm_socket *s)
@@ -132,11 +132,11 @@ static uint32_t next_id(const struct req *req)
 /* Choose a peer and put the envelope. */
 static int begin_request(struct shm_socket *s, struct req *req)
 {
-    struct link *link = link_choose(s);
-    if (link == NULL)
+    struct pipe *pipe = pipe_choose(s);
+    if (pipe == NULL)
         return -EAGAIN;
     uint32_t tag = next_id(req);
-    out_begin(s, link->out, link, req->waiting ? tag | REQUEST_CANCELS : tag);
+    out_begin(s, pipe->out, pipe, req->waiting ? tag | REQUEST_CANCELS : tag);
     int error = s->options.req_correlate ? out_add(s, &tag, sizeof tag, NULL) : 0;
     if (error == 0)
         error = out_add(s, "", 0, NULL);
@@ -144,7 +144,7 @@ static int begin_request(struct shm_socket *s, struct req *req)
         out_cancel(s);
         return error;
     }
-    req->link = link;
+    req->pipe = pipe;
     req->id = tag;
     req->waiting = req->lost = false;
     req->copy_size = 0;
@@ -177,7 +177,7 @@ static int send_request(struct shm_socket *s, const struct part *part)
         if (error < 0)
             return error;
     }
-    struct link *link = req->link;
+    struct pipe *pipe = req->pipe;
     size_t kept = req->copy_size;
     int error = s->options.req_resend ? keep_copy(req, part) : 0;
     if (error == 0)
@@ -190,7 +190,7 @@ static int send_request(struct shm_socket *s, const struct part *part)
     }
     if (!part->more) {
         req->waiting = true;
-        req->ticket = link->out->head - 1;
+        req->ticket = pipe->out->head - 1;
     }
     return 0;
 }
@@ -199,28 +199,28 @@ static bool can_request(struct shm_socket *s)
 {
     struct req *req = s->pattern_data;
     uint32_t turn = s->send_next;
-    bool can = (!req->waiting || s->options.req_relaxed) && link_choose(s) != NULL;
+    bool can = (!req->waiting || s->options.req_relaxed) && pipe_choose(s) != NULL;
     s->send_next = turn;
     return can;
 }
 
 /* The peer went. A connector's request that nobody had read yet waits for the next binder. */
-static void req_link_gone(struct shm_socket *s, struct link *link)
+static void req_pipe_gone(struct shm_socket *s, struct pipe *pipe)
 {
     struct req *req = s->pattern_data;
-    if (!req->waiting || req->link != link)
+    if (!req->waiting || req->pipe != pipe)
         return;
-    bool queued = link->state == LINK_QUEUED && req->ticket >= link->own_ring.acked;
+    bool queued = pipe->state == PIPE_QUEUED && req->ticket >= pipe->own_ring.acked;
     req->lost = !queued;
 }
 
-static void req_link_free(struct shm_socket *s, struct link *link)
+static void req_pipe_free(struct shm_socket *s, struct pipe *pipe)
 {
     struct req *req = s->pattern_data;
-    if (req->link != link)
+    if (req->pipe != pipe)
         return;
     req->lost = req->waiting;
-    req->link = NULL;
+    req->pipe = NULL;
 }
 
 static int send_again(struct shm_socket *s, struct req *req)
@@ -301,22 +301,22 @@ static int next_part_req(struct shm_socket *s, struct part *part)
     return result;
 }
 
-static bool quick_request(struct shm_socket *s, const void *data, size_t size)
+static bool fast_request(struct shm_socket *s, const void *data, size_t size)
 {
     struct req *req = s->pattern_data;
     if (req->waiting || s->in.active || s->options.req_correlate || s->options.req_resend ||
         !send_short(s, next_id(req), data, size))
         return false;
-    req->link = s->quick_to;
+    req->pipe = s->fast_to;
     req->id = next_id(req);
     req->waiting = true;
     req->lost = false;
     req->copy_size = 0;
-    req->ticket = s->quick_out->head - 1;
+    req->ticket = s->fast_out->head - 1;
     return true;
 }
 
-static ssize_t quick_reply(struct shm_socket *s, void *buffer, size_t room, int flags)
+static ssize_t fast_reply(struct shm_socket *s, void *buffer, size_t room, int flags)
 {
     struct req *req = s->pattern_data;
     uint32_t tag;
@@ -330,46 +330,46 @@ static ssize_t quick_reply(struct shm_socket *s, void *buffer, size_t room, int 
     return size;
 }
 
-static void probe(struct shm_socket *s, struct link *link)
+static void probe(struct shm_socket *s, struct pipe *pipe)
 {
     struct part empty = {"", 0, NULL, false, false};
-    if (s->options.probe_router && link->party.type == SHM_ROUTER && link_has_room(link))
-        out_single(s, link->out, link, &empty, 0);
+    if (s->options.probe_router && pipe->member.type == SHM_ROUTER && pipe_has_room(pipe))
+        out_single(s, pipe->out, pipe, &empty, 0);
 }
 
 /* Has a binder that we never saw read our request, and died with it? */
-static void req_link_up(struct shm_socket *s, struct link *link)
+static void req_pipe_up(struct shm_socket *s, struct pipe *pipe)
 {
     struct req *req = s->pattern_data;
     uint64_t tail;
-    if (req->waiting && req->link == link && link_peer_tail(link, &tail) &&
-        req->ticket < peer_u64(&link->theirs->first))
+    if (req->waiting && req->pipe == pipe && pipe_peer_tail(pipe, &tail) &&
+        req->ticket < peer_u64(&pipe->theirs->first))
         req->lost = true;
-    probe(s, link);
+    probe(s, pipe);
 }
 
 const struct pattern pattern_req = {
     .fits = fits_req,
-    .ring_kind = kind_exclusive,
+    .ring_kind = kind_spsc,
     .open = open_req,
     .close = close_req,
-    .link_new = skip_answers_to_others,
-    .link_up = req_link_up,
-    .link_gone = req_link_gone,
-    .link_free = req_link_free,
+    .pipe_new = skip_answers_to_others,
+    .pipe_up = req_pipe_up,
+    .pipe_gone = req_pipe_gone,
+    .pipe_free = req_pipe_free,
     .send = send_request,
     .can_send = can_request,
     .advance = advance_req,
     .next_part = next_part_req,
-    .quick_send = quick_request,
-    .quick_receive = quick_reply,
+    .fast_send = fast_request,
+    .fast_receive = fast_reply,
 };
 
 /* ---- REP ---- */
 
 struct rep {
     bool replying;
-    struct link *link; /* NULL: the asker has gone */
+    struct pipe *pipe; /* NULL: the asker has gone */
     uint32_t tag;
     unsigned char *envelope; /* packed parts, up to and with the empty one */
     size_t size, room;
@@ -399,11 +399,11 @@ static void close_rep(struct shm_socket *s)
     free(rep);
 }
 
-static void rep_link_gone(struct shm_socket *s, struct link *link)
+static void rep_pipe_gone(struct shm_socket *s, struct pipe *pipe)
 {
     struct rep *rep = s->pattern_data;
-    if (rep->link == link)
-        rep->link = NULL;
+    if (rep->pipe == pipe)
+        rep->pipe = NULL;
 }
 
 /* A part of the envelope, with its bytes, wherever they lie in the asker's memory: there the answer cannot
@@ -441,7 +441,7 @@ static int read_envelope(struct shm_socket *s, struct rep *rep)
         if (keep_part(rep, &part) < 0)
             return -ENOMEM;
     } while (part.size > 0);
-    rep->link = s->in.link->state == LINK_UP ? s->in.link : NULL;
+    rep->pipe = s->in.pipe->state == PIPE_UP ? s->in.pipe : NULL;
     rep->tag = s->in.taken.tag;
     return 1;
 }
@@ -479,12 +479,12 @@ static int send_reply(struct shm_socket *s, const struct part *part)
         return -EFSM;
     /* A REP never waits for its asker. */
     if (s->out.discard ||
-        (began && (rep->link == NULL || !link_is_open(rep->link) || !link_has_room(rep->link)))) {
+        (began && (rep->pipe == NULL || !pipe_is_open(rep->pipe) || !pipe_has_room(rep->pipe)))) {
         rep->replying = part->more;
         return out_discard(s, part);
     }
     if (began) {
-        out_begin(s, rep->link->out, rep->link, rep->tag & REQUEST_NUMBER);
+        out_begin(s, rep->pipe->out, rep->pipe, rep->tag & REQUEST_NUMBER);
         error = out_add_raw(s, rep->envelope, rep->size);
     }
     if (error == 0)
@@ -499,17 +499,17 @@ static int send_reply(struct shm_socket *s, const struct part *part)
     return 0;
 }
 
-static bool quick_answer(struct shm_socket *s, const void *data, size_t size)
+static bool fast_answer(struct shm_socket *s, const void *data, size_t size)
 {
     struct rep *rep = s->pattern_data;
-    if (!rep->replying || rep->link == NULL || rep->link != s->quick_to || rep->size != SHORT_ENVELOPE ||
+    if (!rep->replying || rep->pipe == NULL || rep->pipe != s->fast_to || rep->size != SHORT_ENVELOPE ||
         !send_short(s, rep->tag & REQUEST_NUMBER, data, size))
         return false;
     rep->replying = false;
     return true;
 }
 
-static ssize_t quick_question(struct shm_socket *s, void *buffer, size_t room, int flags)
+static ssize_t fast_question(struct shm_socket *s, void *buffer, size_t room, int flags)
 {
     struct rep *rep = s->pattern_data;
     if (rep->replying)
@@ -519,7 +519,7 @@ static ssize_t quick_question(struct shm_socket *s, void *buffer, size_t room, i
         return -1;
     memset(rep->envelope, 0, SHORT_ENVELOPE);
     rep->size = SHORT_ENVELOPE;
-    rep->link = s->quick_in;
+    rep->pipe = s->fast_in;
     take_short(s, buffer, room, (size_t)size);
     rep->replying = true;
     return size;
@@ -533,15 +533,15 @@ static bool can_reply(struct shm_socket *s)
 
 const struct pattern pattern_rep = {
     .fits = fits_rep,
-    .ring_kind = kind_exclusive,
+    .ring_kind = kind_spsc,
     .open = open_rep,
     .close = close_rep,
-    .link_gone = rep_link_gone,
-    .link_free = rep_link_gone,
+    .pipe_gone = rep_pipe_gone,
+    .pipe_free = rep_pipe_gone,
     .send = send_reply,
     .can_send = can_reply,
     .advance = advance_rep,
     .next_part = next_part_rep,
-    .quick_send = quick_answer,
-    .quick_receive = quick_question,
+    .fast_send = fast_answer,
+    .fast_receive = fast_question,
 };

@@ -12,7 +12,7 @@
 #include "patterns/reqrep.h"
 
 struct router {
-    struct link **table; /* by hash of the routing id; NULL free */
+    struct pipe **table; /* by hash of the routing id; NULL free */
     uint32_t size, used; /* size is a power of two */
     bool id_pending;     /* the id part of the current message has still to be given */
 };
@@ -27,18 +27,18 @@ static uint64_t hash(const void *id, size_t size)
     return h ^ h >> 32;
 }
 
-static struct link **find(struct router *r, const void *id, size_t size)
+static struct pipe **find(struct router *r, const void *id, size_t size)
 {
     for (uint64_t at = hash(id, size);; at++) {
-        struct link **place = &r->table[at & (r->size - 1)];
+        struct pipe **place = &r->table[at & (r->size - 1)];
         if (*place == NULL || ((*place)->routing_id_size == size && memcmp((*place)->routing_id, id, size) == 0))
             return place;
     }
 }
 
-static void insert(struct router *r, struct link *link)
+static void insert(struct router *r, struct pipe *pipe)
 {
-    *find(r, link->routing_id, link->routing_id_size) = link;
+    *find(r, pipe->routing_id, pipe->routing_id_size) = pipe;
     r->used++;
 }
 
@@ -47,7 +47,7 @@ static int grow(struct router *r)
     if (r->table != NULL && r->used < r->size / 2)
         return 0;
     uint32_t old_size = r->size, size = old_size == 0 ? 16 : 2 * old_size;
-    struct link **old = r->table, **table = calloc(size, sizeof(struct link *));
+    struct pipe **old = r->table, **table = calloc(size, sizeof(struct pipe *));
     if (table == NULL)
         return -ENOMEM;
     r->table = table;
@@ -61,19 +61,19 @@ static int grow(struct router *r)
 }
 
 /* Close the gap, so that a search never stops too early. */
-static void take_out(struct router *r, struct link *link)
+static void take_out(struct router *r, struct pipe *pipe)
 {
-    if (link->routing_id_size == 0 || r->table == NULL)
+    if (pipe->routing_id_size == 0 || r->table == NULL)
         return;
-    struct link **place = find(r, link->routing_id, link->routing_id_size);
-    if (*place != link)
+    struct pipe **place = find(r, pipe->routing_id, pipe->routing_id_size);
+    if (*place != pipe)
         return;
     *place = NULL;
     r->used--;
     uint32_t at = (uint32_t)(place - r->table);
     for (;;) {
         at = (at + 1) & (r->size - 1);
-        struct link *next = r->table[at];
+        struct pipe *next = r->table[at];
         if (next == NULL)
             return;
         r->table[at] = NULL;
@@ -82,87 +82,87 @@ static void take_out(struct router *r, struct link *link)
 }
 
 /* One that nobody has: the numbers come round, and who asks for many must not get another's. */
-static void make_id(struct shm_socket *s, struct link *link)
+static void make_id(struct shm_socket *s, struct pipe *pipe)
 {
-    link->routing_id_size = 5;
+    pipe->routing_id_size = 5;
     do {
         uint32_t number = ++s->next_auto_id;
-        link->routing_id[0] = 0;
+        pipe->routing_id[0] = 0;
         for (int i = 0; i < 4; i++)
-            link->routing_id[1 + i] = (uint8_t)(number >> (24 - 8 * i));
-    } while (*find(s->pattern_data, link->routing_id, 5) != NULL);
+            pipe->routing_id[1 + i] = (uint8_t)(number >> (24 - 8 * i));
+    } while (*find(s->pattern_data, pipe->routing_id, 5) != NULL);
 }
 
 /* Relaxed: nothing behind it is read for it. */
-static bool has_left(struct link *link)
+static bool has_left(struct pipe *pipe)
 {
-    return peer_u32(&link->theirs->left) != 0;
+    return peer_u32(&pipe->theirs->left) != 0;
 }
 
 /* With a key, a peer may have proven itself, sent and gone before it is introduced, and its name be another's
  * by then: what it sent is read, and nothing is sent to it. */
-static bool has_gone(struct link *link)
+static bool has_gone(struct pipe *pipe)
 {
-    return has_left(link) || link_is_dead(link);
+    return has_left(pipe) || pipe_is_dead(pipe);
 }
 
-static int link_new(struct shm_socket *s, struct link *link)
+static int pipe_new(struct shm_socket *s, struct pipe *pipe)
 {
     struct router *r = s->pattern_data;
     unsigned char id[256];
     uint32_t size;
 
-    int error = link_peer_routing_id(link, id, &size);
+    int error = pipe_peer_routing_id(pipe, id, &size);
     if (error == 0)
         error = grow(r);
     if (error < 0)
         return error;
-    link->routing_id_size = 0;
+    pipe->routing_id_size = 0;
     if (size == 0) {
-        make_id(s, link);
-        insert(r, link);
+        make_id(s, pipe);
+        insert(r, pipe);
         return 0;
     }
     if (id[0] == 0)
         return -EPROTO; /* those are made here: it would take another's */
-    struct link *other = *find(r, id, size);
-    if (other != NULL && other != link && link_is_dead(other)) {
-        link_died(other); /* a successor, before the death was noticed */
+    struct pipe *other = *find(r, id, size);
+    if (other != NULL && other != pipe && pipe_is_dead(other)) {
+        pipe_died(other); /* a successor, before the death was noticed */
         other = NULL;
-    } else if (other != NULL && other != link && has_left(other)) {
+    } else if (other != NULL && other != pipe && has_left(other)) {
         take_out(r, other); /* likewise, and its place may be another's by now: it is read to its end */
         other = NULL;
     }
-    bool came_late = other != NULL && other != link && has_gone(link);
+    bool came_late = other != NULL && other != pipe && has_gone(pipe);
     if (came_late)
         other = NULL;
-    if (other != NULL && other != link) {
+    if (other != NULL && other != pipe) {
         if (!s->options.router_handover)
             return -EEXIST;
         take_out(r, other);
         other->routing_id_size = 0;
         other->has_in = false;
-        other->silenced = true;
+        other->superseded = true;
     }
-    memcpy(link->routing_id, id, size);
-    link->routing_id_size = size;
+    memcpy(pipe->routing_id, id, size);
+    pipe->routing_id_size = size;
     if (!came_late)
-        insert(r, link);
+        insert(r, pipe);
     return 0;
 }
 
-static void link_gone(struct shm_socket *s, struct link *link)
+static void pipe_gone(struct shm_socket *s, struct pipe *pipe)
 {
     struct router *r = s->pattern_data;
     if (r != NULL)
-        take_out(r, link);
+        take_out(r, pipe);
 }
 
-static void probe(struct shm_socket *s, struct link *link)
+static void probe(struct shm_socket *s, struct pipe *pipe)
 {
     struct part empty = {"", 0, NULL, false, false};
-    if (s->options.probe_router && link->out != NULL && link_has_room(link))
-        out_single(s, link->out, link, &empty, 0);
+    if (s->options.probe_router && pipe->out != NULL && pipe_has_room(pipe))
+        out_single(s, pipe->out, pipe, &empty, 0);
 }
 
 /* ---- sending ---- */
@@ -170,17 +170,17 @@ static void probe(struct shm_socket *s, struct link *link)
 static int address(struct shm_socket *s, const struct part *part)
 {
     struct router *r = s->pattern_data;
-    struct link *link = r->table != NULL ? *find(r, part->data, part->size) : NULL;
+    struct pipe *pipe = r->table != NULL ? *find(r, part->data, part->size) : NULL;
 
-    if (link == NULL || !link_is_open(link))
+    if (pipe == NULL || !pipe_is_open(pipe))
         return s->options.router_mandatory ? -EHOSTUNREACH : out_discard(s, part);
-    if (!link_has_room(link))
+    if (!pipe_has_room(pipe))
         return s->options.router_mandatory ? -EAGAIN : out_discard(s, part);
     if (!part->more)
         return out_discard(s, part); /* a message of an address only */
     if (part->block != NULL)
         arena_free(&s->arena, part->block);
-    out_begin(s, link->out, link, link->request_tag);
+    out_begin(s, pipe->out, pipe, pipe->request_tag);
     return 0;
 }
 
@@ -202,15 +202,15 @@ static int advance(struct shm_socket *s)
     int result = in_begin_fair(s);
     if (result != 1)
         return result;
-    struct link *link = s->in.link;
+    struct pipe *pipe = s->in.pipe;
     uint32_t tag = s->in.taken.tag;
     r->id_pending = true;
-    link->request_tag = tag & REQUEST_NUMBER;
-    if ((tag & REQUEST_CANCELS) && link->routing_id[0] == 0 && link->state == LINK_UP) {
+    pipe->request_tag = tag & REQUEST_NUMBER;
+    if ((tag & REQUEST_CANCELS) && pipe->routing_id[0] == 0 && pipe->state == PIPE_UP) {
         /* Answers to what it gave up shall not reach it: it becomes somebody else. */
-        take_out(r, link);
-        make_id(s, link);
-        insert(r, link);
+        take_out(r, pipe);
+        make_id(s, pipe);
+        insert(r, pipe);
     }
     return 1;
 }
@@ -221,8 +221,8 @@ static int next_part(struct shm_socket *s, struct part *part)
     if (!r->id_pending)
         return in_next(s, part);
     r->id_pending = false;
-    part->data = s->in.link->routing_id;
-    part->size = s->in.link->routing_id_size;
+    part->data = s->in.pipe->routing_id;
+    part->size = s->in.pipe->routing_id_size;
     part->block = NULL;
     part->more = true;
     part->synthetic = true;
@@ -236,7 +236,7 @@ static bool fits(int peer)
 
 static uint32_t ring_kind(struct shm_socket *s, int peer)
 {
-    return RING_EXCLUSIVE;
+    return RING_SPSC;
 }
 
 static int open_router(struct shm_socket *s)
@@ -258,10 +258,10 @@ const struct pattern pattern_router = {
     .ring_kind = ring_kind,
     .open = open_router,
     .close = close_router,
-    .link_new = link_new,
-    .link_up = probe,
-    .link_gone = link_gone,
-    .link_free = link_gone,
+    .pipe_new = pipe_new,
+    .pipe_up = probe,
+    .pipe_gone = pipe_gone,
+    .pipe_free = pipe_gone,
     .send = send_part,
     .can_send = can_send,
     .advance = advance,

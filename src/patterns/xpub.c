@@ -75,10 +75,10 @@ static void pass_on(struct xpub *x, const void *bytes, size_t size)
         memcpy(n->bytes, bytes, size);
 }
 
-static int link_new(struct shm_socket *s, struct link *link)
+static int pipe_new(struct shm_socket *s, struct pipe *pipe)
 {
-    link->pattern_data = calloc(1, sizeof(struct prefixes));
-    return link->pattern_data == NULL ? -ENOMEM : 0;
+    pipe->pattern_data = calloc(1, sizeof(struct prefixes));
+    return pipe->pattern_data == NULL ? -ENOMEM : 0;
 }
 
 static void forget(struct shm_socket *s, struct prefixes *theirs, const struct prefix *prefix)
@@ -89,22 +89,22 @@ static void forget(struct shm_socket *s, struct prefixes *theirs, const struct p
     (void)theirs;
 }
 
-static void link_gone(struct shm_socket *s, struct link *link)
+static void pipe_gone(struct shm_socket *s, struct pipe *pipe)
 {
-    struct prefixes *theirs = link->pattern_data;
+    struct prefixes *theirs = pipe->pattern_data;
     if (theirs == NULL)
         return;
     for (size_t i = 0; i < theirs->count; i++)
         forget(s, theirs, &theirs->sorted[i]);
     prefixes_deinit(theirs);
     free(theirs);
-    link->pattern_data = NULL;
+    pipe->pattern_data = NULL;
 }
 
-static void subscription(struct shm_socket *s, struct link *link, const unsigned char *bytes, size_t size)
+static void subscription(struct shm_socket *s, struct pipe *pipe, const unsigned char *bytes, size_t size)
 {
     struct xpub *x = s->pattern_data;
-    struct prefixes *theirs = link->pattern_data;
+    struct prefixes *theirs = pipe->pattern_data;
     if (bytes[0] == 1) {
         bool anew = prefixes_add(theirs, bytes + 1, size - 1) == 1 && prefixes_add(&x->all, bytes + 1, size - 1) == 1;
         if (anew || s->options.xpub_verbose || s->options.xpub_verboser)
@@ -122,7 +122,7 @@ static int read_subscribers(struct shm_socket *s)
     struct part part;
     int result = 0;
     for (uint64_t n = 0; n < PASSED_OVER_MAX && (result = in_begin_fair(s)) == 1; n++) {
-        struct link *link = s->in.link;
+        struct pipe *pipe = s->in.pipe;
         result = in_next(s, &part);
         if (result == 1) {
             unsigned char *copy = malloc(part.size + 1);
@@ -132,8 +132,8 @@ static int read_subscribers(struct shm_socket *s)
                 peer_copy(copy, part.data, part.size); /* before it is looked at: it may change */
                 if (part.size == 0 || copy[0] > 1)
                     pass_on(s->pattern_data, copy, part.size);
-                else if (link->pattern_data != NULL)
-                    subscription(s, link, copy, part.size);
+                else if (pipe->pattern_data != NULL)
+                    subscription(s, pipe, copy, part.size);
             }
             free(copy);
         }
@@ -184,7 +184,7 @@ static bool fits(int peer)
 
 static uint32_t ring_kind(struct shm_socket *s, int peer)
 {
-    return RING_PRIVATE;
+    return RING_BROADCAST;
 }
 
 const struct pattern pattern_xpub = {
@@ -192,9 +192,9 @@ const struct pattern pattern_xpub = {
     .ring_kind = ring_kind,
     .open = open_xpub,
     .close = close_xpub,
-    .link_new = link_new,
-    .link_gone = link_gone,
-    .link_free = link_gone,
+    .pipe_new = pipe_new,
+    .pipe_gone = pipe_gone,
+    .pipe_free = pipe_gone,
     .send = send_part,
     .can_send = can_send,
     .advance = advance,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Arena: blocks of the owner's segment, for messages, rings and link records.
+ * Arena: blocks of the owner's segment, for messages, rings and pipe records.
  *
  * All bookkeeping is private memory of the owner; peers see offsets only. Sizes are rounded to
  * classes (eight per doubling, 128 bytes and up); a class keeps its free blocks last-in first-out,

@@ -78,10 +78,10 @@ void bell_unlink(int dir, const char *id_hex)
 
 unsigned bell_wake(struct bell *bell)
 {
-    uint32_t how = peer_u32_exchange(&bell->page->parked, 0);
+    uint32_t how = peer_u32_exchange(&bell->page->waiting, 0);
 
-    if (how & BELL_PARKED)
-        os_futex_wake(&bell->page->parked);
+    if (how & BELL_WAITING)
+        os_futex_wake(&bell->page->waiting);
     if (how & BELL_FD) {
         /* Opened each time: no descriptor per peer is kept for what happens only after a sleep. */
         char fifo[40];
@@ -93,7 +93,7 @@ unsigned bell_wake(struct bell *bell)
 
 int bell_sleep(struct bell *bell, uint32_t how, uint64_t timeout_ns)
 {
-    int error = os_futex_wait(&bell->page->parked, how, timeout_ns);
+    int error = os_futex_wait(&bell->page->waiting, how, timeout_ns);
     return error == -EAGAIN ? 0 : error;
 }
 

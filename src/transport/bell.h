@@ -5,12 +5,12 @@
  *
  *   parked     the owner sets 1 (asleep in the kernel) or 2 (asleep on its descriptor) before it sleeps;
  *              a ringer exchanges it for 0 and, if it was not 0, wakes.
- *   attention  anyone sets 1: "the set of your peers changed, look"; the owner takes it.
- *   sleepers   a reader of the owner's shared ring sets 1 before it sleeps: "look whom to wake".
+ *   changed  anyone sets 1: "the set of your peers changed, look"; the owner takes it.
+ *   has_waiters   a reader of the owner's shared ring sets 1 before it sleeps: "look whom to wake".
  *
  * No wakeup is lost (a Dekker pair, a sequentially consistent fence or operation on both sides):
  *
- *   owner (bell_park)                         ringer (after its change)
+ *   owner (bell_announce)                         ringer (after its change)
  *   P1: parked := how                         S1: the change and a fence, or one operation
  *   P2: fence; looks for work                 S2: loads parked (bell_ring)
  *   P3: futex_wait(parked, how)                 S3: if set: exchange(parked, 0); wake
@@ -33,22 +33,22 @@
 /* The longest sleep without a look at the peers: bounds what a death at the wrong instruction costs. */
 #define BELL_SLICE_NS UINT64_C(100000000)
 
-#define BELL_PARKED 1u
+#define BELL_WAITING 1u
 #define BELL_FD     2u
 #define BELL_MAGIC  UINT64_C(0x316c6c6571686d73)
 
 struct bell_page {
     uint64_t magic;
     uint8_t pad0[56];
-    shared_u32 parked;
+    shared_u32 waiting;
     uint8_t pad1[124];
-    shared_u32 attention;
-    shared_u32 sleepers;
+    shared_u32 changed;
+    shared_u32 has_waiters;
     uint8_t pad2[3896];
 };
 
-_Static_assert(offsetof(struct bell_page, parked) == 64, "layout");
-_Static_assert(offsetof(struct bell_page, attention) == 192, "layout");
+_Static_assert(offsetof(struct bell_page, waiting) == 64, "layout");
+_Static_assert(offsetof(struct bell_page, changed) == 192, "layout");
 _Static_assert(sizeof(struct bell_page) == 4096, "layout");
 
 struct bell {
@@ -68,21 +68,21 @@ unsigned bell_wake(struct bell *bell);
 /* S2: after a seq_cst publication. */
 static inline unsigned bell_ring(struct bell *bell)
 {
-    if (likely(peer_u32_seq_cst(&bell->page->parked) == 0))
+    if (likely(peer_u32_seq_cst(&bell->page->waiting) == 0))
         return 0;
     return bell_wake(bell);
 }
 
-/* P1, P2. Call bell_unpark() whatever happens next. */
-static inline void bell_park(struct bell *bell, uint32_t how)
+/* P1, P2. Call bell_retract() whatever happens next. */
+static inline void bell_announce(struct bell *bell, uint32_t how)
 {
-    store_relaxed(&bell->page->parked, how); /* the fence orders it */
+    store_relaxed(&bell->page->waiting, how); /* the fence orders it */
     fence_seq_cst();
 }
 
-static inline void bell_unpark(struct bell *bell)
+static inline void bell_retract(struct bell *bell)
 {
-    store_relaxed(&bell->page->parked, 0);
+    store_relaxed(&bell->page->waiting, 0);
 }
 
 /* P3. 0: woken, spuriously perhaps; -ETIMEDOUT, -EINTR. */

@@ -14,13 +14,13 @@
 #include <unistd.h>
 
 #include "base/process.h"
-#include "transport/pocket.h"
+#include "transport/memfd_store.h"
 
 struct directory {
     struct directory *next;
     unsigned refs;
     int fd;
-    bool is_default, is_pocket;
+    bool is_default, is_memfd;
     char path[PATH_MAX];
 };
 
@@ -180,31 +180,31 @@ int directory_open(struct directory **directory)
     return error;
 }
 
-int directory_pocket(struct directory **directory)
+int directory_memfd(struct directory **directory)
 {
     struct directory *d = calloc(1, sizeof *d);
-    int pocket = d == NULL ? -ENOMEM : pocket_new();
+    int pocket = d == NULL ? -ENOMEM : memfd_store_new();
     if (pocket < 0) {
         free(d);
         return pocket;
     }
     d->fd = pocket;
-    d->is_pocket = true;
+    d->is_memfd = true;
     d->refs = 1;
     *directory = d;
     return 0;
 }
 
-bool directory_is_pocket(const struct directory *d)
+bool directory_is_memfd(const struct directory *d)
 {
-    return d->is_pocket;
+    return d->is_memfd;
 }
 
 void directory_forget(struct directory *d)
 {
-    if (!d->is_pocket)
+    if (!d->is_memfd)
         return;
-    pocket_free(d->fd);
+    memfd_store_free(d->fd);
     free(d);
 }
 
@@ -222,7 +222,7 @@ void directory_close(struct directory *d)
         return;
     process_lock(PROCESS_LOCK_DIRECTORIES);
     bool last = --d->refs == 0;
-    if (last && !d->is_pocket) {
+    if (last && !d->is_memfd) {
         struct directory **at = &all;
         while (*at != d)
             at = &(*at)->next;
@@ -232,8 +232,8 @@ void directory_close(struct directory *d)
             rmdir(d->path); /* only succeeds when it is empty */
     }
     process_unlock(PROCESS_LOCK_DIRECTORIES);
-    if (last && d->is_pocket)
-        pocket_free(d->fd);
+    if (last && d->is_memfd)
+        memfd_store_free(d->fd);
     if (last)
         free(d);
 }

@@ -13,9 +13,9 @@ struct directory;
 
 /* Open it, making it if need be. -EPERM: not ours, open to others, or not a directory; -EINVAL: no such group. */
 int directory_open(struct directory **directory);
-/* One of no place (pocket.h), for one socket. */
-int directory_pocket(struct directory **directory);
-bool directory_is_pocket(const struct directory *directory);
+/* One of no place (memfd_store.h), for one socket. */
+int directory_memfd(struct directory **directory);
+bool directory_is_memfd(const struct directory *directory);
 
 /* In a child, of its parent's: a pocket's descriptors are closed, a directory stays. */
 void directory_forget(struct directory *directory);

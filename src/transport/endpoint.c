@@ -139,24 +139,24 @@ static void remove_locked(struct endpoint *endpoint, int fd)
 {
     int dir = directory_fd(endpoint->directory);
     struct endpoint here = {.backed = endpoint->backed};
-    struct party party;
+    struct member member;
     uint8_t last[SEGMENT_ID_SIZE] = {0};
 
     if (!os_file_same(dir, endpoint->file, fd))
         return;
     if (map_file(&here, fd) == 0) {
         uint32_t high = high_through(&here, fd);
-        store_relaxed(&here.header->poison, 1); /* who gets a lock after ours sees it */
-        if (endpoint_binder(&here, &party))
-            remote_unnamed(endpoint->directory, endpoint->file, ANY_PLACE, party.id_hex);
+        store_relaxed(&here.header->tombstone, 1); /* who gets a lock after ours sees it */
+        if (endpoint_binder(&here, &member))
+            remote_unnamed(endpoint->directory, endpoint->file, ANY_PLACE, member.id_hex);
         for (uint32_t i = 0; i < high; i++) {
-            struct answer answer;
-            if (endpoint_connector(&here, i, &party))
-                remote_unnamed(endpoint->directory, endpoint->file, ANY_PLACE, party.id_hex);
-            if (endpoint_answer_read(&here, i, &answer) && memcmp(last, answer.binder_id, sizeof last) != 0) {
+            struct accepted answer;
+            if (endpoint_connector(&here, i, &member))
+                remote_unnamed(endpoint->directory, endpoint->file, ANY_PLACE, member.id_hex);
+            if (endpoint_accept_read(&here, i, &answer) && memcmp(last, answer.binder_id, sizeof last) != 0) {
                 memcpy(last, answer.binder_id, sizeof last); /* most are one's */
-                segment_id_hex(party.id_hex, last);
-                remote_unnamed(endpoint->directory, endpoint->file, ANY_PLACE, party.id_hex);
+                segment_id_hex(member.id_hex, last);
+                remote_unnamed(endpoint->directory, endpoint->file, ANY_PLACE, member.id_hex);
             }
         }
     }
@@ -206,7 +206,7 @@ static int connector_place(struct endpoint *endpoint, int fd)
     for (uint32_t i = 0; i < ENDPOINT_SLOTS; i++) {
         /* A valid record is its owner's, or a dead one's that the binder has still to read. Relaxed: a hint, and
          * with the lock, which orders. */
-        if (i < high && (peer_u64(&endpoint->slots[i].party.gen) & 1))
+        if (i < high && (peer_u64(&endpoint->slots[i].member.gen) & 1))
             continue;
         int error = os_lock(fd, ENDPOINT_BYTE_SLOT + i, 1, OS_WRITE);
         if (error < 0 && error != -EAGAIN)
@@ -218,7 +218,7 @@ static int connector_place(struct endpoint *endpoint, int fd)
         }
         error = os_file_allocate(fd, ENDPOINT_HEADER_SIZE + i * sizeof(struct endpoint_slot),
                                      sizeof(struct endpoint_slot));
-        if (error == 0 && (peer_u64(&endpoint->slots[i].party.gen) & 1)) {
+        if (error == 0 && (peer_u64(&endpoint->slots[i].member.gen) & 1)) {
             os_unlock(fd, ENDPOINT_BYTE_SLOT + i, 1); /* announced and died in between */
             continue;
         }
@@ -253,7 +253,7 @@ static int meet_once(struct endpoint *endpoint, place_fn *place)
     if (error == 0)
         error = place(endpoint, fd);
     if (error == 0 &&
-        (peer_u32(&endpoint->header->poison) != 0 || !os_file_same(dir, endpoint->file, fd)))
+        (peer_u32(&endpoint->header->tombstone) != 0 || !os_file_same(dir, endpoint->file, fd)))
         error = -EAGAIN;
     if (error == 0) {
         endpoint->fd = os_file_open(dir, endpoint->file, OS_WRITE);
@@ -275,7 +275,7 @@ static int meet(struct endpoint *endpoint, struct directory *directory, const ch
     snprintf(endpoint->name, sizeof endpoint->name, "%s", name);
     file_name(endpoint->file, name);
     int error = meet_once(endpoint, place);
-    int tries = directory_is_pocket(directory) ? 3 : MEETING_TRIES; /* there nobody makes it anew */
+    int tries = directory_is_memfd(directory) ? 3 : MEETING_TRIES; /* there nobody makes it anew */
     uint64_t until = error == -EAGAIN ? clock_now_ns() + MEETING_NS : 0;
     for (int i = 1; i < tries && error == -EAGAIN && clock_now_ns() < until; i++) {
         if (i < MEETING_YIELDS)
@@ -303,13 +303,13 @@ int endpoint_connect(struct endpoint *endpoint, struct directory *directory, con
 
 /* ---- records ---- */
 
-static struct endpoint_party *my_party(struct endpoint *endpoint)
+static struct endpoint_member *my_member(struct endpoint *endpoint)
 {
-    return endpoint->slot == ENDPOINT_BINDER ? &endpoint->header->binder : &endpoint->slots[endpoint->slot].party;
+    return endpoint->slot == ENDPOINT_BINDER ? &endpoint->header->binder : &endpoint->slots[endpoint->slot].member;
 }
 
 /* Make the generation even (invalid); the fields may be written after that. Release: who sees that one
- * has left sees how, in the link record. */
+ * has left sees how, in the pipe record. */
 static uint64_t retract(shared_u64 *gen)
 {
     uint64_t value = peer_u64(gen);
@@ -319,30 +319,30 @@ static uint64_t retract(shared_u64 *gen)
     return value;
 }
 
-void endpoint_announce(struct endpoint *endpoint, const uint8_t *id, uint32_t type, uint64_t link_offset)
+void endpoint_announce(struct endpoint *endpoint, const uint8_t *id, uint32_t type, uint64_t pipe_offset)
 {
-    struct endpoint_party *party = my_party(endpoint);
-    uint64_t words[2], gen = retract(&party->gen);
+    struct endpoint_member *member = my_member(endpoint);
+    uint64_t words[2], gen = retract(&member->gen);
     memcpy(words, id, sizeof words);
-    store_relaxed(&party->id[0], words[0]);
-    store_relaxed(&party->id[1], words[1]);
-    store_relaxed(&party->type, type);
-    store_relaxed(&party->pid, (uint64_t)getpid());
-    store_relaxed(&party->link_offset, link_offset);
-    store_relaxed(&party->done_with, 0);
-    store_seq_cst(&party->gen, gen + 1);
+    store_relaxed(&member->id[0], words[0]);
+    store_relaxed(&member->id[1], words[1]);
+    store_relaxed(&member->type, type);
+    store_relaxed(&member->pid, (uint64_t)getpid());
+    store_relaxed(&member->pipe_offset, pipe_offset);
+    store_relaxed(&member->done_with, 0);
+    store_seq_cst(&member->gen, gen + 1);
 }
 
 void endpoint_done(struct endpoint *endpoint, uint64_t binder_gen)
 {
-    struct answer said;
-    if (endpoint_answer_read(endpoint, endpoint->slot, &said) && said.binder_gen == binder_gen)
-        store_relaxed(&my_party(endpoint)->done_with, said.gen);
+    struct accepted said;
+    if (endpoint_accept_read(endpoint, endpoint->slot, &said) && said.binder_gen == binder_gen)
+        store_relaxed(&my_member(endpoint)->done_with, said.gen);
 }
 
 void endpoint_retract(struct endpoint *endpoint)
 {
-    retract(&my_party(endpoint)->gen);
+    retract(&my_member(endpoint)->gen);
 }
 
 void endpoint_leave(struct endpoint *endpoint, bool retracted)
@@ -350,7 +350,7 @@ void endpoint_leave(struct endpoint *endpoint, bool retracted)
     if (retracted)
         endpoint_retract(endpoint);
     unmap_file(endpoint);
-    if (!try_remove(endpoint, endpoint->fd) && directory_is_pocket(endpoint->directory))
+    if (!try_remove(endpoint, endpoint->fd) && directory_is_memfd(endpoint->directory))
         os_file_unlink(directory_fd(endpoint->directory), endpoint->file); /* the other side has its own */
     close(endpoint->fd);
     endpoint->fd = -1;
@@ -358,20 +358,20 @@ void endpoint_leave(struct endpoint *endpoint, bool retracted)
     endpoint->directory = NULL;
 }
 
-static int read_party(const struct endpoint_party *party, struct party *out)
+static int read_member(const struct endpoint_member *member, struct member *out)
 {
     uint64_t words[2];
     for (int attempt = 0; attempt < 16; attempt++) {
-        out->gen = peer_u64_seq_cst(&party->gen);
+        out->gen = peer_u64_seq_cst(&member->gen);
         if (!(out->gen & 1))
             return 0;
-        words[0] = peer_u64(&party->id[0]);
-        words[1] = peer_u64(&party->id[1]);
-        out->type = (uint32_t)peer_u64(&party->type);
-        out->pid = (uint32_t)peer_u64(&party->pid);
-        out->link_offset = peer_u64(&party->link_offset);
+        words[0] = peer_u64(&member->id[0]);
+        words[1] = peer_u64(&member->id[1]);
+        out->type = (uint32_t)peer_u64(&member->type);
+        out->pid = (uint32_t)peer_u64(&member->pid);
+        out->pipe_offset = peer_u64(&member->pipe_offset);
         fence_acquire();
-        if (peer_u64(&party->gen) == out->gen) {
+        if (peer_u64(&member->gen) == out->gen) {
             memcpy(out->id, words, sizeof words);
             segment_id_hex(out->id_hex, out->id);
             return 1;
@@ -380,14 +380,14 @@ static int read_party(const struct endpoint_party *party, struct party *out)
     return 0;
 }
 
-int endpoint_binder(const struct endpoint *endpoint, struct party *out)
+int endpoint_binder(const struct endpoint *endpoint, struct member *out)
 {
-    return read_party(&endpoint->header->binder, out);
+    return read_member(&endpoint->header->binder, out);
 }
 
-int endpoint_connector(const struct endpoint *endpoint, uint32_t slot, struct party *out)
+int endpoint_connector(const struct endpoint *endpoint, uint32_t slot, struct member *out)
 {
-    return read_party(&endpoint->slots[slot].party, out);
+    return read_member(&endpoint->slots[slot].member, out);
 }
 
 uint32_t endpoint_high(struct endpoint *endpoint)
@@ -395,12 +395,12 @@ uint32_t endpoint_high(struct endpoint *endpoint)
     return high_through(endpoint, endpoint->fd);
 }
 
-void endpoint_answer_write(struct endpoint *endpoint, uint32_t slot, const struct answer *answer)
+void endpoint_accept_write(struct endpoint *endpoint, uint32_t slot, const struct accepted *answer)
 {
-    struct endpoint_answer *both = endpoint->slots[slot].answers;
+    struct accept_record *both = endpoint->slots[slot].accepts;
     uint64_t gens[2] = {peer_u64(&both[0].gen), peer_u64(&both[1].gen)};
     uint64_t last = gens[0] > gens[1] ? gens[0] : gens[1];
-    struct endpoint_answer *shared = &both[endpoint_answer_newest(gens[0], gens[1]) == 0];
+    struct accept_record *shared = &both[endpoint_accept_newest(gens[0], gens[1]) == 0];
     retract(&shared->gen);
     store_relaxed(&shared->peer_gen, answer->peer_gen);
     store_relaxed(&shared->binder_gen, answer->binder_gen);
@@ -409,24 +409,24 @@ void endpoint_answer_write(struct endpoint *endpoint, uint32_t slot, const struc
     store_relaxed(&shared->binder_id[0], id[0]);
     store_relaxed(&shared->binder_id[1], id[1]);
     store_relaxed(&shared->verdict, answer->verdict);
-    store_relaxed(&shared->link_offset, answer->link_offset);
+    store_relaxed(&shared->pipe_offset, answer->pipe_offset);
     store_relaxed(&shared->resume, answer->resume);
     store_release(&shared->gen, (last + 1) | 1);
 }
 
-int endpoint_answer_read(const struct endpoint *endpoint, uint32_t slot, struct answer *out)
+int endpoint_accept_read(const struct endpoint *endpoint, uint32_t slot, struct accepted *out)
 {
-    const struct endpoint_answer *both = endpoint->slots[slot].answers;
+    const struct accept_record *both = endpoint->slots[slot].accepts;
     for (int attempt = 0; attempt < 16; attempt++) {
         uint64_t gens[2] = {peer_u64_acquire(&both[0].gen), peer_u64_acquire(&both[1].gen)};
-        int newest = endpoint_answer_newest(gens[0], gens[1]);
+        int newest = endpoint_accept_newest(gens[0], gens[1]);
         if (newest < 0)
             return 0;
-        const struct endpoint_answer *shared = &both[newest];
+        const struct accept_record *shared = &both[newest];
         out->peer_gen = peer_u64(&shared->peer_gen);
         out->binder_gen = peer_u64(&shared->binder_gen);
         out->verdict = peer_u64(&shared->verdict);
-        out->link_offset = peer_u64(&shared->link_offset);
+        out->pipe_offset = peer_u64(&shared->pipe_offset);
         out->resume = peer_u64(&shared->resume);
         uint64_t id[2] = {peer_u64(&shared->binder_id[0]), peer_u64(&shared->binder_id[1])};
         memcpy(out->binder_id, id, sizeof id);
@@ -440,7 +440,7 @@ int endpoint_answer_read(const struct endpoint *endpoint, uint32_t slot, struct 
 
 uint64_t endpoint_gen(const struct endpoint *endpoint)
 {
-    return peer_u64(&my_party((struct endpoint *)(uintptr_t)endpoint)->gen);
+    return peer_u64(&my_member((struct endpoint *)(uintptr_t)endpoint)->gen);
 }
 
 int endpoint_binder_lives(const struct endpoint *endpoint)
@@ -462,6 +462,6 @@ void endpoint_clear(struct endpoint *endpoint, uint32_t slot)
 {
     if (os_lock(endpoint->fd, ENDPOINT_BYTE_SLOT + slot, 1, OS_WRITE) != 0)
         return;
-    retract(&endpoint->slots[slot].party.gen);
+    retract(&endpoint->slots[slot].member.gen);
     os_unlock(endpoint->fd, ENDPOINT_BYTE_SLOT + slot, 1);
 }

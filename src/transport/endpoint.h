@@ -21,19 +21,19 @@ struct endpoint {
     char file[256];
 };
 
-/* A party's record, copied out. */
-struct party {
+/* A member's record, copied out. */
+struct member {
     uint64_t gen;
     uint8_t id[SEGMENT_ID_SIZE];
     char id_hex[2 * SEGMENT_ID_SIZE + 1];
     uint32_t type;
     uint32_t pid;
-    uint64_t link_offset;
+    uint64_t pipe_offset;
 };
 
-struct answer {
+struct accepted {
     uint64_t gen; /* of this record itself */
-    uint64_t peer_gen, binder_gen, verdict, link_offset, resume;
+    uint64_t peer_gen, binder_gen, verdict, pipe_offset, resume;
     uint8_t binder_id[SEGMENT_ID_SIZE];
 };
 
@@ -46,7 +46,7 @@ int endpoint_bind(struct endpoint *endpoint, struct directory *directory, const 
 int endpoint_connect(struct endpoint *endpoint, struct directory *directory, const char *name);
 
 /* Announce who one is. */
-void endpoint_announce(struct endpoint *endpoint, const uint8_t *id, uint32_t type, uint64_t link_offset);
+void endpoint_announce(struct endpoint *endpoint, const uint8_t *id, uint32_t type, uint64_t pipe_offset);
 
 /* A connector has done with the binder of this generation: that one's files are not for it any more. (It says so before it
  * unmaps them, and the kernel's locks of the two order the one who looks after that.) */
@@ -60,13 +60,13 @@ void endpoint_retract(struct endpoint *endpoint);
 void endpoint_leave(struct endpoint *endpoint, bool retracted);
 
 /* 1 and *out is valid; 0 there is nobody (or it is just being written). */
-int endpoint_binder(const struct endpoint *endpoint, struct party *out);
-int endpoint_connector(const struct endpoint *endpoint, uint32_t slot, struct party *out);
+int endpoint_binder(const struct endpoint *endpoint, struct member *out);
+int endpoint_connector(const struct endpoint *endpoint, uint32_t slot, struct member *out);
 uint32_t endpoint_high(struct endpoint *endpoint); /* slots below it have memory */
 
 /* The binder's answer to a slot. */
-void endpoint_answer_write(struct endpoint *endpoint, uint32_t slot, const struct answer *answer);
-int endpoint_answer_read(const struct endpoint *endpoint, uint32_t slot, struct answer *out);
+void endpoint_accept_write(struct endpoint *endpoint, uint32_t slot, const struct accepted *answer);
+int endpoint_accept_read(const struct endpoint *endpoint, uint32_t slot, struct accepted *out);
 
 /* Do they live? 1 or 0. */
 int endpoint_binder_lives(const struct endpoint *endpoint);

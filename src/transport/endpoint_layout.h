@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What lies in an endpoint's file, "<name>.ep": who is bound, who is connected, where their link
+ * What lies in an endpoint's file, "<name>.ep": who is bound, who is connected, where their pipe
  * records are. All of its sockets map it writable (one of the named exceptions to "one writer per
  * word"); every word still has one writer, the holder of a life lock:
  *
- *   0     header           maker, once; `high`: any, grows only; `poison`: the remover
+ *   0     header           maker, once; `high`: any, grows only; `tombstone`: the remover
  *   512   binder           the holder of byte 0
  *   4096  slot[i] line 0       the connector that holds byte 1+i
  *         slot[i] lines 2, 3   the binder: its answer to that connector, twice
@@ -14,8 +14,8 @@
  * lock, never by the record. An answer says where the next binder goes on, so there must always be one: the
  * older of two is written, and counts from when its generation is odd and the greater.
  *
- * The last one to leave, or to find everybody dead, takes a lock on all bytes at once, sets poison
- * and removes the name. A newcomer locks its byte first and looks at poison and name after that.
+ * The last one to leave, or to find everybody dead, takes a lock on all bytes at once, sets tombstone
+ * and removes the name. A newcomer locks its byte first and looks at tombstone and name after that.
  *
  * Died ...                         state                             repair
  * maker before linkat              no name                           none: an O_TMPFILE file goes with it
@@ -24,8 +24,8 @@
  * binder before its gen is odd     nobody bound                      the next binder
  * binder after that                an odd gen without a lock         connectors see the lock; the next binder
  * binder half-way through an answer  the other answer still counts  none: as if it had died before it
- * remover before poison            nothing happened                  the next one removes
- * remover between poison, unlink   a poisoned name                   the next opener removes it
+ * remover before tombstone            nothing happened                  the next one removes
+ * remover between tombstone, unlink   a has_tombstone name                   the next opener removes it
  */
 #ifndef SHMQ_TRANSPORT_ENDPOINT_LAYOUT_H
 #define SHMQ_TRANSPORT_ENDPOINT_LAYOUT_H
@@ -42,25 +42,25 @@
 #define ENDPOINT_BYTES       (1 << 17) /* what the remover locks */
 #define ENDPOINT_BYTE_REMOVE (ENDPOINT_BYTES - 1)
 
-/* Who a socket is: its segment's id, its type, and its link record in that segment. */
-struct endpoint_party {
+/* Who a socket is: its segment's id, its type, and its pipe record in that segment. */
+struct endpoint_member {
     shared_u64 gen;
     shared_u64 id[2];
     shared_u64 type; /* SHM_PAIR ... */
     shared_u64 pid;  /* for people */
-    shared_u64 link_offset; /* connectors: of their link record */
+    shared_u64 pipe_offset; /* connectors: of their pipe record */
     shared_u64 done_with;   /* connectors: of the answer whose binder is not needed any more, the generation */
 };
 
-enum { ANSWER_LINKED = 1, ANSWER_REJECTED = 2, ANSWER_UNTRUSTED = 3 };
+enum { VERDICT_ACCEPTED = 1, VERDICT_REJECTED = 2, VERDICT_UNTRUSTED = 3 };
 
-struct endpoint_answer {
+struct accept_record {
     shared_u64 gen;
     shared_u64 peer_gen;   /* of the connector that is answered */
-    shared_u64 binder_gen; /* of the binder that answers */
+    shared_u64 binder_gen; /* of the binder that accepts */
     shared_u64 binder_id[2];
     shared_u64 verdict;
-    shared_u64 link_offset; /* of the binder's link record */
+    shared_u64 pipe_offset; /* of the binder's pipe record */
     shared_u64 resume; /* the connector's ring was read up to here, by a binder that left in order or before this one */
 };
 
@@ -70,21 +70,21 @@ struct endpoint_header {
     uint32_t name_size;
     char name[208];
     uint8_t pad0[288];
-    struct endpoint_party binder; /* 512 */
+    struct endpoint_member binder; /* 512 */
     uint8_t pad1[456];
-    shared_u32 poison; /* 1024 */
+    shared_u32 tombstone; /* 1024 */
     shared_u32 high;   /* slots at and above this were never used and have no memory */
     uint8_t pad2[3064];
 };
 
 struct endpoint_slot {
-    struct endpoint_party party;
+    struct endpoint_member member;
     uint8_t pad0[72];
-    struct endpoint_answer answers[2];
+    struct accept_record accepts[2];
 };
 
-/* Which of two answers counts, by their generations; -1: there is none. */
-static inline int endpoint_answer_newest(uint64_t first, uint64_t second)
+/* Which of two accepts counts, by their generations; -1: there is none. */
+static inline int endpoint_accept_newest(uint64_t first, uint64_t second)
 {
     if (!(first & 1))
         return second & 1 ? 1 : -1;
@@ -92,9 +92,9 @@ static inline int endpoint_answer_newest(uint64_t first, uint64_t second)
 }
 
 _Static_assert(offsetof(struct endpoint_header, binder) == 512, "layout");
-_Static_assert(offsetof(struct endpoint_header, poison) == 1024, "layout");
+_Static_assert(offsetof(struct endpoint_header, tombstone) == 1024, "layout");
 _Static_assert(sizeof(struct endpoint_header) == ENDPOINT_HEADER_SIZE, "layout");
-_Static_assert(offsetof(struct endpoint_slot, answers) == 128, "layout");
+_Static_assert(offsetof(struct endpoint_slot, accepts) == 128, "layout");
 _Static_assert(sizeof(struct endpoint_slot) == 256, "layout");
 
 #endif

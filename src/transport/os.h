@@ -2,7 +2,7 @@
 /*
  * The seam to the operating system: files in the runtime directory, locks, mappings, futexes.
  * Another system is added by another os_*.c. Everything returns 0 or more, or a negative errno. DIR is a
- * descriptor of the runtime directory, or a pocket (pocket.h).
+ * descriptor of the runtime directory, or a pocket (memfd_store.h).
  *
  * A life lock is a write lock of an open file description (OFD) on one byte of a file, kept by a
  * mapping instead of a descriptor: the kernel drops it when the last mapping goes, at munmap() or at
@@ -26,7 +26,7 @@ enum { OS_READ = 0, OS_WRITE = 1 };
  */
 
 /* 0: a file can be made longer at any time. Else it has this size, sparse, and must be mapped for writing
- * by its owner, before it is linked. (pocket.h) */
+ * by its owner, before it is linked. (memfd_store.h) */
 uint64_t os_file_ceiling(int dir);
 
 /* Anonymous file of the directory, SIZE bytes long; visible, and to those whom it is for, once linked. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "transport/os.h"
-#include "transport/pocket.h"
+#include "transport/memfd_store.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -49,13 +49,13 @@ static int dir_group(int dir, gid_t *group)
 
 uint64_t os_file_ceiling(int dir)
 {
-    return pocket_is(dir) ? POCKET_CEILING : 0;
+    return memfd_store_is(dir) ? MEMFD_STORE_CEILING : 0;
 }
 
 int os_file_new(int dir, size_t size)
 {
-    if (pocket_is(dir))
-        return pocket_file_new(size);
+    if (memfd_store_is(dir))
+        return memfd_store_file_new(size);
     int fd = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
@@ -72,8 +72,8 @@ int os_file_link(int dir, int fd, const char *name, int others)
 {
     char path[64];
     gid_t group = 0;
-    if (pocket_is(dir))
-        return pocket_file_link(dir, fd, name, others);
+    if (memfd_store_is(dir))
+        return memfd_store_file_pipe(dir, fd, name, others);
     int shared = dir_group(dir, &group);
     if (shared < 0)
         return shared;
@@ -92,7 +92,7 @@ int os_file_link(int dir, int fd, const char *name, int others)
 
 void os_file_unlink(int dir, const char *name)
 {
-    if (pocket_is(dir))
+    if (memfd_store_is(dir))
         pocket_file_unlink(dir, name);
     else
         unlinkat(dir, name, 0);
@@ -111,14 +111,14 @@ static int check_file(int dir, int fd)
     mode_t mode = st.st_mode & 07777;
     bool fits = shared ? st.st_gid == group && (mode == 0640 || mode == 0660)
                        : st.st_uid == geteuid() && mode == 0600;
-    /* No link at all: removed since; the caller notices. */
+    /* No pipe at all: removed since; the caller notices. */
     return fits && S_ISREG(st.st_mode) && st.st_nlink <= 1 ? 0 : -EPERM;
 }
 
 int os_file_open(int dir, const char *name, int access)
 {
-    if (pocket_is(dir))
-        return pocket_file_open(dir, name, access);
+    if (memfd_store_is(dir))
+        return memfd_store_file_open(dir, name, access);
     int flags = (access == OS_WRITE ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
     int fd = openat(dir, name, flags);
 
@@ -165,7 +165,7 @@ int os_file_find(int dir, const char *suffix, bool (*is_it)(const void *context,
 
 bool os_file_path(int dir, const char *name, char *path, size_t size)
 {
-    return pocket_is(dir) ? pocket_path(dir, name, path, size)
+    return memfd_store_is(dir) ? memfd_store_path(dir, name, path, size)
                           : snprintf(path, size, "/proc/self/fd/%d/%s", dir, name) < (int)size;
 }
 
@@ -178,8 +178,8 @@ int os_file_size(int fd, uint64_t *size)
 int os_file_same(int dir, const char *name, int fd)
 {
     struct stat a, b;
-    if (pocket_is(dir))
-        return pocket_file_same(dir, name, fd);
+    if (memfd_store_is(dir))
+        return memfd_store_file_same(dir, name, fd);
     if (fstat(fd, &a) != 0 || fstatat(dir, name, &b, AT_SYMLINK_NOFOLLOW) != 0)
         return 0;
     return a.st_ino == b.st_ino && a.st_dev == b.st_dev;
@@ -250,8 +250,8 @@ int os_hold(int fd, int access)
 
 static int open_fifo(int dir, const char *name)
 {
-    if (pocket_is(dir))
-        return pocket_fifo_open(dir, name);
+    if (memfd_store_is(dir))
+        return memfd_store_fifo_open(dir, name);
     /* Both ways: then the reader is never at the end of the file, and the writer has no SIGPIPE. */
     int fd = openat(dir, name, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
     return fd < 0 ? -errno : fd;
@@ -260,8 +260,8 @@ static int open_fifo(int dir, const char *name)
 int os_fifo_new(int dir, const char *name)
 {
     gid_t group = 0;
-    if (pocket_is(dir)) {
-        int error = pocket_fifo_new(dir, name);
+    if (memfd_store_is(dir)) {
+        int error = memfd_store_fifo_new(dir, name);
         return error < 0 ? error : open_fifo(dir, name);
     }
     int shared = dir_group(dir, &group);
@@ -282,9 +282,9 @@ void os_fifo_raise(int dir, const char *name)
 {
     struct stat st;
     int saved = errno;
-    int fd = pocket_is(dir) ? -ENOENT : open_fifo(dir, name);
-    if (pocket_is(dir))
-        pocket_fifo_raise(dir, name);
+    int fd = memfd_store_is(dir) ? -ENOENT : open_fifo(dir, name);
+    if (memfd_store_is(dir))
+        memfd_store_fifo_raise(dir, name);
     else if (fd < 0)
         utimensat(dir, name, NULL, AT_SYMLINK_NOFOLLOW); /* no descriptor left: the owner watches this, too */
     /* Not into somebody's file of that name; and a full pipe is as readable as can be. */

@@ -15,7 +15,7 @@
  *   R6  reader: R2; payload, relaxed words; acquire fence; load seq, relaxed: equal, or the copy
  *       is thrown away. 64 bits of sequence do not come round.
  *   R7  reader of a block: pin := block, release; fence seq_cst; load seq: still ready(t), or unpin.
- *   R8  sender: slot[i].seq := absent(..); fence seq_cst; loads all pins: a pinned block is kept.
+ *   R8  sender: slot[i].seq := absent(..); fence seq_cst; loads all hazards: a protected block is kept.
  *       R7 and R8 are a Dekker pair: either the reader sees the sequence gone or the sender the pin.
  *
  *   Shared tails: C1..C4 of claims.h. A slot whose ticket is still in somebody's hand when its turn
@@ -31,7 +31,7 @@
  * private sender between R5 and R1     absent(t): nobody reads it     none
  * exclusive reader before R3           t unread                       t is read again by the next reader
  * exclusive reader after R3            t done                         none
- * reader with pins                     pins of a dead socket          ignored: the link is taken down
+ * reader with hazards                     hazards of a dead socket          ignored: the pipe is taken down
  * shared reader                        see claims.h
  */
 #ifndef SHMQ_TRANSPORT_RING_H
@@ -39,7 +39,7 @@
 
 #include "transport/arena.h"
 #include "transport/claims.h"
-#include "transport/pins.h"
+#include "transport/hazard.h"
 #include "transport/ring_layout.h"
 
 /* ---- the sender's end ---- */
@@ -136,15 +136,15 @@ struct ring_taken {
     bool packed;
     bool redelivered;
     bool is_block;
-    bool pinned; /* private tails: PIN_IN_HAND keeps the block */
+    bool protected; /* broadcast tails: HAZARD_IN_HAND keeps the block */
     uint64_t offset; /* of the block */
     uint32_t tag;
-    uint64_t copy[SLOT_WORDS]; /* private tails: inline bytes lie here */
+    uint64_t copy[SLOT_WORDS]; /* broadcast tails: inline bytes lie here */
 };
 
 /* 1 taken; 0 nothing there; -EPROTO. Other errors: there was no memory or descriptor to look at it with; it
  * comes again. */
-int ring_in_take(struct ring_in *ring, struct ring_taken *taken, struct pins *pins, uint32_t pin_tag);
+int ring_in_take(struct ring_in *ring, struct ring_taken *taken, struct hazards *hazards, uint32_t hazard_tag);
 
 /* The same for a message that a dead reader of a shared ring had in hand (C4). */
 int ring_in_adopt(struct ring_in *ring, struct ring_taken *taken);

@@ -18,7 +18,7 @@ int ring_in_open(struct ring_in *ring, struct remote *remote, uint64_t offset)
     uint64_t slots = peer_u64_once(&header->slots);
     uint32_t kind = peer_u32_once(&header->kind);
     if (peer_u32_once(&header->magic) != RING_MAGIC || slots < 8 || slots > RING_SLOTS_MAX || (slots & (slots - 1)) != 0 ||
-        kind < RING_PRIVATE || kind > RING_SHARED ||
+        kind < RING_BROADCAST || kind > RING_SPMC ||
         remote_at(remote, offset, RING_HEADER + slots * sizeof(struct ring_slot)) != header)
         return -EPROTO;
     memset(ring, 0, sizeof *ring);
@@ -38,7 +38,7 @@ static int locate(struct ring_in *ring, struct ring_taken *taken, uint64_t meta,
     taken->packed = (meta & META_PACKED) != 0;
     taken->tag = meta_tag(meta);
     taken->is_block = (meta & META_BLOCK) != 0;
-    taken->pinned = false;
+    taken->protected = false;
     taken->redelivered = false;
     if (!taken->is_block) {
         taken->size = meta_length(meta);
@@ -56,7 +56,7 @@ static int locate(struct ring_in *ring, struct ring_taken *taken, uint64_t meta,
     return 1;
 }
 
-/* ---- exclusive and shared tails: the slot does not change under us ---- */
+/* ---- exclusive and SPMC tails: the slot does not change under us ---- */
 
 static int locate_stable(struct ring_in *ring, const struct ring_slot *slot, struct ring_taken *taken)
 {
@@ -80,7 +80,7 @@ static inline void look_ahead(struct ring_in *ring)
     __builtin_prefetch(later + CACHE_LINE);
 }
 
-static int take_exclusive(struct ring_in *ring, struct ring_taken *taken)
+static int take_spsc(struct ring_in *ring, struct ring_taken *taken)
 {
     const struct ring_slot *slot = &ring->slots[ring->tail & ring->mask];
     if (peer_u64_acquire(&slot->seq) != seq_ready(ring->tail)) { /* R2 */
@@ -118,7 +118,7 @@ static int locate_claimed(struct ring_in *ring, struct ring_taken *taken, uint64
     return result;
 }
 
-static int take_shared(struct ring_in *ring, struct ring_taken *taken)
+static int take_spmc(struct ring_in *ring, struct ring_taken *taken)
 {
     struct claims *claims = ring->claims;
     uint64_t hint = peer_u64(&claims->header->hint);
@@ -157,7 +157,7 @@ int ring_in_adopt(struct ring_in *ring, struct ring_taken *taken)
     return t == UINT64_MAX ? 0 : locate_claimed(ring, taken, t, true);
 }
 
-/* ---- private tails ---- */
+/* ---- broadcast tails ---- */
 
 /* The writer is a lap ahead, or gave ticket t up: go on where there certainly is something. Both words are
  * hints: R2 tells what is there, and R2 of absent(t) orders `oldest` behind the withdrawal that wrote it. */
@@ -184,7 +184,7 @@ static bool was_dropped(struct ring_in *ring)
     return peer_u64(&ring->header->oldest) > ring->tail;
 }
 
-static int take_private_once(struct ring_in *ring, struct ring_taken *taken, struct pins *pins, uint32_t pin_tag)
+static int take_broadcast_once(struct ring_in *ring, struct ring_taken *taken, struct hazards *hazards, uint32_t hazard_tag)
 {
     const struct ring_slot *slot = &ring->slots[ring->tail & ring->mask];
     uint64_t ready = seq_ready(ring->tail), seq = peer_u64_acquire(&slot->seq); /* R2 */
@@ -206,17 +206,17 @@ static int take_private_once(struct ring_in *ring, struct ring_taken *taken, str
     int result = locate(ring, taken, meta, taken->copy);
     if (result < 0 || !taken->is_block)
         return result;
-    pin_set(pins, PIN_IN_HAND, pin_word(pin_tag, taken->copy[0])); /* R7 */
+    hazard_set(hazards, HAZARD_IN_HAND, hazard_word(hazard_tag, taken->copy[0])); /* R7 */
     fence_seq_cst();
     if (peer_u64(&slot->seq) != ready) {
-        pin_clear(pins, PIN_IN_HAND);
+        hazard_clear(hazards, HAZARD_IN_HAND);
         return lapped(ring), 2;
     }
-    taken->pinned = true;
+    taken->protected = true;
     return 1;
 }
 
-static int take_private(struct ring_in *ring, struct ring_taken *taken, struct pins *pins, uint32_t pin_tag)
+static int take_broadcast(struct ring_in *ring, struct ring_taken *taken, struct hazards *hazards, uint32_t hazard_tag)
 {
     if (ring->newest_only) {
         uint64_t head = peer_u64(&ring->header->head); /* hint */
@@ -227,7 +227,7 @@ static int take_private(struct ring_in *ring, struct ring_taken *taken, struct p
     }
     /* Each retry means that the writer came round once more; give up rather than chase it. */
     for (int attempt = 0; attempt < 16 && ring->tail < ring->end; attempt++) {
-        int result = take_private_once(ring, taken, pins, pin_tag);
+        int result = take_broadcast_once(ring, taken, hazards, hazard_tag);
         if (result != 2)
             return result;
     }
@@ -236,24 +236,24 @@ static int take_private(struct ring_in *ring, struct ring_taken *taken, struct p
 
 /* ---- all ---- */
 
-int ring_in_take(struct ring_in *ring, struct ring_taken *taken, struct pins *pins, uint32_t pin_tag)
+int ring_in_take(struct ring_in *ring, struct ring_taken *taken, struct hazards *hazards, uint32_t hazard_tag)
 {
-    if (ring->kind == RING_SHARED)
-        return take_shared(ring, taken);
+    if (ring->kind == RING_SPMC)
+        return take_spmc(ring, taken);
     if (unlikely(ring->tail >= ring->end))
         return 0;
-    return ring->kind == RING_EXCLUSIVE ? take_exclusive(ring, taken) : take_private(ring, taken, pins, pin_tag);
+    return ring->kind == RING_SPSC ? take_spsc(ring, taken) : take_broadcast(ring, taken, hazards, hazard_tag);
 }
 
 /* Only a look: relaxed, for whoever takes it looks again (R2), and who would sleep has a fence before (P2). */
 bool ring_in_has(struct ring_in *ring)
 {
-    if (ring->tail >= ring->end && ring->kind != RING_SHARED)
+    if (ring->tail >= ring->end && ring->kind != RING_SPMC)
         return false;
     uint64_t seq = peer_u64(&ring->slots[ring->tail & ring->mask].seq);
-    if (ring->kind == RING_EXCLUSIVE)
+    if (ring->kind == RING_SPSC)
         return seq == seq_ready(ring->tail);
-    if (ring->kind == RING_PRIVATE)
+    if (ring->kind == RING_BROADCAST)
         return seq >= seq_ready(ring->tail) || (seq == seq_absent(ring->tail) && was_dropped(ring));
     if (ring->owed != 0)
         return true;
@@ -271,7 +271,7 @@ bool ring_in_has(struct ring_in *ring)
 bool ring_in_has_more(const struct ring_in *ring)
 {
     struct ring_in next = *ring;
-    next.tail += ring->kind != RING_SHARED; /* there it has moved on already */
+    next.tail += ring->kind != RING_SPMC; /* there it has moved on already */
     return ring_in_has(&next);
 }
 

@@ -40,7 +40,7 @@ static int fill_to(struct ring_out *ring, uint64_t bytes)
 
 int ring_out_open(struct ring_out *ring, struct arena *arena, uint32_t kind, uint64_t limit, bool fill_now)
 {
-    uint64_t slots = 8, spare = kind == RING_SHARED ? SPARE_SLOTS : kind == RING_EXCLUSIVE && limit > 512 ? 64 : 0;
+    uint64_t slots = 8, spare = kind == RING_SPMC ? SPARE_SLOTS : kind == RING_SPSC && limit > 512 ? 64 : 0;
 
     memset(ring, 0, sizeof *ring);
     while (slots < limit + spare && slots < RING_SLOTS_MAX)
@@ -109,7 +109,7 @@ int ring_out_fill(struct ring_out *ring)
     return fill_to(ring, 2 * filled_bytes(ring));
 }
 
-/* Put the first block of a message, with its chain, on the list of those that wait for pins to go. */
+/* Put the first block of a message, with its chain, on the list of those that wait for hazards to go. */
 static void retire(struct ring_out *ring, uint64_t slot)
 {
     struct block *blocks = ring->in_flight[slot];
@@ -137,14 +137,14 @@ void ring_out_reclaim(struct ring_out *ring, uint64_t until)
     bool contiguous = true;
     for (uint64_t t = ring->reclaim; t < ring->head && t < until; t++) {
         uint64_t slot = t & ring->mask;
-        if (ring->kind == RING_SHARED) {
+        if (ring->kind == RING_SPMC) {
             uint64_t word = peer_u64_acquire(&ring->claims->words[slot]); /* C3 */
             if (claim_state(word) != CLAIM_DONE || !claim_is_taken(word, t)) {
                 contiguous = contiguous && ring->in_flight[slot] == NULL;
                 continue;
             }
         }
-        if (ring->kind == RING_PRIVATE && ring->in_flight[slot] != NULL)
+        if (ring->kind == RING_BROADCAST && ring->in_flight[slot] != NULL)
             withdraw(ring, t);
         retire(ring, slot);
         if (contiguous)
@@ -242,7 +242,7 @@ void ring_out_publish(struct ring_out *ring, const struct ring_message *message)
     } else {
         meta = meta_make(size, message->flags, message->tag);
     }
-    if (ring->kind == RING_PRIVATE) {
+    if (ring->kind == RING_BROADCAST) {
         uint64_t staged[SLOT_WORDS];
         store_relaxed(&slot->seq, seq_absent(ring->head)); /* R5 */
         fence_release();
@@ -266,6 +266,6 @@ void ring_out_publish(struct ring_out *ring, const struct ring_message *message)
     cpu_prefetch_write(later);
     cpu_prefetch_write((char *)later + CACHE_LINE);
     cpu_prefetch_write((char *)&ring->slots[ring->head & ring->mask] + CACHE_LINE);
-    if (ring->kind == RING_SHARED)
+    if (ring->kind == RING_SPMC)
         __builtin_prefetch(&ring->claims->words[(ring->head + CLAIMS_AHEAD) & ring->mask]);
 }

@@ -262,30 +262,30 @@ static bool is_id(const shared_u64 words[2], const char *id_hex)
 /* Is it the connector there, or the binder that linked to that one, which has not done with it? */
 static bool names(const struct endpoint_slot *slot, const char *id_hex)
 {
-    if (!(slot->party.gen & 1))
+    if (!(slot->member.gen & 1))
         return false;
-    if (is_id(slot->party.id, id_hex))
+    if (is_id(slot->member.id, id_hex))
         return true;
-    int newest = endpoint_answer_newest(load_relaxed(&slot->answers[0].gen), load_relaxed(&slot->answers[1].gen));
-    const struct endpoint_answer *answer = &slot->answers[newest == 1];
-    return newest >= 0 && answer->verdict == ANSWER_LINKED && answer->peer_gen == slot->party.gen &&
-           answer->gen != slot->party.done_with && is_id(answer->binder_id, id_hex);
+    int newest = endpoint_accept_newest(load_relaxed(&slot->accepts[0].gen), load_relaxed(&slot->accepts[1].gen));
+    const struct accept_record *answer = &slot->accepts[newest == 1];
+    return newest >= 0 && answer->verdict == VERDICT_ACCEPTED && answer->peer_gen == slot->member.gen &&
+           answer->gen != slot->member.done_with && is_id(answer->binder_id, id_hex);
 }
 
 /* In this place of the endpoint of FILE, or in any? Also true when that cannot be found out now. */
 static bool is_named_at(int dir, const char *file, const char *id_hex, uint32_t place)
 {
     struct endpoint_slot slots[16];
-    struct { uint32_t poison, high; } now = {0};
+    struct { uint32_t tombstone, high; } now = {0};
     bool named = false;
     ssize_t size = 1;
 
     int fd = os_file_open(dir, file, OS_READ);
     if (fd < 0)
         return fd != -ENOENT && fd != -EPERM;
-    if (pread(fd, &now, sizeof now, offsetof(struct endpoint_header, poison)) < 0)
+    if (pread(fd, &now, sizeof now, offsetof(struct endpoint_header, tombstone)) < 0)
         named = true;
-    else if (now.poison != 0)
+    else if (now.tombstone != 0)
         now.high = 0; /* who removes it has yet to remove what it names */
     uint32_t from = place == ANY_PLACE ? 0 : place, high = now.high < ENDPOINT_SLOTS ? now.high : ENDPOINT_SLOTS;
     uint32_t end = place == ANY_PLACE || place >= high ? high : place + 1;
@@ -328,7 +328,7 @@ static bool is_needed(const struct remote *remote, bool was_elsewhere)
     int dir = directory_fd(remote->directory);
     if (remote->is_needed || segment_is_alive(dir, remote->id_hex))
         return true;
-    if (was_elsewhere && !directory_is_pocket(remote->directory))
+    if (was_elsewhere && !directory_is_memfd(remote->directory))
         return segment_is_named(dir, remote->id_hex);
     return remote->met_at[0] != '\0' && is_named_at(dir, remote->met_at, remote->id_hex, remote->place);
 }

@@ -6,8 +6,8 @@
  *   0      header: who this is                      written once, before the file has a name
  *   128    counters                                 owner, any time
  *   256    routing id                               owner, before its first endpoint
- *   1024   pins: views that this socket holds       owner, any time
- *   4096 … blocks: rings, link records, messages, in extents that double:
+ *   1024   hazards: views that this socket holds       owner, any time
+ *   4096 … blocks: rings, pipe records, messages, in extents that double:
  *          extent 0 is [0, 64 KiB), extent n is [64 KiB << (n-1), 64 KiB << n)
  *
  * Life: the owner holds a write lock on byte 0 of the file; every peer that maps it holds the file, shared
@@ -27,7 +27,7 @@
 #define SEGMENT_EXTENT_SHIFT 16
 #define SEGMENT_EXTENT_MIN   (UINT64_C(1) << SEGMENT_EXTENT_SHIFT)
 #define SEGMENT_EXTENTS      32 /* up to 128 TiB, more than an address space */
-#define SEGMENT_PINS         256
+#define SEGMENT_HAZARDS         256
 #define SEGMENT_BYTE_OWNER   0
 
 /* The counters, in the order of shm_stats_t. */
@@ -62,12 +62,12 @@ struct segment_header {
     uint8_t pad0[64];
     shared_u64 stats[16];
     uint8_t routing_id[256];
-    shared_u64 challenge[2]; /* for connectors that come to this binder (core/trust.h); 0: no key */
+    shared_u64 challenge[2]; /* for connectors that come to this binder (core/session.h); 0: no key */
     uint8_t pad1[432];
-    shared_u32 pins_used; /* pins above this were never set */
+    shared_u32 hazards_used; /* hazards above this were never set */
     uint32_t reserved1;
     uint8_t pad2[56];
-    shared_u64 pins[SEGMENT_PINS]; /* tag << 48 | offset / 64 of a block of a peer's segment; 0 free */
+    shared_u64 hazards[SEGMENT_HAZARDS]; /* tag << 48 | offset / 64 of a block of a peer's segment; 0 free */
     uint8_t pad3[1024];
 };
 
@@ -78,25 +78,25 @@ _Static_assert(offsetof(struct segment_header, closed) == 56, "layout");
 _Static_assert(offsetof(struct segment_header, stats) == 128, "layout");
 _Static_assert(offsetof(struct segment_header, routing_id) == 256, "layout");
 _Static_assert(offsetof(struct segment_header, challenge) == 512, "layout");
-_Static_assert(offsetof(struct segment_header, pins_used) == 960, "layout");
-_Static_assert(offsetof(struct segment_header, pins) == 1024, "layout");
+_Static_assert(offsetof(struct segment_header, hazards_used) == 960, "layout");
+_Static_assert(offsetof(struct segment_header, hazards) == 1024, "layout");
 _Static_assert(sizeof(struct segment_header) == SEGMENT_HEADER_SIZE, "layout");
 _Static_assert(STAT_COUNT <= 16, "room for the counters");
 
-#define LINK_RECORD_MAGIC 0x6b6e696cu /* "link" */
+#define PIPE_RECORD_MAGIC 0x6b6e696cu /* "pipe" */
 
 /* One side of a connection between two sockets, in its own segment. */
-struct link_record {
+struct pipe_record {
     uint32_t magic;
-    uint32_t pin_tag; /* marks this link's pins, 1..65535 */
+    uint32_t hazard_tag; /* marks this pipe's hazards, 1..65535 */
     shared_u64 ring_offset; /* the ring that this side sends on; 0 none (yet) */
     shared_u32 receive_limit; /* SHM_RCVHWM of this side */
     shared_u32 left;          /* 1: this side has left; its ring ends at `end` */
     shared_u64 start; /* first ticket of that ring which is for this peer; UINT64_MAX: not yet known */
     shared_u64 end;   /* one past the last; UINT64_MAX while it goes on */
-    shared_u64 linked_to;   /* the link that `tail` is about: link_token() of the peer's; 0 none */
-    shared_u64 last_linked; /* the same, kept when that peer has gone */
-    uint32_t auth_mode; /* 0 no key, 1 authenticated, 2 sealed (core/trust.h); once */
+    shared_u64 connected_to;   /* the pipe that `tail` is about: pipe_token() of the peer's; 0 none */
+    shared_u64 last_connected; /* the same, kept when that peer has gone */
+    uint32_t auth_mode; /* 0 no key, 1 authenticated, 2 sealed (core/session.h); once */
     uint32_t reserved1;
     shared_u64 challenge[2]; /* what the peer's proof must answer; 0: none is wanted */
     uint8_t pad0[48];
@@ -114,12 +114,12 @@ struct link_record {
     uint32_t reserved2;
 };
 
-_Static_assert(offsetof(struct link_record, ring_offset) == 8, "layout");
-_Static_assert(offsetof(struct link_record, start) == 24, "layout");
-_Static_assert(offsetof(struct link_record, challenge) == 64, "layout");
-_Static_assert(offsetof(struct link_record, tail) == 128, "layout");
-_Static_assert(offsetof(struct link_record, proof_gen) == 192, "layout");
-_Static_assert(sizeof(struct link_record) == 256, "layout");
+_Static_assert(offsetof(struct pipe_record, ring_offset) == 8, "layout");
+_Static_assert(offsetof(struct pipe_record, start) == 24, "layout");
+_Static_assert(offsetof(struct pipe_record, challenge) == 64, "layout");
+_Static_assert(offsetof(struct pipe_record, tail) == 128, "layout");
+_Static_assert(offsetof(struct pipe_record, proof_gen) == 192, "layout");
+_Static_assert(sizeof(struct pipe_record) == 256, "layout");
 
 static inline unsigned segment_extent(uint64_t offset)
 {

@@ -11,7 +11,7 @@ static uint64_t state_of(const struct actor *actor)
 void churn_come_and_go(struct actor *actor)
 {
     uint64_t state = state_of(actor);
-    struct link link = actor->plan->link;
+    struct pipe pipe = actor->plan->pipe;
     char bytes[300] = {0};
     bool first = true;
 
@@ -21,9 +21,9 @@ void churn_come_and_go(struct actor *actor)
         bool binds = random_next(&state) % 2;
         struct end *end = &actor->end;
 
-        link.right_binds = left != binds;
+        pipe.right_binds = left != binds;
         actor_says(actor, "coming");
-        end_open(end, &link, left);
+        end_open(end, &pipe, left);
         policy_set(actor->plan, end->socket, left);
         if ((binds ? shm_bind(end->socket, "it") : shm_connect(end->socket, "it")) < 0)
             CHECK(errno == EADDRINUSE || errno == EBUSY); /* EBUSY: by one stopped amid leaving */
@@ -57,8 +57,8 @@ void churn_probe(struct actor *actor)
     struct end right;
 
     actor_says(actor, "probing");
-    link_start(&actor->end, &right, &actor->plan->link);
-    link_transfer(&actor->end, &right, "hello");
+    pipe_start(&actor->end, &right, &actor->plan->pipe);
+    pipe_transfer(&actor->end, &right, "hello");
     end_close(&right);
     actor_close(actor);
 }

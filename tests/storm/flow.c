@@ -77,18 +77,18 @@ static bool try_send(struct actor *actor, const void *bytes, size_t size)
 static bool may_not_send_yet(const struct actor *actor)
 {
     return actor->end.type == SHM_PUB || actor->end.type == SHM_XPUB || actor->end.type == SHM_ROUTER ||
-           !actor->plan->link.right_binds;
+           !actor->plan->pipe.right_binds;
 }
 
 /* To which question? Nobody gets the answers to those of one before it. */
-struct answer {
+struct accepted {
     uint64_t number;
     uint64_t sender;
 };
 
 static void take_answer(struct actor *actor, uint64_t number)
 {
-    struct answer answer = {0, 0};
+    struct accepted answer = {0, 0};
     ssize_t n;
 
     actor_says(actor, "awaiting an answer");
@@ -120,7 +120,7 @@ static void send_all(struct actor *actor)
         if (n == 1)
             doom_reached(actor, AFTER_FIRST, 1);
         doom_reached(actor, AFTER_SOME, (unsigned)n);
-        if (actor->plan->link.pair->turns)
+        if (actor->plan->pipe.pair->turns)
             take_answer(actor, n);
     }
 }
@@ -196,7 +196,7 @@ void flow_surviving_sender(struct actor *actor)
 
 /* ---- Receiving ---- */
 
-static struct answer last_got;
+static struct accepted last_got;
 
 /* The number of the message that was got; 0: none. */
 static uint64_t note(struct actor *actor, const void *bytes, size_t size, bool again)
@@ -207,7 +207,7 @@ static uint64_t note(struct actor *actor, const void *bytes, size_t size, bool a
     history_log_message(actor->stage->history, actor->number, bytes, size, again);
     if (!history_message_read(bytes, size, &sender, &number))
         return 1;
-    last_got = (struct answer){number, sender};
+    last_got = (struct accepted){number, sender};
     return number;
 }
 
@@ -233,7 +233,7 @@ static uint64_t try_receive(struct actor *actor)
 /* An answer to somebody who has died meanwhile goes nowhere. */
 static void give_answer(struct actor *actor)
 {
-    while (actor->plan->link.pair->turns && end_send(&actor->end, &last_got, sizeof last_got, SHM_DONTWAIT) < 0) {
+    while (actor->plan->pipe.pair->turns && end_send(&actor->end, &last_got, sizeof last_got, SHM_DONTWAIT) < 0) {
         if (errno == EHOSTUNREACH || errno == EAGAIN)
             break;
         if (!actor_lacks_memory(actor))
@@ -311,7 +311,7 @@ void flow_doomed_receiver(struct actor *actor)
 void flow_last_receiver(struct actor *actor)
 {
     struct stage *stage = actor->stage;
-    bool views = actor->plan->by_view && actor->plan->link.pair->right == SHM_PULL;
+    bool views = actor->plan->by_view && actor->plan->pipe.pair->right == SHM_PULL;
     unsigned tries = 0;
     int64_t end_ms = 0;
     uint64_t last = 0;

@@ -25,7 +25,7 @@ static const char *judge_run(const struct stage *stage, unsigned receiver, uint6
 {
     unsigned count;
     const struct history_entry *entries = history_entries(stage->history, receiver, &count);
-    bool takes_turns = stage->plan.link.pair->left == SHM_DEALER;
+    bool takes_turns = stage->plan.pipe.pair->left == SHM_DEALER;
     bool gaps = takes_turns || stage->plan.policy.history;
     uint64_t last = 0;
 
@@ -120,7 +120,7 @@ static const char *judge_senders(const struct stage *stage)
 
     if (plan_keeps_newest(&stage->plan))
         return judge_newest(stage);
-    if (stage->plan.link.pair->left == SHM_PUSH || (stage->plan.survivors > 1 && !plan_fans_out(&stage->plan)))
+    if (stage->plan.pipe.pair->left == SHM_PUSH || (stage->plan.survivors > 1 && !plan_fans_out(&stage->plan)))
         return history_check_shared(stage->history, false);
     for (unsigned sender = stage->plan.survivors; !wrong && sender < stage->actors; sender++)
         for (unsigned receiver = 0; !wrong && receiver < stage->plan.survivors; receiver++) {
@@ -161,7 +161,7 @@ static void count_all(const struct stage *stage, struct tally *tally)
 const char *judge(const struct stage *stage, struct tally *tally)
 {
     const struct plan *plan = &stage->plan;
-    bool views = plan->by_view && plan->link.pair->right == SHM_PULL;
+    bool views = plan->by_view && plan->pipe.pair->right == SHM_PULL;
     const char *wrong = NULL;
 
     if (plan->kind == SENDERS)

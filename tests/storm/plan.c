@@ -11,14 +11,14 @@ const char *kind_name(enum kind kind)
 
 bool plan_fans_out(const struct plan *plan)
 {
-    int left = plan->link.pair->left;
+    int left = plan->pipe.pair->left;
 
     return left == SHM_PUB || left == SHM_XPUB;
 }
 
 bool plan_keeps_queue(const struct plan *plan)
 {
-    return plan->link.pair->left == SHM_PUSH || (plan->link.right_binds && !plan_fans_out(plan));
+    return plan->pipe.pair->left == SHM_PUSH || (plan->pipe.right_binds && !plan_fans_out(plan));
 }
 
 static unsigned draw(uint64_t *state, unsigned below)
@@ -50,8 +50,8 @@ static enum kind draw_kind(uint64_t *state, const struct pair *pair)
 /* The side that binds has one process at a time; the other may have several. */
 static void draw_crew(struct plan *plan, uint64_t *state)
 {
-    const struct pair *pair = plan->link.pair;
-    bool victims_bind = plan->left_dies != plan->link.right_binds;
+    const struct pair *pair = plan->pipe.pair;
+    bool victims_bind = plan->left_dies != plan->pipe.right_binds;
     unsigned some = 1 + draw(state, 3);
     bool shares = pair->left == SHM_PUSH || plan_fans_out(plan) || plan->kind == CALLS;
 
@@ -74,16 +74,16 @@ void plan_make(struct plan *plan, uint64_t seed, uint64_t round, const struct fi
     *plan = (struct plan){.seed = seed, .round = round};
     pair_at(0, &count);
     plan->pair = filter->pair >= 0 ? (unsigned)filter->pair : draw(&state, count);
-    plan->link = (struct link){pair_at(plan->pair, &count), draw(&state, 2)};
-    plan->kind = draw_kind(&state, plan->link.pair);
+    plan->pipe = (struct pipe){pair_at(plan->pair, &count), draw(&state, 2)};
+    plan->kind = draw_kind(&state, plan->pipe.pair);
     if (filter->kind >= 0)
         plan->kind = (enum kind)filter->kind;
-    if (plan->kind == CALLS && !plan->link.pair->turns)
+    if (plan->kind == CALLS && !plan->pipe.pair->turns)
         plan->kind = SENDERS;
-    if (plan->kind == RECEIVERS && plan->link.pair->turns)
+    if (plan->kind == RECEIVERS && plan->pipe.pair->turns)
         plan->kind = CALLS;
     plan->left_dies = plan->kind == SENDERS ||
-                      (plan->kind == CALLS && (plan->link.pair->left == SHM_DEALER || draw(&state, 2)));
+                      (plan->kind == CALLS && (plan->pipe.pair->left == SHM_DEALER || draw(&state, 2)));
     draw_crew(plan, &state);
     plan->victims = draw(&state, 64) == 0 ? 150 : 4 + draw(&state, 20);
     plan->messages = draw(&state, 2) ? 1 + draw(&state, 4) : 1 + draw(&state, 60);
@@ -131,7 +131,7 @@ void plan_print(const struct plan *plan, int fd)
     dprintf(fd, "seed %llu round %llu: %s, %s, %s binds; %u victims, %u at a time, %u survivors; "
                 "%u messages up to %u bytes, mark %d, spin %lld, wait by %s, pace %u us%s%s%s%s%s%s\n",
             (unsigned long long)plan->seed, (unsigned long long)plan->round, kinds[plan->kind],
-            plan->link.pair->name, plan->link.right_binds ? "right" : "left", plan->victims,
+            plan->pipe.pair->name, plan->pipe.right_binds ? "right" : "left", plan->victims,
             plan->slots, plan->survivors, plan->messages, plan->size_max, plan->hwm,
             (long long)plan->spin_ns, ways[plan->waiting], plan->pace_us,
             plan->kind == CALLS ? (plan->left_dies ? ", clients die" : ", servers die") : "",

@@ -23,7 +23,7 @@ static void keep_newest(struct plan *plan)
 static void draw_for_senders(struct plan *plan, uint64_t *state)
 {
     struct policy *policy = &plan->policy;
-    int left = plan->link.pair->left, right = plan->link.pair->right;
+    int left = plan->pipe.pair->left, right = plan->pipe.pair->right;
 
     if (plan_fans_out(plan))
         policy->lossy = one_in(state, 3);
@@ -41,13 +41,13 @@ static void draw_for_senders(struct plan *plan, uint64_t *state)
 static void draw_for_roamers(struct plan *plan, uint64_t *state)
 {
     struct policy *policy = &plan->policy;
-    int left = plan->link.pair->left;
-    bool connects = plan->left_dies == plan->link.right_binds;
-    bool one_peer = has_one_peer(left, plan->link.pair->right);
+    int left = plan->pipe.pair->left;
+    bool connects = plan->left_dies == plan->pipe.right_binds;
+    bool one_peer = has_one_peer(left, plan->pipe.pair->right);
     bool one_queue = left == SHM_PUSH && !policy->round_robin && !policy->conflate;
 
     policy->roams = left != SHM_PAIR || !connects;
-    policy->two_names = (plan->link.pair->turns || one_queue) && one_in(state, 3);
+    policy->two_names = (plan->pipe.pair->turns || one_queue) && one_in(state, 3);
     if (!plan->left_dies || one_peer || plan->survivors > 1 || policy->two_names)
         return;
     if (one_queue || plan_fans_out(plan) ? one_in(state, 2) : connects)
@@ -58,7 +58,7 @@ void policy_draw(struct plan *plan, bool keys)
 {
     uint64_t state = plan->seed * UINT64_C(0xa0761d6478bd642f) + plan->round * UINT64_C(0xe7037ed1a0b428db);
     struct policy *policy = &plan->policy;
-    int left = plan->link.pair->left, right = plan->link.pair->right;
+    int left = plan->pipe.pair->left, right = plan->pipe.pair->right;
     bool keyed = one_in(&state, 5), sealed = one_in(&state, 2);
     bool hurt = plan->kind == TRUNCATE || plan->kind == UNLINK;
 
@@ -129,7 +129,7 @@ void policy_set(const struct plan *plan, shm_socket_t *socket, bool left)
         CHECK(set_key(socket, policy->key));
     if (left && plan_fans_out(plan) && !plan_keeps_newest(plan))
         set_int(socket, SHM_LOSSLESS, 1);
-    if (policy->conflate && (left || plan->link.pair->right == SHM_DEALER))
+    if (policy->conflate && (left || plan->pipe.pair->right == SHM_DEALER))
         set_int(socket, SHM_CONFLATE, 1);
     if (left && policy->round_robin)
         set_int(socket, SHM_ROUND_ROBIN, 1);
@@ -155,7 +155,7 @@ static bool has_name(const struct actor *actor, unsigned i)
 
 static bool binds_at(const struct actor *actor, unsigned i)
 {
-    bool binds = actor->end.is_left != actor->plan->link.right_binds;
+    bool binds = actor->end.is_left != actor->plan->pipe.right_binds;
 
     return binds != (actor->plan->policy.crossed && i == 1);
 }

@@ -308,7 +308,7 @@ static void run_churn(struct course *course)
 /* Traffic whose files are hurt, beside a pair that must not notice; then everybody is killed. */
 static void run_hurt(struct course *course)
 {
-    bool turns = course->plan->link.pair->turns;
+    bool turns = course->plan->pipe.pair->turns;
     int64_t end_ns;
 
     start(course, churn_stand_by, false, false);

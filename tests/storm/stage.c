@@ -82,7 +82,7 @@ bool actor_lacks_memory(struct actor *actor)
 void actor_open(struct actor *actor, bool left)
 {
     const struct plan *plan = actor->plan;
-    const struct pair *pair = plan->link.pair;
+    const struct pair *pair = plan->pipe.pair;
     shm_socket_t *socket;
 
     actor_says(actor, "opening");
@@ -90,7 +90,7 @@ void actor_open(struct actor *actor, bool left)
         if (!actor_lacks_memory(actor))
             FAIL("shm_socket: %s", shm_strerror(errno));
     set_int(socket, SHM_LINGER, 0);
-    end_setup(&actor->end, &plan->link, left, socket);
+    end_setup(&actor->end, &plan->pipe, left, socket);
     policy_set(plan, socket, left);
     if (plan->hwm)
         set_int(socket, SHM_SNDHWM, plan->hwm);

@@ -69,7 +69,7 @@ struct plan {
     uint64_t seed, round;
     enum kind kind;
     unsigned pair; /* of pair_at() */
-    struct link link;
+    struct pipe pipe;
     unsigned slots;     /* victims at a time */
     unsigned victims;   /* in all */
     unsigned survivors; /* of the other side */

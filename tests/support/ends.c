@@ -105,16 +105,16 @@ static void set_id(struct end *end, const char *mine, const char *theirs)
     end->id_size = strlen(theirs);
 }
 
-void end_open(struct end *end, const struct link *link, bool left)
+void end_open(struct end *end, const struct pipe *pipe, bool left)
 {
-    end_setup(end, link, left, socket_new(left ? link->pair->left : link->pair->right));
+    end_setup(end, pipe, left, socket_new(left ? pipe->pair->left : pipe->pair->right));
 }
 
-void end_setup(struct end *end, const struct link *link, bool left, shm_socket_t *socket)
+void end_setup(struct end *end, const struct pipe *pipe, bool left, shm_socket_t *socket)
 {
     *end = (struct end){.is_left = left, .socket = socket};
-    end->type = left ? link->pair->left : link->pair->right;
-    end->peer_type = left ? link->pair->right : link->pair->left;
+    end->type = left ? pipe->pair->left : pipe->pair->right;
+    end->peer_type = left ? pipe->pair->right : pipe->pair->left;
     if (end->type == SHM_SUB || end->type == SHM_XSUB)
         CHECK_OK(shm_setsockopt(end->socket, SHM_SUBSCRIBE, "", 0));
     if (end->type == SHM_ROUTER)
@@ -123,18 +123,18 @@ void end_setup(struct end *end, const struct link *link, bool left, shm_socket_t
         set_id(end, left ? "L" : "R", left ? "R" : "L");
 }
 
-void end_attach(struct end *end, const struct link *link, const char *name)
+void end_attach(struct end *end, const struct pipe *pipe, const char *name)
 {
-    if (end->is_left == link->right_binds)
+    if (end->is_left == pipe->right_binds)
         CHECK_OK(shm_connect(end->socket, name));
     else
         CHECK_OK(shm_bind(end->socket, name));
 }
 
-void end_start(struct end *end, const struct link *link, bool left, const char *name)
+void end_start(struct end *end, const struct pipe *pipe, bool left, const char *name)
 {
-    end_open(end, link, left);
-    end_attach(end, link, name);
+    end_open(end, pipe, left);
+    end_attach(end, pipe, name);
 }
 
 /* An XPUB is met when its subscriber's wish has arrived; a former one's end of it comes before. */
@@ -161,31 +161,31 @@ void end_await(struct end *end)
     CHECK(take_subscription(end, 0));
 }
 
-void link_meet(struct end *left, struct end *right)
+void pipe_meet(struct end *left, struct end *right)
 {
     join(left->socket, right->socket);
     while (!take_subscription(left, SHM_DONTWAIT))
         has_event(right->socket, SHM_EVENT_CONNECTED);
 }
 
-void link_start(struct end *left, struct end *right, const struct link *link)
+void pipe_start(struct end *left, struct end *right, const struct pipe *pipe)
 {
-    link_start_hwm(left, right, link, 0);
+    pipe_start_hwm(left, right, pipe, 0);
 }
 
-void link_start_hwm(struct end *left, struct end *right, const struct link *link, int hwm)
+void pipe_start_hwm(struct end *left, struct end *right, const struct pipe *pipe, int hwm)
 {
-    end_open(left, link, true);
-    end_open(right, link, false);
+    end_open(left, pipe, true);
+    end_open(right, pipe, false);
     if (hwm) {
         set_int(left->socket, SHM_SNDHWM, hwm);
         set_int(left->socket, SHM_RCVHWM, hwm);
         set_int(right->socket, SHM_SNDHWM, hwm);
         set_int(right->socket, SHM_RCVHWM, hwm);
     }
-    end_attach(link->right_binds ? right : left, link, "it");
-    end_attach(link->right_binds ? left : right, link, "it");
-    link_meet(left, right);
+    end_attach(pipe->right_binds ? right : left, pipe, "it");
+    end_attach(pipe->right_binds ? left : right, pipe, "it");
+    pipe_meet(left, right);
 }
 
 void end_close(struct end *end)
@@ -314,7 +314,7 @@ void end_take_turn(struct end *left)
     CHECK_MEM(turn, 4, "turn", 4);
 }
 
-void link_turn(struct end *left, struct end *right)
+void pipe_turn(struct end *left, struct end *right)
 {
     end_give_turn(right);
     end_take_turn(left);
@@ -359,7 +359,7 @@ int end_wait_in_mixed_poll(struct end *end)
     return result;
 }
 
-void link_transfer(struct end *left, struct end *right, const char *text)
+void pipe_transfer(struct end *left, struct end *right, const char *text)
 {
     char got[64];
     size_t size = strlen(text);
@@ -367,7 +367,7 @@ void link_transfer(struct end *left, struct end *right, const char *text)
     CHECK_INT(end_send_anew(left, text, size), size);
     CHECK_INT(end_recv_anew(right, got, sizeof got), size);
     CHECK_MEM(got, size, text, size);
-    link_turn(left, right);
+    pipe_turn(left, right);
 }
 
 void pattern_fill(void *data, size_t size, unsigned seed)

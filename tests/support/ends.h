@@ -21,7 +21,7 @@ struct pair {
 };
 
 /* A pair, and which of its ends binds. */
-struct link {
+struct pipe {
     const struct pair *pair;
     bool right_binds;
 };
@@ -35,24 +35,24 @@ struct end {
     size_t id_size;
 };
 
-/* A test that is run for every link. */
-struct link_test {
+/* A test that is run for every pipe. */
+struct pipe_test {
     const char *name;
-    void (*body)(const struct link *link);
+    void (*body)(const struct pipe *pipe);
     bool (*fits)(const struct pair *pair); /* NULL: all */
     unsigned deadline_s;
 };
 
-#define LINK_TEST(function)                                                                        \
+#define PIPE_TEST(function)                                                                        \
     {                                                                                              \
 #function, function, NULL, 0                                                               \
     }
-#define LINK_TEST_IF(function, fits_)                                                              \
+#define PIPE_TEST_IF(function, fits_)                                                              \
     {                                                                                              \
 #function, function, fits_, 0                                                              \
     }
 
-int link_test_main(const char *group, const struct link_test *tests, size_t count, int argc,
+int pipe_test_main(const char *group, const struct pipe_test *tests, size_t count, int argc,
                    char **argv);
 
 /* The table, by index; *count says how long it is. */
@@ -75,21 +75,21 @@ shm_event_t await_event(shm_socket_t *socket, int event);
 /* Wait until each is the other's peer. */
 void join(shm_socket_t *a, shm_socket_t *b);
 
-/* Open an end of LINK, neither bound nor connected; left or right. */
-void end_open(struct end *end, const struct link *link, bool left);
+/* Open an end of PIPE, neither bound nor connected; left or right. */
+void end_open(struct end *end, const struct pipe *pipe, bool left);
 /* Open it with a SOCKET that is there already. */
-void end_setup(struct end *end, const struct link *link, bool left, shm_socket_t *socket);
-/* Bind or connect, as LINK has it for this end. */
-void end_attach(struct end *end, const struct link *link, const char *name);
+void end_setup(struct end *end, const struct pipe *pipe, bool left, shm_socket_t *socket);
+/* Bind or connect, as PIPE has it for this end. */
+void end_attach(struct end *end, const struct pipe *pipe, const char *name);
 /* Both of these. */
-void end_start(struct end *end, const struct link *link, bool left, const char *name);
+void end_start(struct end *end, const struct pipe *pipe, bool left, const char *name);
 /* Wait until the peer is there; for one end per process. */
 void end_await(struct end *end);
 /* Open both ends in this process, bind and connect them to "it", wait until they have met. */
-void link_start(struct end *left, struct end *right, const struct link *link);
+void pipe_start(struct end *left, struct end *right, const struct pipe *pipe);
 /* ... with high-water marks. */
-void link_start_hwm(struct end *left, struct end *right, const struct link *link, int hwm);
-void link_meet(struct end *left, struct end *right);
+void pipe_start_hwm(struct end *left, struct end *right, const struct pipe *pipe, int hwm);
+void pipe_meet(struct end *left, struct end *right);
 void end_close(struct end *end);
 
 /* As shm_send() and shm_recv(), with the envelope of the pattern around. When the send of the body
@@ -105,7 +105,7 @@ int end_recv_envelope(struct end *end, int flags);
 void end_give_turn(struct end *right);
 void end_take_turn(struct end *left);
 /* Both, in this process; nothing where there are no turns. */
-void link_turn(struct end *left, struct end *right);
+void pipe_turn(struct end *left, struct end *right);
 
 /* As end_send(), end_recv() (waiting), but a PAIR may be told once that its former peer has gone.
  */
@@ -115,7 +115,7 @@ ssize_t end_recv_anew(struct end *end, void *buffer, size_t size);
 int end_wait_in_poll(struct end *end);
 int end_wait_in_mixed_poll(struct end *end);
 /* TEXT from left to right with these, then the turn. */
-void link_transfer(struct end *left, struct end *right, const char *text);
+void pipe_transfer(struct end *left, struct end *right, const char *text);
 
 /* Fill with bytes that depend on SEED and position; say whether they still are there. */
 void pattern_fill(void *data, size_t size, unsigned seed);

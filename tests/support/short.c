@@ -51,10 +51,10 @@ void expect_nothing(shm_socket_t *socket)
 
 void send_when_asked(struct child *up, void *argument)
 {
-    const struct link *link = argument;
+    const struct pipe *pipe = argument;
     struct end left;
 
-    end_start(&left, link, true, "it");
+    end_start(&left, pipe, true, "it");
     end_await(&left);
     for (uint64_t i; (i = child_hear(up)) != 0;) {
         CHECK_INT(end_send(&left, &i, sizeof i, 0), sizeof i);

@@ -13,7 +13,7 @@ void send_number(shm_socket_t *socket, uint64_t number);
 void expect_number_now(shm_socket_t *socket, uint64_t number);
 void expect_nothing(shm_socket_t *socket);
 
-/* A child's: be the left end of the link that is its ARGUMENT, and send each number that it is told, until 0. */
+/* A child's: be the left end of the pipe that is its ARGUMENT, and send each number that it is told, until 0. */
 void send_when_asked(struct child *up, void *argument);
 
 #endif

@@ -196,7 +196,7 @@ static void info_shows_the_counters_of_both_sides(void)
     CHECK_INT(number_at(text, "\"peers\":[", "bytes_received"), 8 * PUBLISHED_READ);
     CHECK_INT(number_at(text, "\"peers\":[", "lost"), 0);
     CHECK_INT(number_at(text, "\"peers\":[", "lag"), PUBLISHED - PUBLISHED_READ);
-    CHECK_INT(number_at(text, "\"peers\":[", "link_received"), PUBLISHED_READ);
+    CHECK_INT(number_at(text, "\"peers\":[", "pipe_received"), PUBLISHED_READ);
 
     text = tool_says_json(0, "info", "jobs"); /* three were pushed, one was pulled */
     CHECK_INT(number_at(text, "\"binder\"", "received"), 1);
@@ -254,7 +254,7 @@ static void a_slow_subscriber_is_seen_to_lag_and_to_lose(void)
     long long lost = number_at(text, "\"peers\":[", "lost");
     CHECK_INT(lost, get_stats(sub).lost);
     CHECK(lost > 0);
-    CHECK_INT(number_at(text, "\"peers\":[", "link_lost"), lost);
+    CHECK_INT(number_at(text, "\"peers\":[", "pipe_lost"), lost);
     CHECK_INT(number_at(text, "\"peers\":[", "lag"), 1000 - lost - 1);
     CHECK_OK(shm_close(sub));
     CHECK_OK(shm_close(pub));

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/* Every pattern: SHM_FD under epoll, level and edge triggered. */
+#include "support/short.h"
+
+#include <sys/epoll.h>
+
+static int epoll_of(shm_socket_t *socket, uint32_t flags)
+{
+    int ep = (int)CHECK_OK(epoll_create1(EPOLL_CLOEXEC));
+    struct epoll_event event = {.events = EPOLLIN | flags};
+
+    CHECK_OK(epoll_ctl(ep, EPOLL_CTL_ADD, get_int(socket, SHM_FD), &event));
+    return ep;
+}
+
+static bool is_readable(int ep, int timeout_ms)
+{
+    struct epoll_event event;
+
+    return CHECK_OK(epoll_wait(ep, &event, 1, timeout_ms)) == 1;
+}
+
+static bool drain_one(struct end *right, uint64_t *got)
+{
+    ssize_t n = end_recv(right, got, sizeof *got, SHM_DONTWAIT);
+
+    if (n < 0)
+        CHECK_INT(errno, EAGAIN);
+    else
+        end_give_turn(right);
+    return n >= 0;
+}
+
+/* The loop of every event-driven program: wait, then receive until EAGAIN. Nothing may be missed,
+ * and with nothing there the descriptor must be still, or the loop would burn the processor. */
+static void run_loop(const struct pipe *pipe, uint32_t flags)
+{
+    struct pipe copy = *pipe;
+    struct child child = child_start(send_when_asked, &copy);
+    struct end right;
+    uint64_t got = 0;
+    unsigned vain = 0;
+    int ep;
+
+    end_start(&right, pipe, false, "it");
+    end_await(&right);
+    CHECK_INT(get_int(right.socket, SHM_FD), get_int(right.socket, SHM_FD));
+    ep = epoll_of(right.socket, flags);
+    while (drain_one(&right, &got))
+        ;
+    for (uint64_t i = 1; i <= 200; i++) {
+        child_say(&child, i);
+        while (got != i) {
+            CHECK(is_readable(ep, -1));
+            if (!drain_one(&right, &got))
+                vain++;
+            while (drain_one(&right, &got))
+                ;
+        }
+    }
+    CHECK(vain < 400);
+    for (vain = 0; is_readable(ep, 50) && vain < 10; vain++)
+        CHECK(!drain_one(&right, &got));
+    CHECK(vain < 10);
+    child_say(&child, 0);
+    child_wait(&child);
+    close(ep);
+    end_close(&right);
+}
+
+static void a_level_triggered_loop_misses_nothing_and_rests(const struct pipe *pipe)
+{
+    run_loop(pipe, 0);
+}
+
+static void an_edge_triggered_loop_misses_nothing_and_rests(const struct pipe *pipe)
+{
+    run_loop(pipe, EPOLLET);
+}
+
+static void a_descriptor_made_after_the_message_is_readable(const struct pipe *pipe)
+{
+    struct end left, right;
+    uint64_t number = 7, got = 0;
+    int ep;
+
+    pipe_start(&left, &right, pipe);
+    CHECK_INT(end_send(&left, &number, sizeof number, 0), sizeof number);
+    ep = epoll_of(right.socket, 0);
+    CHECK(is_readable(ep, -1));
+    CHECK(is_readable(ep, 0)); /* level: still, as long as it was not received */
+    CHECK(drain_one(&right, &got));
+    CHECK_INT(got, 7);
+    end_take_turn(&left);
+    close(ep);
+    end_close(&left);
+    end_close(&right);
+}
+
+static void a_descriptor_tells_of_room_after_a_refusal(const struct pipe *pipe)
+{
+    struct end left, right;
+    char byte;
+    int ep;
+
+    pipe_start_hwm(&left, &right, pipe, 4);
+    ep = epoll_of(left.socket, 0);
+    while (end_send(&left, "x", 1, SHM_DONTWAIT) == 1)
+        ;
+    CHECK_INT(errno, EAGAIN);
+    for (int i = 0; i < 4; i++) {
+        CHECK_INT(end_recv(&right, &byte, 1, 0), 1);
+        end_give_turn(&right);
+    }
+    CHECK(is_readable(ep, -1));
+    CHECK_INT(end_send(&left, "x", 1, SHM_DONTWAIT), 1);
+    close(ep);
+    end_close(&left);
+    end_close(&right);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct pipe_test tests[] = {
+        PIPE_TEST(a_level_triggered_loop_misses_nothing_and_rests),
+        PIPE_TEST(an_edge_triggered_loop_misses_nothing_and_rests),
+        PIPE_TEST(a_descriptor_made_after_the_message_is_readable),
+        PIPE_TEST_IF(a_descriptor_tells_of_room_after_a_refusal, pair_waits),
+    };
+
+    return pipe_test_main("common_fd", tests, COUNT_OF(tests), argc, argv);
+}

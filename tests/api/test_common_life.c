@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: MIT */
+/* Every pattern: binding, connecting, leaving, closing. */
+#include "support/ends.h"
+
+static struct end *binder_of(const struct pipe *pipe, struct end *left, struct end *right)
+{
+    return pipe->right_binds ? right : left;
+}
+
+static struct end *connector_of(const struct pipe *pipe, struct end *left, struct end *right)
+{
+    return pipe->right_binds ? left : right;
+}
+
+/* ---- Names in use ---- */
+
+static void try_to_bind(struct child *up, void *argument)
+{
+    const struct pipe *pipe = argument;
+    shm_socket_t *socket = socket_new(pipe->right_binds ? pipe->pair->right : pipe->pair->left);
+
+    CHECK_ERR(shm_bind(socket, "it"), EADDRINUSE);
+    child_say(up, 1);
+    child_hear(up);
+    CHECK_OK(shm_bind(socket, "it"));
+    CHECK_OK(shm_close(socket));
+}
+
+static void a_name_is_bound_once_until_its_owner_closes(const struct pipe *pipe)
+{
+    struct pipe copy = *pipe;
+    struct child child;
+    struct end left, right;
+    struct end *binder = binder_of(pipe, &left, &right);
+    shm_socket_t *second =
+        socket_new(binder->type = pipe->right_binds ? pipe->pair->right : pipe->pair->left);
+
+    pipe_start(&left, &right, pipe);
+    child = child_start(try_to_bind, &copy);
+    CHECK_ERR(shm_bind(second, "it"), EADDRINUSE);
+    CHECK_ERR(shm_bind(binder->socket, "it"), EADDRINUSE);
+    CHECK_INT(child_hear(&child), 1);
+    pipe_transfer(&left, &right, "undisturbed");
+    CHECK_OK(shm_bind(second, "another"));
+    CHECK_OK(shm_close(second));
+    end_close(&left);
+    end_close(&right);
+    child_say(&child, 1);
+    child_wait(&child);
+}
+
+/* ---- In any order ---- */
+
+static void connecting_before_binding_works(const struct pipe *pipe)
+{
+    struct end left, right;
+
+    end_open(&left, pipe, true);
+    end_open(&right, pipe, false);
+    end_attach(connector_of(pipe, &left, &right), pipe, "it");
+    end_attach(binder_of(pipe, &left, &right), pipe, "it");
+    pipe_meet(&left, &right);
+    pipe_transfer(&left, &right, "hello");
+    end_close(&left);
+    end_close(&right);
+}
+
+static void connecting_twice_is_the_same_as_once(const struct pipe *pipe)
+{
+    struct end left, right;
+    char byte;
+
+    pipe_start(&left, &right, pipe);
+    CHECK_OK(shm_connect(connector_of(pipe, &left, &right)->socket, "it"));
+    CHECK_OK(shm_connect(connector_of(pipe, &left, &right)->socket, "shm://it"));
+    pipe_transfer(&left, &right, "once");
+    if (!pipe->pair->turns)
+        CHECK_ERR(end_recv(&right, &byte, 1, SHM_DONTWAIT), EAGAIN);
+    CHECK_INT(get_stats(left.socket).peers, 1);
+    CHECK_INT(get_stats(right.socket).peers, 1);
+    CHECK_OK(shm_disconnect(connector_of(pipe, &left, &right)->socket, "it"));
+    CHECK_ERR(shm_disconnect(connector_of(pipe, &left, &right)->socket, "it"), ENOENT);
+    end_close(&left);
+    end_close(&right);
+}
+
+static bool sends_before_bind(const struct pair *pair)
+{
+    return pair->left != SHM_PUB && pair->left != SHM_XPUB && pair->left != SHM_ROUTER;
+}
+
+/* The queue exists with the connection, bound or not. */
+static void messages_for_a_name_that_is_not_bound_yet_are_kept(const struct pipe *pipe)
+{
+    struct end left, right;
+    unsigned count = pipe->pair->turns ? 1 : 3, got = 0;
+
+    if (test_has_key())
+        skip_test("with a key they wait for the sender's next call");
+
+    if (!pipe->right_binds)
+        return; /* the other pipe of this pair has it */
+    end_start(&left, pipe, true, "it");
+    for (unsigned i = 0; i < count; i++)
+        CHECK_INT(end_send(&left, &i, sizeof i, SHM_DONTWAIT), sizeof i);
+    end_start(&right, pipe, false, "it");
+    for (unsigned i = 0; i < count; i++) {
+        CHECK_INT(end_recv(&right, &got, sizeof got, 0), sizeof got);
+        CHECK_INT(got, i);
+    }
+    pipe_turn(&left, &right);
+    end_close(&left);
+    end_close(&right);
+}
+
+static void immediate_sockets_send_only_to_peers_that_are_there(const struct pipe *pipe)
+{
+    struct end left, right;
+
+    if (!pipe->right_binds)
+        return;
+    end_open(&left, pipe, true);
+    set_int(left.socket, SHM_IMMEDIATE, 1);
+    end_attach(&left, pipe, "it");
+    CHECK_ERR(end_send(&left, "x", 1, SHM_DONTWAIT), EAGAIN);
+    CHECK_INT(get_int(left.socket, SHM_EVENTS) & SHM_POLLOUT, 0);
+    end_start(&right, pipe, false, "it");
+    pipe_meet(&left, &right);
+    pipe_transfer(&left, &right, "now");
+    end_close(&left);
+    end_close(&right);
+}
+
+/* ---- Leaving ---- */
+
+static void unbinding_frees_the_name_and_a_new_binder_is_found(const struct pipe *pipe)
+{
+    struct end left, right, fresh;
+    struct end *binder = binder_of(pipe, &left, &right);
+    struct end *connector = connector_of(pipe, &left, &right);
+
+    pipe_start(&left, &right, pipe);
+    pipe_transfer(&left, &right, "first");
+    CHECK_OK(shm_unbind(binder->socket, "it"));
+    await_event(connector->socket, SHM_EVENT_LEFT);
+    CHECK_INT(get_stats(connector->socket).peers, 0);
+    CHECK_INT(get_stats(binder->socket).peers, 0);
+    end_close(binder);
+    end_open(&fresh, pipe, !pipe->right_binds);
+    end_attach(&fresh, pipe, "it");
+    *binder = fresh;
+    pipe_meet(&left, &right);
+    pipe_transfer(&left, &right, "second");
+    end_close(&left);
+    end_close(&right);
+}
+
+static void an_unbound_socket_binds_again(const struct pipe *pipe)
+{
+    struct end left, right;
+    struct end *binder = binder_of(pipe, &left, &right);
+    struct end *connector = connector_of(pipe, &left, &right);
+
+    pipe_start(&left, &right, pipe);
+    for (int i = 0; i < 3; i++) {
+        pipe_transfer(&left, &right, "again");
+        CHECK_OK(shm_unbind(binder->socket, "it"));
+        await_event(connector->socket, SHM_EVENT_LEFT);
+        CHECK_OK(shm_bind(binder->socket, "it"));
+        pipe_meet(&left, &right);
+    }
+    end_close(&left);
+    end_close(&right);
+}
+
+static void a_disconnected_socket_hears_nothing_and_connects_again(const struct pipe *pipe)
+{
+    struct end left, right;
+    struct end *connector = connector_of(pipe, &left, &right);
+    struct end *binder = binder_of(pipe, &left, &right);
+    char byte;
+
+    pipe_start(&left, &right, pipe);
+    pipe_transfer(&left, &right, "first");
+    CHECK_OK(shm_disconnect(connector->socket, "it"));
+    await_event(binder->socket, SHM_EVENT_LEFT);
+    if (left.type == SHM_PUB || left.type == SHM_XPUB)
+        CHECK_INT(end_send(&left, "gone", 4, SHM_DONTWAIT), 4);
+    else if (left.type == SHM_ROUTER)
+        CHECK_ERR(end_send(&left, "gone", 4, SHM_DONTWAIT), EHOSTUNREACH);
+    else /* a PAIR is told that its peer has gone, but not that it has gone itself */
+        CHECK_ERR(end_send(&left, "gone", 4, SHM_DONTWAIT),
+                  left.type == SHM_PAIR && !pipe->right_binds ? EPIPE : EAGAIN);
+    CHECK_ERR(end_recv(&right, &byte, 1, SHM_DONTWAIT),
+              right.type == SHM_PAIR && pipe->right_binds ? EPIPE : EAGAIN);
+    CHECK_OK(shm_connect(connector->socket, "it"));
+    pipe_meet(&left, &right);
+    pipe_transfer(&left, &right, "second");
+    end_close(&left);
+    end_close(&right);
+}
+
+/* ---- Closing ---- */
+
+static void what_was_sent_before_a_close_is_read_after_it(const struct pipe *pipe)
+{
+    struct end left, right;
+    unsigned count = pipe->pair->turns ? 1 : 100, got = 0;
+    char byte;
+
+    pipe_start(&left, &right, pipe);
+    for (unsigned i = 0; i < count; i++)
+        CHECK_INT(end_send(&left, &i, sizeof i, 0), sizeof i);
+    end_close(&left);
+    for (unsigned i = 0; i < count; i++) {
+        CHECK_INT(end_recv(&right, &got, sizeof got, 0), sizeof got);
+        CHECK_INT(got, i);
+    }
+    if (right.type == SHM_REP)
+        end_give_turn(&right); /* to nobody */
+    CHECK_ERR(end_recv(&right, &byte, 1, SHM_DONTWAIT), right.type == SHM_PAIR ? EPIPE : EAGAIN);
+    end_close(&right);
+}
+
+/* With the default LINGER, too: somebody was there to take them. */
+static void closing_with_unread_messages_does_not_wait(const struct pipe *pipe)
+{
+    for (int left_first = 0; left_first < 2; left_first++) {
+        struct end left, right;
+        unsigned count = pipe->pair->turns ? 1 : 100;
+
+        pipe_start(&left, &right, pipe);
+        if (left_first)
+            set_int(left.socket, SHM_LINGER, -1);
+        for (unsigned i = 0; i < count; i++)
+            CHECK_INT(end_send(&left, &i, sizeof i, 0), sizeof i);
+        end_close(left_first ? &left : &right);
+        end_close(left_first ? &right : &left);
+        CHECK_INT(count_files(test_dir()), 0);
+    }
+}
+
+/* With the default LINGER nothing is waited for when everything was read, whoever closes first. */
+static void closing_after_everything_was_read_does_not_wait(const struct pipe *pipe)
+{
+    for (int i = 0; i < 4; i++) {
+        struct end left, right;
+
+        pipe_start(&left, &right, pipe);
+        set_int(left.socket, SHM_LINGER, -1);
+        set_int(right.socket, SHM_LINGER, -1);
+        pipe_transfer(&left, &right, "one");
+        if (i & 2)
+            pipe_transfer(&left, &right, "two");
+        end_close(i & 1 ? &left : &right);
+        end_close(i & 1 ? &right : &left);
+        CHECK_INT(count_files(test_dir()), 0);
+    }
+}
+
+/* The sender has not even heard that it was met: what it sent was read all the same. */
+static void closing_right_after_the_first_message_was_read_does_not_wait(const struct pipe *pipe)
+{
+    struct end left, right;
+    char got[8];
+
+    if (!pipe->right_binds || pipe->pair->turns)
+        return;
+    end_start(&right, pipe, false, "it");
+    end_start(&left, pipe, true, "it");
+    set_int(left.socket, SHM_LINGER, -1);
+    CHECK_INT(end_send(&left, "first", 5, 0), 5);
+    CHECK_INT(end_recv(&right, got, sizeof got, 0), 5);
+    end_close(&right);
+    end_close(&left);
+}
+
+static void closing_in_the_middle_of_a_message_sends_none_of_it(const struct pipe *pipe)
+{
+    struct end left, right;
+    char byte;
+
+    pipe_start(&left, &right, pipe);
+    if (!pipe->pair->turns)
+        pipe_transfer(&left, &right, "whole");
+    CHECK_INT(end_send(&left, "part", 4, SHM_SNDMORE), 4);
+    end_close(&left);
+    CHECK(end_recv(&right, &byte, 1, SHM_DONTWAIT) == -1);
+    CHECK_INT(errno, right.type == SHM_PAIR ? EPIPE : EAGAIN);
+    end_close(&right);
+}
+
+/* ---- Several names ---- */
+
+static void one_socket_binds_and_connects_to_several_names(const struct pipe *pipe)
+{
+    struct end left, right;
+    struct end *binder = binder_of(pipe, &left, &right);
+    struct end *connector = connector_of(pipe, &left, &right);
+
+    if (pipe->pair->left == SHM_PAIR)
+        return; /* has one peer only */
+    end_open(&left, pipe, true);
+    end_open(&right, pipe, false);
+    CHECK_OK(shm_bind(binder->socket, "a"));
+    CHECK_OK(shm_bind(binder->socket, "b"));
+    CHECK_OK(shm_connect(connector->socket, "b"));
+    pipe_meet(&left, &right);
+    pipe_transfer(&left, &right, "over b");
+    CHECK_OK(shm_disconnect(connector->socket, "b"));
+    await_event(binder->socket, SHM_EVENT_LEFT);
+    CHECK_OK(shm_connect(connector->socket, "a"));
+    pipe_meet(&left, &right);
+    pipe_transfer(&left, &right, "over a");
+    CHECK_OK(shm_unbind(binder->socket, "b"));
+    pipe_transfer(&left, &right, "still");
+    end_close(&left);
+    end_close(&right);
+}
+
+static void a_socket_may_be_made_and_closed_without_use(const struct pipe *pipe)
+{
+    shm_socket_t *socket = CHECK_PTR(shm_socket(pipe->pair->left));
+
+    CHECK_OK(shm_close(socket));
+    socket = CHECK_PTR(shm_socket(pipe->pair->right));
+    CHECK_OK(shm_bind(socket, "it"));
+    CHECK_OK(shm_close(socket)); /* LINGER is for ever, but nothing was sent */
+    socket = CHECK_PTR(shm_socket(pipe->pair->left));
+    CHECK_OK(shm_connect(socket, "nobody"));
+    CHECK_OK(shm_close(socket));
+}
+
+/* It has seen its socket live when it let go of it, and the name that it was sent to is gone before that is closed. */
+static void nothing_stays_of_one_whose_messages_nobody_can_fetch(const struct pipe *pipe)
+{
+    struct end left, right;
+
+    if (!pipe->right_binds)
+        return;
+    end_start(&right, pipe, false, "it");
+    end_start(&left, pipe, true, "it");
+    CHECK_INT(end_send(&left, "text", 4, 0), 4);
+    CHECK_OK(shm_disconnect(left.socket, "it"));
+    end_close(&right);
+    end_close(&left);
+    CHECK_INT(count_files(test_dir()), 0);
+}
+
+/* Two connectors that have met a binder, which has gone since. */
+static void lose_binder(struct end connectors[2], const struct pipe *pipe)
+{
+    struct end binder;
+
+    end_start(&binder, pipe, !pipe->right_binds, "it");
+    for (int i = 0; i < 2; i++)
+        end_start(&connectors[i], pipe, pipe->right_binds, "it");
+    get_int(binder.socket, SHM_EVENTS);
+    for (int i = 0; i < 2; i++)
+        get_int(connectors[i].socket, SHM_EVENTS);
+    end_close(&binder);
+}
+
+/* And the next one's answers take the place of those that named it. */
+static void nothing_stays_of_a_binder_that_two_have_let_go_of(const struct pipe *pipe)
+{
+    struct end next, connectors[2];
+
+    lose_binder(connectors, pipe);
+    for (int i = 0; i < 2; i++)
+        get_int(connectors[i].socket, SHM_EVENTS);
+    end_start(&next, pipe, !pipe->right_binds, "it");
+    for (int i = 0; i < 2; i++)
+        end_close(&connectors[i]);
+    end_close(&next);
+    CHECK_INT(count_files(test_dir()), 0);
+}
+
+/* The one has let go of it; the other leaves, with the last place that names it, and has not looked. */
+static void nothing_stays_of_a_binder_whose_connectors_leave_one_after_the_other(const struct pipe *pipe)
+{
+    struct end last, connectors[2];
+
+    lose_binder(connectors, pipe);
+    get_int(connectors[0].socket, SHM_EVENTS);
+    end_start(&last, pipe, pipe->right_binds, "it"); /* so that the name stays */
+    for (int i = 0; i < 2; i++)
+        end_close(&connectors[i]);
+    CHECK(count_files(test_dir()) <= 4); /* its own, and the name */
+    end_close(&last);
+    CHECK_INT(count_files(test_dir()), 0);
+}
+
+static void a_hundred_rounds_of_life_leave_nothing(const struct pipe *pipe)
+{
+    uint64_t memory = 0;
+
+    for (int i = 0; i < 100; i++) {
+        struct end left, right;
+
+        pipe_start(&left, &right, pipe);
+        pipe_transfer(&left, &right, "round");
+        if (i == 0)
+            memory = get_stats(left.socket).memory;
+        CHECK_INT(get_stats(left.socket).memory, memory);
+        end_close(i % 2 ? &left : &right);
+        end_close(i % 2 ? &right : &left);
+        CHECK_INT(count_files(test_dir()), 0);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const struct pipe_test tests[] = {
+        PIPE_TEST(a_name_is_bound_once_until_its_owner_closes),
+        PIPE_TEST(connecting_before_binding_works),
+        PIPE_TEST(connecting_twice_is_the_same_as_once),
+        PIPE_TEST_IF(messages_for_a_name_that_is_not_bound_yet_are_kept, sends_before_bind),
+        PIPE_TEST_IF(immediate_sockets_send_only_to_peers_that_are_there, sends_before_bind),
+        PIPE_TEST(unbinding_frees_the_name_and_a_new_binder_is_found),
+        PIPE_TEST(an_unbound_socket_binds_again),
+        PIPE_TEST(a_disconnected_socket_hears_nothing_and_connects_again),
+        PIPE_TEST(what_was_sent_before_a_close_is_read_after_it),
+        PIPE_TEST(closing_with_unread_messages_does_not_wait),
+        PIPE_TEST(closing_after_everything_was_read_does_not_wait),
+        PIPE_TEST_IF(closing_right_after_the_first_message_was_read_does_not_wait,
+                     sends_before_bind),
+        PIPE_TEST(closing_in_the_middle_of_a_message_sends_none_of_it),
+        PIPE_TEST(one_socket_binds_and_connects_to_several_names),
+        PIPE_TEST(a_socket_may_be_made_and_closed_without_use),
+        PIPE_TEST_IF(nothing_stays_of_one_whose_messages_nobody_can_fetch, sends_before_bind),
+        PIPE_TEST(nothing_stays_of_a_binder_that_two_have_let_go_of),
+        PIPE_TEST(nothing_stays_of_a_binder_whose_connectors_leave_one_after_the_other),
+        PIPE_TEST(a_hundred_rounds_of_life_leave_nothing),
+    };
+
+    return pipe_test_main("common_life", tests, COUNT_OF(tests), argc, argv);
+}

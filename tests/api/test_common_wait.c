@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT */
+/* Every pattern: shm_poll(), shm_shutdown(), and sockets that change threads. */
+#include "support/short.h"
+
+#include <pthread.h>
+#include <sys/eventfd.h>
+
+static short poll_one(shm_socket_t *socket, short events, long timeout_ms)
+{
+    shm_pollitem_t item = {socket, -1, events, (short)0x7fff};
+    int ready = shm_poll(&item, 1, timeout_ms);
+
+    CHECK_OK(ready);
+    CHECK_INT(ready, item.revents != 0);
+    return item.revents;
+}
+
+/* ---- shm_poll ---- */
+
+static void poll_refuses_bad_arguments(const struct pipe *pipe)
+{
+    struct end left, right;
+    shm_pollitem_t item = {NULL, -1, SHM_POLLIN, 0};
+
+    pipe_start(&left, &right, pipe);
+    CHECK_ERR(shm_poll(NULL, 1, 0), EINVAL);
+    item.socket = left.socket;
+    CHECK_ERR(shm_poll(&item, -1, 0), EINVAL);
+    CHECK_INT(shm_poll(NULL, 0, 0), 0);
+    end_close(&left);
+    end_close(&right);
+}
+
+static void poll_times_out_and_is_interrupted(const struct pipe *pipe)
+{
+    struct end left, right;
+    shm_pollitem_t item;
+    int64_t start = now_ms();
+
+    pipe_start(&left, &right, pipe);
+    item = (shm_pollitem_t){right.socket, -1, SHM_POLLIN, 0};
+    CHECK_INT(poll_one(right.socket, SHM_POLLIN, 0), 0);
+    start = now_ms();
+    CHECK_INT(poll_one(right.socket, SHM_POLLIN, 50), 0);
+    CHECK(now_ms() - start >= 49 && now_ms() - start < 5000);
+    start_ticking();
+    CHECK_ERR(shm_poll(&item, 1, -1), EINTR);
+    stop_ticking();
+    end_close(&left);
+    end_close(&right);
+}
+
+/* What poll and SHM_EVENTS say is what the calls then do. */
+static void poll_tells_what_will_not_wait(const struct pipe *pipe)
+{
+    struct end left, right;
+    char got[8];
+
+    pipe_start(&left, &right, pipe);
+    CHECK_INT(poll_one(left.socket, SHM_POLLOUT, 0), SHM_POLLOUT);
+    CHECK_INT(get_int(left.socket, SHM_EVENTS), SHM_POLLOUT);
+    CHECK_INT(get_int(right.socket, SHM_EVENTS) & SHM_POLLIN, 0);
+    CHECK_INT(end_send(&left, "hello", 5, 0), 5);
+    CHECK_INT(poll_one(right.socket, SHM_POLLIN, 1000), SHM_POLLIN);
+    CHECK_INT(poll_one(right.socket, SHM_POLLIN, 0), SHM_POLLIN); /* and still */
+    CHECK_INT(get_int(right.socket, SHM_EVENTS) & SHM_POLLIN, SHM_POLLIN);
+    if (pipe->pair->left == SHM_REQ)
+        CHECK_INT(poll_one(left.socket, SHM_POLLOUT, 0), 0); /* an answer is due */
+    CHECK_INT(end_recv(&right, got, sizeof got, SHM_DONTWAIT), 5);
+    CHECK_INT(get_int(right.socket, SHM_EVENTS) & SHM_POLLIN, 0);
+    end_give_turn(&right);
+    if (pipe->pair->turns)
+        CHECK_INT(poll_one(left.socket, SHM_POLLIN, 1000), SHM_POLLIN);
+    end_take_turn(&left);
+    CHECK_INT(poll_one(left.socket, SHM_POLLIN, 0), 0);
+    end_close(&left);
+    end_close(&right);
+}
+
+static void poll_waits_for_room(const struct pipe *pipe)
+{
+    struct end left, right;
+    char byte;
+
+    if (pipe->pair->left == SHM_ROUTER)
+        return; /* always writable: which peer is meant is not known yet */
+    pipe_start_hwm(&left, &right, pipe, 4);
+    while (end_send(&left, "x", 1, SHM_DONTWAIT) == 1)
+        ;
+    CHECK_INT(errno, EAGAIN);
+    CHECK_INT(poll_one(left.socket, SHM_POLLOUT, 20), 0);
+    for (int i = 0; i < 4; i++) {
+        CHECK_INT(end_recv(&right, &byte, 1, 0), 1);
+        end_give_turn(&right);
+    }
+    CHECK_INT(poll_one(left.socket, SHM_POLLOUT, 1000), SHM_POLLOUT);
+    CHECK_INT(end_send(&left, "x", 1, SHM_DONTWAIT), 1);
+    end_close(&left);
+    end_close(&right);
+}
+
+static void poll_mixes_sockets_and_descriptors(const struct pipe *pipe)
+{
+    struct end left, right;
+    int fd = (int)CHECK_OK(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    shm_pollitem_t items[3];
+    char got[8];
+
+    pipe_start(&left, &right, pipe);
+    items[0] = (shm_pollitem_t){NULL, fd, SHM_POLLIN, 0};
+    items[1] = (shm_pollitem_t){right.socket, -1, SHM_POLLIN, 0};
+    items[2] = (shm_pollitem_t){NULL, fd, SHM_POLLIN | SHM_POLLOUT, 0};
+    CHECK_INT(shm_poll(items, 2, 20), 0);
+    CHECK_INT(shm_poll(items, 3, -1), 1);
+    CHECK_INT(items[2].revents, SHM_POLLOUT);
+    CHECK_INT(end_send(&left, "hello", 5, 0), 5);
+    CHECK_INT(shm_poll(items, 2, -1), 1);
+    CHECK_INT(items[0].revents, 0);
+    CHECK_INT(items[1].revents, SHM_POLLIN);
+    CHECK_OK(eventfd_write(fd, 1));
+    CHECK_INT(shm_poll(items, 2, -1), 2);
+    CHECK_INT(items[0].revents, SHM_POLLIN);
+    CHECK_INT(end_recv(&right, got, sizeof got, 0), 5);
+    CHECK_INT(shm_poll(items, 2, -1), 1);
+    CHECK_INT(items[0].revents, SHM_POLLIN);
+    CHECK_INT(items[1].revents, 0);
+    close(fd);
+    end_close(&left);
+    end_close(&right);
+}
+
+struct sleeper {
+    struct end *end;
+    _Atomic pid_t tid;
+    int (*wait)(struct end *end);
+    int errnum;
+};
+
+static void *sleep_in_wait(void *argument)
+{
+    struct sleeper *sleeper = argument;
+
+    sleeper->tid = gettid();
+    sleeper->errnum = sleeper->wait(sleeper->end) < 0 ? errno : 0;
+    return NULL;
+}
+
+/* One that sleeps in poll, in a thread, is woken by a message from another process. */
+static void sleeping_polls_are_woken(const struct pipe *pipe)
+{
+    static int (*const waits[])(struct end *) = {end_wait_in_poll, end_wait_in_mixed_poll};
+    struct pipe copy = *pipe;
+    struct child child = child_start(send_when_asked, &copy);
+    struct end right;
+
+    end_start(&right, pipe, false, "it");
+    end_await(&right);
+    for (uint64_t i = 1; i <= 10; i++) {
+        struct sleeper sleeper = {&right, 0, waits[i % 2], -1};
+        pthread_t thread;
+        uint64_t got = 0;
+
+        CHECK_INT(pthread_create(&thread, NULL, sleep_in_wait, &sleeper), 0);
+        while (sleeper.tid == 0)
+            ;
+        await_asleep(sleeper.tid);
+        child_say(&child, i);
+        CHECK_INT(pthread_join(thread, NULL), 0);
+        CHECK_INT(sleeper.errnum, 0);
+        CHECK_INT(end_recv(&right, &got, sizeof got, SHM_DONTWAIT), sizeof got);
+        CHECK_INT(got, i);
+        end_give_turn(&right);
+    }
+    child_say(&child, 0);
+    child_wait(&child);
+    end_close(&right);
+}
+
+static void wait_to_be_killed(struct child *up, void *argument)
+{
+    struct end left;
+
+    end_start(&left, argument, true, "it");
+    end_await(&left);
+    child_say(up, 0);
+    child_hear(up);
+}
+
+/* One who only ever asks "is there anything?", and receives when there is, makes no other call. */
+static void a_poll_that_does_not_wait_notices_a_death(const struct pipe *pipe)
+{
+    struct pipe copy = *pipe;
+    struct child child = child_start(wait_to_be_killed, &copy);
+    struct end right;
+    int64_t end;
+
+    end_start(&right, pipe, false, "it");
+    end_await(&right);
+    child_hear(&child);
+    child_kill(&child);
+    end = now_ms() + 2000;
+    while (shm_poll(&(shm_pollitem_t){right.socket, -1, SHM_POLLPRI, 0}, 1, 0) == 0)
+        if (now_ms() > end)
+            FAIL("nothing was noticed in two seconds");
+    end_close(&right);
+}
+
+/* ---- shm_shutdown ---- */
+
+static int wait_in_recv(struct end *end)
+{
+    char byte;
+
+    return (int)shm_recv(end->socket, &byte, 1, 0);
+}
+
+static int wait_in_event_recv(struct end *end)
+{
+    shm_event_t event;
+    int result;
+
+    do
+        result = shm_event_recv(end->socket, &event, 0);
+    while (result == 0);
+    return result;
+}
+
+static int wait_in_send(struct end *end)
+{
+    ssize_t n;
+
+    do
+        n = end_send(end, "x", 1, 0);
+    while (n >= 0);
+    return (int)n;
+}
+
+static void shut_down_while(struct end *end, int (*wait)(struct end *end), bool spinning)
+{
+    struct sleeper sleeper = {end, 0, wait, -1};
+    int64_t forever = -1;
+    pthread_t thread;
+
+    if (spinning)
+        CHECK_OK(shm_setsockopt(end->socket, SHM_SPIN_NS, &forever, sizeof forever));
+    CHECK_INT(pthread_create(&thread, NULL, sleep_in_wait, &sleeper), 0);
+    while (sleeper.tid == 0)
+        ;
+    if (!spinning)
+        await_asleep(sleeper.tid);
+    CHECK_OK(shm_shutdown(end->socket));
+    CHECK_INT(pthread_join(thread, NULL), 0);
+    CHECK_INT(sleeper.errnum, ETERM);
+}
+
+static void a_shutdown_ends_blocked_and_later_calls(const struct pipe *pipe)
+{
+    static int (*const waits[])(struct end *) = {wait_in_recv, end_wait_in_poll, end_wait_in_mixed_poll,
+                                                 wait_in_event_recv};
+
+    for (size_t i = 0; i < 2 * COUNT_OF(waits); i++) {
+        struct end left, right;
+        shm_event_t event;
+        shm_msg_t msg;
+        char byte;
+
+        pipe_start(&left, &right, pipe);
+        shut_down_while(&right, waits[i / 2], i % 2);
+        CHECK_ERR(shm_recv(right.socket, &byte, 1, 0), ETERM);
+        CHECK_ERR(shm_recv(right.socket, &byte, 1, SHM_DONTWAIT), ETERM);
+        CHECK_OK(shm_msg_init(&msg));
+        CHECK_ERR(shm_msg_recv(&msg, right.socket, 0), ETERM);
+        CHECK_ERR(shm_event_recv(right.socket, &event, SHM_DONTWAIT), ETERM);
+        CHECK_ERR(end_wait_in_poll(&right), ETERM);
+        if (pipe->pair->two_way)
+            CHECK_ERR(shm_send(right.socket, &byte, 1, 0), ETERM);
+        CHECK_ERR(shm_connect(right.socket, "elsewhere"), ETERM);
+        CHECK_OK(shm_shutdown(right.socket));
+        end_close(&right);
+        end_close(&left);
+    }
+}
+
+static void a_shutdown_ends_a_blocked_send(const struct pipe *pipe)
+{
+    struct end left, right;
+
+    pipe_start_hwm(&left, &right, pipe, 4);
+    shut_down_while(&left, wait_in_send, false);
+    CHECK_ERR(end_send(&left, "x", 1, SHM_DONTWAIT), ETERM);
+    end_close(&left);
+    end_close(&right);
+}
+
+/* ---- Threads ---- */
+
+struct handed {
+    struct end *left, *right;
+};
+
+static void *use_elsewhere(void *argument)
+{
+    const struct handed *handed = argument;
+
+    for (int i = 0; i < 20; i++)
+        pipe_transfer(handed->left, handed->right, "from a thread");
+    return NULL;
+}
+
+static void sockets_move_between_threads(const struct pipe *pipe)
+{
+    struct end left, right;
+    struct handed handed = {&left, &right};
+
+    pipe_start(&left, &right, pipe);
+    for (int i = 0; i < 10; i++) {
+        pthread_t thread;
+
+        CHECK_INT(pthread_create(&thread, NULL, use_elsewhere, &handed), 0);
+        CHECK_INT(pthread_join(thread, NULL), 0);
+        pipe_transfer(&left, &right, "from the first");
+    }
+    end_close(&left);
+    end_close(&right);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct pipe_test tests[] = {
+        PIPE_TEST(poll_refuses_bad_arguments),
+        PIPE_TEST(poll_times_out_and_is_interrupted),
+        PIPE_TEST(poll_tells_what_will_not_wait),
+        PIPE_TEST_IF(poll_waits_for_room, pair_waits),
+        PIPE_TEST(poll_mixes_sockets_and_descriptors),
+        PIPE_TEST(sleeping_polls_are_woken),
+        PIPE_TEST(a_poll_that_does_not_wait_notices_a_death),
+        PIPE_TEST(a_shutdown_ends_blocked_and_later_calls),
+        PIPE_TEST_IF(a_shutdown_ends_a_blocked_send, pair_waits),
+        PIPE_TEST(sockets_move_between_threads),
+    };
+
+    return pipe_test_main("common_wait", tests, COUNT_OF(tests), argc, argv);
+}

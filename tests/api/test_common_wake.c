@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/* Every pattern: who sleeps is woken at once, by a wake and not by the end of a time slice. */
+#include "support/ends.h"
+
+#include <pthread.h>
+
+enum { WAKES = 15 };
+
+static void send_the_time_to_a_sleeper(struct child *up, void *argument)
+{
+    const struct pipe *pipe = argument;
+    struct end left;
+
+    end_start(&left, pipe, true, "it");
+    end_await(&left);
+    for (int i = 0; i < WAKES; i++) {
+        int64_t now;
+
+        child_hear(up);
+        await_asleep(up->pid);
+        now = now_ms();
+        CHECK_INT(end_send(&left, &now, sizeof now, 0), sizeof now);
+        end_take_turn(&left);
+    }
+    end_close(&left);
+}
+
+static int by_size(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* In the middle, that is: a busy machine may have let some of them wait. */
+static void check_wakes(const struct pipe *pipe, int (*wait)(struct end *end))
+{
+    struct pipe copy = *pipe;
+    struct child child = child_start(send_the_time_to_a_sleeper, &copy);
+    int64_t sent, waits_ms[WAKES];
+    struct end right;
+
+    end_start(&right, pipe, false, "it");
+    end_await(&right);
+    for (int i = 0; i < WAKES; i++) {
+        child_say(&child, 1);
+        if (wait)
+            CHECK_INT(wait(&right), 1);
+        CHECK_INT(end_recv(&right, &sent, sizeof sent, 0), sizeof sent);
+        waits_ms[i] = now_ms() - sent;
+        end_give_turn(&right);
+    }
+    qsort(waits_ms, WAKES, sizeof waits_ms[0], by_size);
+    if (waits_ms[WAKES / 2] > 25)
+        FAIL("it took %lld ms to wake a sleeper", (long long)waits_ms[WAKES / 2]);
+    child_wait(&child);
+    end_close(&right);
+}
+
+static void sleeping_receives_and_polls_are_woken_at_once(const struct pipe *pipe)
+{
+    check_wakes(pipe, NULL);
+    check_wakes(pipe, end_wait_in_poll);
+    check_wakes(pipe, end_wait_in_mixed_poll);
+}
+
+static void *drain_later(void *argument)
+{
+    struct end *right = argument;
+    pid_t sleeper = getpid(); /* the first thread, in shm_send() */
+    int64_t *now = CHECK_PTR(malloc(sizeof *now));
+    char byte;
+
+    await_asleep(sleeper);
+    *now = now_ms();
+    for (int i = 0; i < 4; i++) {
+        CHECK_INT(end_recv(right, &byte, 1, 0), 1);
+        end_give_turn(right);
+    }
+    return now;
+}
+
+/* The other way round: room wakes a sender. */
+static void sleeping_sends_are_woken_at_once(const struct pipe *pipe)
+{
+    int64_t waits_ms[WAKES];
+
+    for (int i = 0; i < WAKES; i++) {
+        struct end left, right;
+        pthread_t thread;
+        void *since;
+
+        pipe_start_hwm(&left, &right, pipe, 4);
+        while (end_send(&left, "x", 1, SHM_DONTWAIT) == 1)
+            ;
+        CHECK_INT(errno, EAGAIN);
+        CHECK_INT(pthread_create(&thread, NULL, drain_later, &right), 0);
+        CHECK_INT(end_send(&left, "x", 1, 0), 1);
+        waits_ms[i] = now_ms();
+        CHECK_INT(pthread_join(thread, &since), 0);
+        waits_ms[i] -= *(int64_t *)since;
+        free(since);
+        end_close(&left);
+        end_close(&right);
+    }
+    qsort(waits_ms, WAKES, sizeof waits_ms[0], by_size);
+    if (waits_ms[WAKES / 2] > 25)
+        FAIL("it took %lld ms to wake a sleeper", (long long)waits_ms[WAKES / 2]);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct pipe_test tests[] = {
+        PIPE_TEST(sleeping_receives_and_polls_are_woken_at_once),
+        PIPE_TEST_IF(sleeping_sends_are_woken_at_once, pair_waits),
+    };
+
+    return pipe_test_main("common_wake", tests, COUNT_OF(tests), argc, argv);
+}

@@ -1,0 +1,648 @@
+/* SPDX-License-Identifier: MIT */
+/* SHM_AUTH_KEY and SHM_AUTH_SEAL: who is spoken to, what is seen from outside, where keys are. That messages
+ * go through with a key as without one is the business of the other suites, run with SHMQ_TEST_AUTH. */
+#include "support/ends.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+/* A key is known by its number; 0 is none. */
+static void set_key(shm_socket_t *socket, unsigned number)
+{
+    unsigned char key[32];
+
+    memset(key, (int)number, sizeof key);
+    if (number && shm_setsockopt(socket, SHM_AUTH_KEY, key, sizeof key) < 0) {
+        CHECK_INT(errno, ENOTSUP);
+        skip_test("built without libsodium");
+    }
+}
+
+/* ---- The options ---- */
+
+static void a_build_without_libsodium_says_so(void)
+{
+    shm_socket_t *socket = socket_new(SHM_PAIR);
+    unsigned char key[32] = {1};
+    int seal = 1;
+    size_t size = sizeof seal;
+
+    if (shm_setsockopt(socket, SHM_AUTH_KEY, key, sizeof key) == 0) {
+        CHECK_OK(shm_setsockopt(socket, SHM_AUTH_SEAL, &seal, sizeof seal));
+    } else {
+        CHECK_INT(errno, ENOTSUP);
+        CHECK_ERR(shm_setsockopt(socket, SHM_AUTH_SEAL, &seal, sizeof seal), ENOTSUP);
+        CHECK_ERR(shm_getsockopt(socket, SHM_AUTH_SEAL, &seal, &size), ENOTSUP);
+        CHECK_ERR(shm_getsockopt(socket, SHM_AUTH_KEY, key, &size), ENOTSUP);
+    }
+    CHECK_OK(shm_close(socket));
+}
+
+static void keys_have_32_bytes_and_are_not_given_back(void)
+{
+    for (int type = SHM_PAIR; type <= SHM_XSUB; type++) {
+        shm_socket_t *socket = socket_new(type);
+        unsigned char key[64] = {1};
+        size_t size = sizeof key;
+
+        set_key(socket, 1);
+        CHECK_ERR(shm_setsockopt(socket, SHM_AUTH_KEY, key, 31), EINVAL);
+        CHECK_ERR(shm_setsockopt(socket, SHM_AUTH_KEY, key, 33), EINVAL);
+        CHECK_ERR(shm_setsockopt(socket, SHM_AUTH_KEY, NULL, 0), EINVAL);
+        CHECK_ERR(shm_getsockopt(socket, SHM_AUTH_KEY, key, &size), EINVAL);
+        CHECK_INT(get_int(socket, SHM_AUTH_SEAL), 0);
+        CHECK_OK(shm_close(socket));
+    }
+}
+
+static void keys_are_set_before_the_first_endpoint(void)
+{
+    unsigned char key[32] = {1};
+    int one = 1;
+
+    for (int bind = 0; bind < 2; bind++)
+        for (unsigned number = 0; number < 2; number++) {
+            shm_socket_t *socket = socket_new(SHM_PAIR);
+
+            set_key(socket, 1); /* to see whether keys are built in */
+            CHECK_OK(shm_close(socket));
+            socket = socket_new(SHM_PAIR);
+            set_key(socket, number);
+            CHECK_OK(bind ? shm_bind(socket, "it") : shm_connect(socket, "it"));
+            CHECK_ERR(shm_setsockopt(socket, SHM_AUTH_KEY, key, sizeof key), EBUSY);
+            CHECK_ERR(shm_setsockopt(socket, SHM_AUTH_SEAL, &one, sizeof one), EBUSY);
+            CHECK_OK(shm_close(socket));
+        }
+}
+
+static void a_sealed_socket_without_a_key_does_not_start(void)
+{
+    shm_socket_t *socket = socket_new(SHM_PAIR);
+
+    set_key(socket, 1);
+    CHECK_OK(shm_close(socket));
+    socket = socket_new(SHM_PAIR);
+    set_int(socket, SHM_AUTH_SEAL, 1);
+    CHECK_ERR(shm_bind(socket, "it"), EINVAL);
+    CHECK_ERR(shm_connect(socket, "it"), EINVAL);
+    set_key(socket, 1);
+    CHECK_OK(shm_bind(socket, "it"));
+    CHECK_OK(shm_close(socket));
+}
+
+/* The last one set counts. */
+static void a_key_may_be_set_again_before(void)
+{
+    shm_socket_t *left = socket_new(SHM_PAIR), *right = socket_new(SHM_PAIR);
+    char got[8];
+
+    set_key(left, 1);
+    set_key(left, 2);
+    set_key(right, 2);
+    CHECK_OK(shm_bind(left, "it"));
+    CHECK_OK(shm_connect(right, "it"));
+    join(left, right);
+    CHECK_INT(shm_send(left, "hello", 5, 0), 5);
+    CHECK_INT(shm_recv(right, got, sizeof got, 0), 5);
+    CHECK_OK(shm_close(left));
+    CHECK_OK(shm_close(right));
+}
+
+/* A loan that is older than the key lies in shared memory: it is sent as a copy. */
+static void a_loan_taken_before_the_key_was_set_arrives(void)
+{
+    shm_socket_t *left = socket_new(SHM_PAIR), *right = socket_new(SHM_PAIR);
+    unsigned char *got = CHECK_PTR(malloc(5000));
+    shm_msg_t msg;
+
+    CHECK_OK(shm_msg_loan(&msg, left, 5000));
+    pattern_fill(shm_msg_data(&msg), 5000, 3);
+    set_key(left, 2);
+    set_key(right, 2);
+    CHECK_OK(shm_bind(left, "it"));
+    CHECK_OK(shm_connect(right, "it"));
+    join(left, right);
+    CHECK_INT(shm_msg_send(&msg, left, 0), 5000);
+    CHECK_INT(shm_recv(right, got, 5000, 0), 5000);
+    pattern_check(got, 5000, 3);
+    free(got);
+    CHECK_OK(shm_close(left));
+    CHECK_OK(shm_close(right));
+}
+
+/* ---- Strangers ---- */
+
+static void expect_refusal(struct end *end)
+{
+    char got[64];
+    shm_stats_t stats = get_stats(end->socket);
+
+    CHECK_INT(stats.auth_failed, 1);
+    CHECK_INT(stats.peers, 0);
+    if (end->type != SHM_PUB && end->type != SHM_PUSH) {
+        CHECK_ERR(shm_recv(end->socket, got, sizeof got, SHM_DONTWAIT), EBADMSG);
+        CHECK_ERR(shm_recv(end->socket, got, sizeof got, SHM_DONTWAIT),
+                  end->type == SHM_REQ ? EFSM : EAGAIN);
+    }
+}
+
+static void meet_as_strangers(const struct pipe *pipe, unsigned left_key, unsigned right_key,
+                              int left_seal, int right_seal, bool send_first)
+{
+    struct end left, right;
+    char got[64];
+
+    end_open(&left, pipe, true);
+    end_open(&right, pipe, false);
+    set_key(left.socket, left_key);
+    set_key(right.socket, right_key);
+    if (left_seal)
+        set_int(left.socket, SHM_AUTH_SEAL, 1);
+    if (right_seal)
+        set_int(right.socket, SHM_AUTH_SEAL, 1);
+    if (send_first && !pipe->right_binds)
+        end_attach(&right, pipe, "it");
+    else
+        end_attach(&left, pipe, "it");
+    if (send_first) /* it may find no peer, or queue up */
+        end_send(&left, "not for you", 11, SHM_DONTWAIT);
+    if (send_first && !pipe->right_binds)
+        end_attach(&left, pipe, "it");
+    else
+        end_attach(&right, pipe, "it");
+    await_events(left.socket, SHM_EVENT_UNTRUSTED, right.socket, SHM_EVENT_UNTRUSTED);
+    end_send(&left, "not for you", 11, SHM_DONTWAIT);
+    expect_refusal(&right);
+    if (left.type == SHM_REQ)
+        CHECK_ERR(shm_recv(left.socket, got, sizeof got, SHM_DONTWAIT), EBADMSG);
+    else
+        expect_refusal(&left);
+    set_int(right.socket, SHM_RCVTIMEO, 120); /* a look at the peers is had meanwhile */
+    CHECK_ERR(shm_recv(right.socket, got, sizeof got, 0), EAGAIN);
+    CHECK_INT(get_stats(right.socket).received, 0);
+    CHECK_INT(get_stats(right.socket).auth_failed, 1);
+    CHECK_INT(get_stats(left.socket).auth_failed, 1);
+    end_close(&left);
+    end_close(&right);
+}
+
+static void another_key_is_refused_on_both_sides(const struct pipe *pipe)
+{
+    meet_as_strangers(pipe, 1, 2, 0, 0, false);
+    meet_as_strangers(pipe, 1, 2, 1, 1, true);
+}
+
+static void a_peer_without_a_key_is_refused_on_both_sides(const struct pipe *pipe)
+{
+    shm_socket_t *socket = socket_new(SHM_PAIR);
+
+    set_key(socket, 1); /* skips */
+    CHECK_OK(shm_close(socket));
+    meet_as_strangers(pipe, 1, 0, 0, 0, false);
+    meet_as_strangers(pipe, 0, 1, 0, 0, true);
+}
+
+static void a_peer_that_does_not_seal_is_refused_on_both_sides(const struct pipe *pipe)
+{
+    meet_as_strangers(pipe, 1, 1, 0, 1, false);
+    meet_as_strangers(pipe, 1, 1, 1, 0, true);
+}
+
+static bool left_is_publisher(const struct pipe *pipe)
+{
+    return pipe->pair->left == SHM_PUB || pipe->pair->left == SHM_XPUB;
+}
+
+/* The right one comes after the wrong one, and is served. */
+static void strangers_do_not_keep_friends_away(const struct pipe *pipe)
+{
+    struct end left, right, stranger;
+
+    end_open(&left, pipe, true);
+    end_open(&right, pipe, false);
+    end_open(&stranger, pipe, pipe->right_binds);
+    set_key(left.socket, 1);
+    set_key(right.socket, 1);
+    set_key(stranger.socket, 2);
+    end_attach(pipe->right_binds ? &right : &left, pipe, "it");
+    end_attach(&stranger, pipe, "it");
+    await_events(stranger.socket, SHM_EVENT_UNTRUSTED, pipe->right_binds ? right.socket : left.socket,
+                 SHM_EVENT_UNTRUSTED);
+    end_attach(pipe->right_binds ? &left : &right, pipe, "it");
+    if (left.type != SHM_PUB && left.type != SHM_PUSH && !pipe->right_binds) {
+        char got[8];
+
+        CHECK_ERR(shm_recv(left.socket, got, sizeof got, SHM_DONTWAIT), EBADMSG);
+    }
+    pipe_meet(&left, &right);
+    if (pipe->right_binds) {
+        char got[8];
+
+        CHECK_ERR(shm_recv(right.socket, got, sizeof got, SHM_DONTWAIT), EBADMSG);
+    }
+    pipe_transfer(&left, &right, "welcome");
+    end_close(&stranger);
+    pipe_transfer(&left, &right, "still welcome");
+    end_close(&left);
+    end_close(&right);
+}
+
+/* A stranger waits for the name. What its binder sends before it was seen through is not for it. */
+static void a_peer_that_has_proven_nothing_is_sent_nothing(const struct pipe *pipe)
+{
+    struct end left, right, friend;
+
+    if (pipe->right_binds || left_is_publisher(pipe))
+        return;
+    end_open(&left, pipe, true);
+    end_open(&right, pipe, false);
+    end_open(&friend, pipe, false);
+    set_key(left.socket, 1);
+    set_key(right.socket, 2);
+    set_key(friend.socket, 1);
+    end_attach(&right, pipe, "it");
+    end_attach(&left, pipe, "it");
+    CHECK(end_send(&left, "too early", 9, SHM_DONTWAIT) < 0);
+    CHECK_INT(get_stats(left.socket).peers, 0);
+    await_events(left.socket, SHM_EVENT_UNTRUSTED, right.socket, SHM_EVENT_UNTRUSTED);
+    CHECK(end_send(&left, "too early", 9, SHM_DONTWAIT) < 0);
+    end_attach(&friend, pipe, "it");
+    if (left.type != SHM_PUSH) {
+        char got[8];
+
+        CHECK_ERR(shm_recv(left.socket, got, sizeof got, SHM_DONTWAIT), EBADMSG);
+    }
+    pipe_meet(&left, &friend);
+    pipe_transfer(&left, &friend, "this is for you");
+    CHECK_INT(get_stats(right.socket).received, 0);
+    end_close(&left);
+    end_close(&right);
+    end_close(&friend);
+}
+
+/* A ROUTER knows a routing id when it is proven, which may be after it has answered. */
+static void a_routing_id_that_is_taken_is_refused(void)
+{
+    shm_socket_t *router = socket_new(SHM_ROUTER), *first = socket_new(SHM_DEALER), *second = socket_new(SHM_DEALER);
+    char got[8];
+
+    set_key(router, 1);
+    set_key(first, 1);
+    set_key(second, 1);
+    CHECK_OK(shm_setsockopt(first, SHM_ROUTING_ID, "name", 4));
+    CHECK_OK(shm_setsockopt(second, SHM_ROUTING_ID, "name", 4));
+    CHECK_OK(shm_connect(first, "it"));
+    CHECK_OK(shm_connect(second, "it"));
+    CHECK_OK(shm_bind(router, "it"));
+    await_events(router, SHM_EVENT_CONNECTED, first, SHM_EVENT_CONNECTED);
+    await_events(router, SHM_EVENT_REJECTED, second, SHM_EVENT_REJECTED);
+    CHECK_INT(get_stats(router).auth_failed + get_stats(second).auth_failed, 0);
+    CHECK_INT(get_stats(second).peers, 0);
+    CHECK_INT(shm_send(first, "hello", 5, 0), 5);
+    CHECK_INT(shm_recv(router, got, sizeof got, 0), 4);
+    CHECK_INT(shm_recv(router, got, sizeof got, 0), 5);
+    CHECK_OK(shm_close(first));
+    await_event(router, SHM_EVENT_LEFT);
+    CHECK_OK(shm_disconnect(second, "it"));
+    CHECK_OK(shm_connect(second, "it"));
+    await_events(router, SHM_EVENT_CONNECTED, second, SHM_EVENT_CONNECTED);
+    CHECK_INT(shm_send(router, "name", 4, SHM_SNDMORE), 4);
+    CHECK_INT(shm_send(router, "it's you", 8, 0), 8);
+    CHECK_INT(shm_recv(second, got, sizeof got, 0), 8);
+    CHECK_OK(shm_close(second));
+    CHECK_OK(shm_close(router));
+}
+
+/* ---- Restarts ---- */
+
+static void either_side_may_come_back(const struct pipe *pipe)
+{
+    struct end left, right;
+
+    for (unsigned round = 0; round < 6; round++) {
+        if (round == 0 || round % 2 == 1) {
+            end_open(&left, pipe, true);
+            set_key(left.socket, 1);
+            set_int(left.socket, SHM_AUTH_SEAL, 1);
+            end_attach(&left, pipe, "it");
+        }
+        if (round == 0 || round % 2 == 0) {
+            end_open(&right, pipe, false);
+            set_key(right.socket, 1);
+            set_int(right.socket, SHM_AUTH_SEAL, 1);
+            end_attach(&right, pipe, "it");
+        }
+        pipe_meet(&left, &right);
+        for (unsigned i = 0; i < 3; i++)
+            pipe_transfer(&left, &right, "again and again");
+        CHECK_INT(get_stats(left.socket).auth_failed + get_stats(right.socket).auth_failed, 0);
+        if (round < 5)
+            end_close(round % 2 == 0 ? &left : &right);
+    }
+    end_close(&left);
+    end_close(&right);
+}
+
+/* ---- What is seen from outside ---- */
+
+static bool file_has(const char *path, const void *what, size_t size)
+{
+    struct stat status;
+    int fd = (int)CHECK_OK(open(path, O_RDONLY | O_CLOEXEC));
+    char *bytes;
+    bool has;
+
+    CHECK_OK(fstat(fd, &status));
+    if (!S_ISREG(status.st_mode)) {
+        close(fd);
+        return false;
+    }
+    bytes = CHECK_PTR(malloc((size_t)status.st_size + 1));
+    CHECK_INT(read(fd, bytes, (size_t)status.st_size), status.st_size);
+    has = memmem(bytes, (size_t)status.st_size, what, size) != NULL;
+    free(bytes);
+    close(fd);
+    return has;
+}
+
+static bool any_file_has(const char *text)
+{
+    DIR *directory = opendir(test_dir());
+    struct dirent *entry;
+    char path[400];
+    bool has = false;
+
+    CHECK(directory != NULL);
+    while ((entry = readdir(directory)))
+        if (entry->d_name[0] != '.' && !strstr(entry->d_name, ".fifo")) {
+            snprintf(path, sizeof path, "%s/%s", test_dir(), entry->d_name);
+            has = has || file_has(path, text, strlen(text));
+        }
+    closedir(directory);
+    return has;
+}
+
+static const char secret[] = "the code of the safe is 4711-0815";
+
+/* In a slot, in a block, in parts, from a loan. */
+static void send_secrets(struct end *left, struct end *right)
+{
+    static const size_t sizes[] = {sizeof secret, 1000, 20000};
+    char *bytes = CHECK_PTR(calloc(1, 20000)), *got = CHECK_PTR(malloc(20000));
+    shm_msg_t msg;
+
+    memcpy(bytes, secret, sizeof secret);
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        CHECK_INT(end_send(left, bytes, sizes[i], SHM_SNDMORE), sizes[i]);
+        CHECK_INT(end_send(left, bytes, sizes[i], 0), sizes[i]);
+        CHECK_INT(end_recv(right, got, sizes[i], 0), sizes[i]);
+        CHECK_MEM(got, sizes[i], bytes, sizes[i]);
+        CHECK_INT(shm_recv(right->socket, got, sizes[i], 0), sizes[i]);
+        CHECK_MEM(got, sizes[i], bytes, sizes[i]);
+        pipe_turn(left, right);
+        CHECK_OK(shm_msg_loan(&msg, left->socket, sizes[i]));
+        memcpy(shm_msg_data(&msg), bytes, sizes[i]);
+        CHECK_INT(end_msg_send(left, &msg, 0), sizes[i]);
+        CHECK_OK(end_msg_recv(right, &msg, 0));
+        CHECK_MEM(shm_msg_data(&msg), shm_msg_size(&msg), bytes, sizes[i]);
+        CHECK_OK(shm_msg_close(&msg));
+        pipe_turn(left, right);
+    }
+    free(bytes);
+    free(got);
+}
+
+static void sealed_messages_are_nowhere_to_be_read(const struct pipe *pipe)
+{
+    for (int seal = 0; seal < 2; seal++) {
+        struct end left, right;
+
+        end_open(&left, pipe, true);
+        end_open(&right, pipe, false);
+        set_key(left.socket, 1);
+        set_key(right.socket, 1);
+        set_int(left.socket, SHM_AUTH_SEAL, seal);
+        set_int(right.socket, SHM_AUTH_SEAL, seal);
+        end_attach(pipe->right_binds ? &right : &left, pipe, "it");
+        end_attach(pipe->right_binds ? &left : &right, pipe, "it");
+        pipe_meet(&left, &right);
+        send_secrets(&left, &right);
+        CHECK_INT(any_file_has(secret), !seal);
+        end_close(&left);
+        end_close(&right);
+    }
+}
+
+/* ---- Where keys are ---- */
+
+static unsigned char masked_key[32];
+
+/* How often the key lies in this process's memory; nothing is copied that could be found. */
+static unsigned count_keys(void)
+{
+    FILE *maps = CHECK_PTR(fopen("/proc/self/maps", "re"));
+    unsigned long from, to;
+    char line[512], access[8];
+    unsigned count = 0;
+
+    while (fgets(line, sizeof line, maps)) {
+        if (sscanf(line, "%lx-%lx %7s", &from, &to, access) != 3 || access[0] != 'r' ||
+            strstr(line, "[v") || strstr(line, "/"))
+            continue;
+        for (const volatile unsigned char *p = (unsigned char *)from; p + 32 <= (unsigned char *)to; p++) {
+            unsigned i = 0;
+
+            while (i < 32 && p[i] == (unsigned char)(masked_key[i] ^ 0xa5))
+                i++;
+            count += i == 32;
+        }
+    }
+    fclose(maps);
+    return count;
+}
+
+static void set_secret_key(shm_socket_t *socket)
+{
+    unsigned char key[32];
+
+    for (unsigned i = 0; i < 32; i++)
+        key[i] = masked_key[i] ^ 0xa5;
+    if (shm_setsockopt(socket, SHM_AUTH_KEY, key, sizeof key) < 0)
+        skip_test("built without libsodium");
+    explicit_bzero(key, sizeof key);
+}
+
+static void keys_are_wiped_on_close_and_in_a_forked_child(void)
+{
+    shm_socket_t *left = socket_new(SHM_PAIR), *right = socket_new(SHM_PAIR);
+    char got[300] = "";
+    int status;
+    pid_t pid;
+
+    if (test_is_slow_build())
+        skip_test("sanitizers map too much to look through");
+    for (unsigned i = 0; i < 32; i++)
+        masked_key[i] = (unsigned char)random_next(&(uint64_t){test_seed() + i});
+    set_secret_key(left);
+    set_secret_key(right);
+    CHECK_OK(shm_bind(left, "it"));
+    CHECK_OK(shm_connect(right, "it"));
+    join(left, right);
+    for (unsigned i = 0; i < 10; i++) {
+        CHECK_INT(shm_send(left, got, 10 + 20 * i, 0), 10 + 20 * i);
+        CHECK_INT(shm_recv(right, got, sizeof got, 0), 10 + 20 * i);
+    }
+    CHECK_INT(count_keys(), 2); /* one per socket */
+    pid = (pid_t)CHECK_OK(fork());
+    if (pid == 0) {
+        unsigned count = count_keys();
+
+        shm_close(left);
+        shm_close(right);
+        _exit(count == 0 ? 0 : 1);
+    }
+    CHECK_INT(waitpid(pid, &status, 0), pid);
+    CHECK_INT(status, 0);
+    CHECK_INT(count_keys(), 2);
+    CHECK_OK(shm_close(left));
+    CHECK_INT(count_keys(), 1);
+    CHECK_OK(shm_close(right));
+    CHECK_INT(count_keys(), 0);
+}
+
+/* Bound as "it": says so; sends five that do not fit a slot, and says whether all were taken. */
+static void bind_and_send_five(struct child *up, void *argument)
+{
+    shm_socket_t *dealer = socket_new(SHM_DEALER);
+    unsigned char bytes[200];
+    unsigned taken = 0;
+
+    (void)argument;
+    set_key(dealer, 1);
+    set_int(dealer, SHM_SNDHWM, 5);
+    CHECK_OK(shm_bind(dealer, "it"));
+    child_say(up, 0);
+    await_event(dealer, SHM_EVENT_CONNECTED);
+    for (unsigned n = 0; n < 5; n++) {
+        pattern_fill(bytes, sizeof bytes, n);
+        taken += shm_send(dealer, bytes, sizeof bytes, SHM_DONTWAIT) == sizeof bytes;
+    }
+    CHECK_ERR(shm_send(dealer, bytes, sizeof bytes, SHM_DONTWAIT), EAGAIN); /* it looks how far the other is */
+    CHECK_INT(get_stats(dealer).protocol_errors, 0);
+    child_say(up, taken);
+    child_hear(up);
+}
+
+/* One that connected may be linked to a new binder before that has proven itself, and so before it reads:
+ * then nothing is read yet, however far it was with the one before. */
+static void what_was_read_of_a_dead_binder_is_not_taken_for_the_next_ones(void)
+{
+    shm_socket_t *dealer = socket_new(SHM_DEALER);
+    unsigned char bytes[200];
+
+    set_key(dealer, 1);
+    CHECK_OK(shm_connect(dealer, "it"));
+    for (int i = 0; i < 3; i++) {
+        struct child child = child_start(bind_and_send_five, NULL);
+
+        CHECK_INT(child_hear(&child), 0);
+        CHECK_OK(shm_poll(&(shm_pollitem_t){dealer, -1, 0, 0}, 1, 0)); /* one look: linked */
+        CHECK_INT(child_hear(&child), 5);
+        for (unsigned n = 0; n < 5; n++) {
+            CHECK_INT(shm_recv(dealer, bytes, sizeof bytes, 0), sizeof bytes);
+            pattern_check(bytes, sizeof bytes, n);
+        }
+        child_kill(&child);
+    }
+    CHECK_OK(shm_close(dealer));
+}
+
+static shm_socket_t *dealer_new(const char *id)
+{
+    shm_socket_t *dealer = socket_new(SHM_DEALER);
+
+    set_key(dealer, 1);
+    CHECK_OK(shm_setsockopt(dealer, SHM_ROUTING_ID, id, strlen(id)));
+    CHECK_OK(shm_connect(dealer, "it"));
+    return dealer;
+}
+
+static void speak_as_anna(struct child *up, void *argument)
+{
+    shm_socket_t *dealer = dealer_new("anna");
+
+    (void)argument;
+    child_say(up, 0);
+    await_event(dealer, SHM_EVENT_CONNECTED);
+    CHECK_INT(shm_send(dealer, "one", 3, 0), 3);
+    child_say(up, 1);
+    child_hear(up);
+}
+
+/* Both messages, in any order. */
+static void expect_both_from_anna(shm_socket_t *router)
+{
+    char got[2][8];
+
+    set_int(router, SHM_RCVTIMEO, 2000);
+    for (int i = 0; i < 2; i++) {
+        CHECK_INT(shm_recv(router, got[i], sizeof got[i], 0), 4);
+        CHECK_MEM(got[i], 4, "anna", 4);
+        CHECK_INT(shm_recv(router, got[i], sizeof got[i], 0), 3);
+    }
+    CHECK(memcmp(got[0], got[1], 3) != 0);
+}
+
+/* Its name was free again before the router had looked at its proof: it is heard all the same. */
+static void a_dead_peer_is_heard_though_its_successor_was_introduced_before_it(void)
+{
+    shm_socket_t *router = socket_new(SHM_ROUTER), *first, *second;
+    struct child child;
+
+    set_key(router, 1);
+    first = dealer_new("first"); /* in the place where the successor will be */
+    child = child_start(speak_as_anna, NULL);
+    CHECK_INT(child_hear(&child), 0);
+    CHECK_OK(shm_bind(router, "it")); /* both came before it, so neither has proven itself */
+    CHECK_INT(child_hear(&child), 1);
+    child_kill(&child);
+    CHECK_OK(shm_close(first));
+    second = dealer_new("anna");
+    CHECK_INT(shm_send(second, "two", 3, 0), 3);
+    while (get_stats(second).peers == 0)
+        CHECK(shm_poll((shm_pollitem_t[]){{router, -1, 0, 0}, {second, -1, 0, 0}}, 2, 1) >= 0);
+    expect_both_from_anna(router);
+    CHECK_INT(get_stats(router).auth_failed, 0);
+    CHECK_OK(shm_close(second));
+    CHECK_OK(shm_close(router));
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test tests[] = {
+        TEST(a_build_without_libsodium_says_so),
+        TEST(keys_have_32_bytes_and_are_not_given_back),
+        TEST(keys_are_set_before_the_first_endpoint),
+        TEST(a_sealed_socket_without_a_key_does_not_start),
+        TEST(a_key_may_be_set_again_before),
+        TEST(a_loan_taken_before_the_key_was_set_arrives),
+        TEST(a_routing_id_that_is_taken_is_refused),
+        TEST(what_was_read_of_a_dead_binder_is_not_taken_for_the_next_ones),
+        TEST(a_dead_peer_is_heard_though_its_successor_was_introduced_before_it),
+        TEST(keys_are_wiped_on_close_and_in_a_forked_child),
+    };
+    static const struct pipe_test pipe_tests[] = {
+        PIPE_TEST(another_key_is_refused_on_both_sides),
+        PIPE_TEST(a_peer_without_a_key_is_refused_on_both_sides),
+        PIPE_TEST(a_peer_that_does_not_seal_is_refused_on_both_sides),
+        PIPE_TEST(strangers_do_not_keep_friends_away),
+        PIPE_TEST(a_peer_that_has_proven_nothing_is_sent_nothing),
+        PIPE_TEST(either_side_may_come_back),
+        PIPE_TEST(sealed_messages_are_nowhere_to_be_read),
+    };
+
+    return test_main("auth", tests, COUNT_OF(tests), argc, argv) |
+           pipe_test_main("auth, every pattern", pipe_tests, COUNT_OF(pipe_tests), argc, argv);
+}

@@ -1,0 +1,730 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Somebody who may write the runtime directory, but has no key: a third process that changes, moves, cuts and
+ * puts back what lies in a sender's segment, in the claims of a PUSH, and whole files of the dead. Each
+ * attack is first seen to work on sockets without a key, where that says anything.
+ */
+#include "support/ends.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "transport/bell.h"
+#include "transport/claims.h"
+#include "transport/endpoint_layout.h"
+#include "transport/ring_layout.h"
+#include "transport/segment_layout.h"
+
+static void set_key(shm_socket_t *socket, int mode)
+{
+    static const unsigned char key[32] = {1, 2, 3, 4};
+
+    if (mode && shm_setsockopt(socket, SHM_AUTH_KEY, key, sizeof key) < 0)
+        skip_test("built without libsodium");
+    if (mode)
+        set_int(socket, SHM_AUTH_SEAL, mode == 2);
+}
+
+/* ---- The attacker's tools ---- */
+
+struct file {
+    char path[400];
+    unsigned char *bytes;
+    size_t size;
+};
+
+static struct file file_map(const char *name)
+{
+    struct file file;
+    struct stat status;
+    int fd;
+
+    snprintf(file.path, sizeof file.path, "%s/%s", test_dir(), name);
+    fd = (int)CHECK_OK(open(file.path, O_RDWR | O_CLOEXEC));
+    CHECK_OK(fstat(fd, &status));
+    file.size = (size_t)status.st_size;
+    file.bytes = mmap(NULL, file.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    CHECK(file.bytes != MAP_FAILED);
+    close(fd);
+    return file;
+}
+
+static void file_unmap(struct file *file)
+{
+    munmap(file->bytes, file->size);
+}
+
+static struct ring_header *ring_in(const struct file *file, uint64_t most)
+{
+    struct ring_header *found = NULL;
+
+    for (size_t at = SEGMENT_HEADER_SIZE; at + RING_HEADER <= file->size; at += 64) {
+        struct ring_header *ring = (struct ring_header *)(void *)(file->bytes + at);
+
+        if (ring->magic == RING_MAGIC && ring->kind >= RING_BROADCAST && ring->kind <= RING_SPMC &&
+            ring->slots >= 8 && ring->head >= most) {
+            found = ring;
+            most = ring->head + 1;
+        }
+    }
+    return found;
+}
+
+static struct ring_slot *slot_of(struct ring_header *ring, uint64_t ticket)
+{
+    struct ring_slot *slots = (struct ring_slot *)(void *)((char *)ring + RING_HEADER);
+
+    return &slots[ticket & (ring->slots - 1)];
+}
+
+/* The ring with most messages of a socket of this type, its file mapped. */
+static struct ring_header *ring_find(int type, struct file *file)
+{
+    DIR *directory = opendir(test_dir());
+    struct ring_header *best = NULL;
+    struct dirent *entry;
+
+    CHECK(directory != NULL);
+    while ((entry = readdir(directory)))
+        if (strstr(entry->d_name, ".seg")) {
+            struct file one = file_map(entry->d_name);
+            const struct segment_header *header = (void *)one.bytes;
+            struct ring_header *ring =
+                (int)header->type == type ? ring_in(&one, best ? best->head + 1 : 1) : NULL;
+
+            if (ring && best)
+                file_unmap(file);
+            if (ring) {
+                best = ring;
+                *file = one;
+            } else {
+                file_unmap(&one);
+            }
+        }
+    closedir(directory);
+    CHECK(best != NULL);
+    return best;
+}
+
+static void file_read(const char *name, struct file *file)
+{
+    struct file mapped = file_map(name);
+
+    *file = mapped;
+    file->bytes = CHECK_PTR(malloc(mapped.size));
+    memcpy(file->bytes, mapped.bytes, mapped.size);
+    file_unmap(&mapped);
+}
+
+/* ---- One message ---- */
+
+enum attack { FLIP_FIRST, FLIP_TAG, CUT, GROW, RENUMBER, REPACK, IN_PLAIN, SPLICE, NOWHERE, ATTACKS };
+
+struct forgery {
+    enum attack attack;
+    int type;
+};
+
+static void forge(struct child *up, void *argument)
+{
+    const struct forgery *forgery = argument;
+    struct file file;
+    struct ring_header *ring = ring_find(forgery->type, &file);
+    struct ring_slot *slot = slot_of(ring, ring->head - 1), *before = slot_of(ring, ring->head - 2);
+    bool block = (slot->meta & META_BLOCK) != 0;
+    unsigned char *bytes = block ? file.bytes + slot->payload[0] : (unsigned char *)slot->payload;
+    size_t size = block ? slot->payload[1] : meta_length(slot->meta);
+
+    (void)up;
+    switch (forgery->attack) {
+    case FLIP_FIRST:
+        bytes[size > 40 ? 20 : 0] ^= 1; /* past the envelope, in a larger one */
+        break;
+    case FLIP_TAG:
+        bytes[size - 1] ^= 0x80;
+        break;
+    case CUT:
+        if (block)
+            slot->payload[1]--;
+        else
+            slot->meta--;
+        break;
+    case GROW:
+        if (block)
+            slot->payload[1]++;
+        else
+            slot->meta++;
+        break;
+    case RENUMBER:
+        slot->meta ^= UINT64_C(1) << 40;
+        break;
+    case REPACK:
+        slot->meta ^= META_PACKED;
+        break;
+    case IN_PLAIN:
+        slot->meta = 6;
+        memcpy((void *)slot->payload, "forged", 6);
+        break;
+    case SPLICE:
+        if (ring->head >= 2) {
+            slot->meta = before->meta;
+            memcpy((void *)slot->payload, (void *)before->payload, SLOT_PAYLOAD);
+        } else {
+            bytes[0] ^= 1;
+        }
+        break;
+    case NOWHERE:
+        slot->meta = (slot->meta | META_BLOCK);
+        slot->payload[0] = UINT64_C(1) << 40;
+        slot->payload[1] = UINT64_C(1) << 41;
+        break;
+    case ATTACKS:
+        break;
+    }
+    file_unmap(&file);
+}
+
+static void attack(enum attack how, int type)
+{
+    struct forgery forgery = {how, type};
+    struct child child = child_start(forge, &forgery);
+
+    child_wait(&child);
+}
+
+static void start(struct end *left, struct end *right, const struct pipe *pipe, int mode)
+{
+    end_open(left, pipe, true);
+    end_open(right, pipe, false);
+    set_key(left->socket, mode);
+    set_key(right->socket, mode);
+    if (left->type == SHM_REQ)
+        set_int(left->socket, SHM_REQ_RELAXED, 1);
+    end_attach(pipe->right_binds ? right : left, pipe, "it");
+    end_attach(pipe->right_binds ? left : right, pipe, "it");
+    pipe_meet(left, right);
+    pipe_transfer(left, right, "first");
+}
+
+static void attack_all(const struct pipe *pipe, int mode, size_t size)
+{
+    char *sent = CHECK_PTR(calloc(1, size)), *got = CHECK_PTR(malloc(size));
+    struct end left, right;
+    unsigned failed = 0;
+
+    start(&left, &right, pipe, mode);
+    for (enum attack how = FLIP_FIRST; how < ATTACKS; how++) {
+        CHECK_INT(end_send(&left, sent, size, 0), size);
+        attack(how, left.type);
+        CHECK_ERR(end_recv(&right, got, size, 0), EBADMSG);
+        CHECK_INT(get_stats(right.socket).auth_failed, ++failed);
+        if (left.type == SHM_ROUTER)
+            left.envelope_sent = false;
+        if (left.type != SHM_REQ)
+            CHECK_ERR(shm_recv(right.socket, got, size, SHM_DONTWAIT), EAGAIN);
+        pipe_transfer(&left, &right, "the next one comes through");
+    }
+    CHECK_INT(get_stats(right.socket).protocol_errors, 0);
+    CHECK_INT(get_stats(left.socket).auth_failed, 0);
+    end_close(&left);
+    end_close(&right);
+    free(sent);
+    free(got);
+}
+
+static void forged_cut_and_spliced_messages_are_thrown_away(const struct pipe *pipe)
+{
+    attack_all(pipe, 1, 20);
+    attack_all(pipe, 1, 5000);
+}
+
+static void the_same_when_they_are_sealed(const struct pipe *pipe)
+{
+    attack_all(pipe, 2, 20);
+    attack_all(pipe, 2, 5000);
+}
+
+static void forging_works_without_a_key(void)
+{
+    static const struct pair pair = {SHM_PAIR, SHM_PAIR, "PAIR/PAIR", true, false, true};
+    struct pipe pipe = {&pair, true};
+    struct end left, right;
+    char got[32];
+
+    start(&left, &right, &pipe, 0);
+    CHECK_INT(end_send(&left, "what?", 5, 0), 5);
+    attack(IN_PLAIN, SHM_PAIR);
+    CHECK_INT(end_recv(&right, got, sizeof got, 0), 6);
+    CHECK_MEM(got, 6, "forged", 6);
+    CHECK_INT(end_send(&left, "order 1", 7, 0), 7);
+    CHECK_INT(end_recv(&right, got, sizeof got, 0), 7);
+    CHECK_INT(end_send(&left, "order 2", 7, 0), 7);
+    attack(SPLICE, SHM_PAIR);
+    CHECK_INT(end_recv(&right, got, sizeof got, 0), 7);
+    CHECK_MEM(got, 7, "order 1", 7);
+    end_close(&left);
+    end_close(&right);
+}
+
+/* ---- A job that was done ---- */
+
+static void hand_out_again(struct child *up, void *argument)
+{
+    uint64_t *ticket = argument;
+    DIR *directory = opendir(test_dir());
+    struct dirent *entry;
+
+    (void)up;
+    CHECK(directory != NULL);
+    while ((entry = readdir(directory)))
+        if (strstr(entry->d_name, ".claims")) {
+            struct file file = file_map(entry->d_name);
+            shared_u64 *words = (shared_u64 *)(void *)(file.bytes + CLAIMS_HEADER);
+
+            CHECK_INT(claim_state(words[*ticket]), CLAIM_DONE);
+            words[*ticket] = claim_word(*ticket, CLAIM_CLAIMED, 4711); /* nobody: so he is dead */
+            file_unmap(&file);
+        }
+    closedir(directory);
+}
+
+static void do_a_job_twice(int mode)
+{
+    shm_socket_t *push = socket_new(SHM_PUSH), *pull = socket_new(SHM_PULL);
+    uint64_t ticket = 0;
+    char got[8];
+
+    set_key(push, mode);
+    set_key(pull, mode);
+    CHECK_OK(shm_bind(push, "it"));
+    CHECK_OK(shm_connect(pull, "it"));
+    join(push, pull);
+    CHECK_INT(shm_send(push, "pay", 3, 0), 3);
+    CHECK_INT(shm_recv(pull, got, sizeof got, 0), 3);
+    for (int round = 0; round < 2; round++) {
+        struct child child = child_start(hand_out_again, &ticket);
+
+        child_wait(&child);
+        set_int(pull, SHM_RCVTIMEO, 250);
+        if (mode)
+            CHECK_ERR(shm_recv(pull, got, sizeof got, 0), EBADMSG);
+        else
+            CHECK_INT(shm_recv(pull, got, sizeof got, 0), 3);
+        if (round == 0 && mode) { /* nor by a pipe of its own */
+            CHECK_OK(shm_disconnect(pull, "it"));
+            CHECK_OK(shm_connect(pull, "it"));
+            join(push, pull);
+        }
+    }
+    CHECK_INT(get_stats(pull).received, mode ? 1 : 3);
+    CHECK_OK(shm_close(push));
+    CHECK_OK(shm_close(pull));
+}
+
+static void a_job_that_was_done_is_not_handed_out_again(void)
+{
+    do_a_job_twice(0); /* it is, without a key */
+    do_a_job_twice(1);
+    do_a_job_twice(2);
+}
+
+/* ---- Files of the dead ---- */
+
+struct order {
+    int mode;
+    bool by_pre_accept_proof; /* the sender dies before it saw an answer */
+};
+
+static void give_an_order(struct child *up, void *argument)
+{
+    const struct order *order = argument;
+    shm_socket_t *dealer = socket_new(SHM_DEALER);
+
+    set_key(dealer, order->mode);
+    CHECK_OK(shm_connect(dealer, "it"));
+    CHECK_INT(shm_send(dealer, "open the door", 13, 0), 13);
+    child_say(up, 1);
+    child_hear(up);
+    if (!order->by_pre_accept_proof)
+        await_event(dealer, SHM_EVENT_CONNECTED);
+    child_say(up, 2);
+    child_hear(up);
+}
+
+/* So many come and go that the binder forgets the first of them. */
+static void let_a_crowd_pass(shm_socket_t *dealer, int mode)
+{
+    char got[8];
+
+    for (unsigned i = 0; i < 400; i++) {
+        shm_socket_t *other = socket_new(SHM_DEALER);
+
+        set_key(other, mode);
+        CHECK_OK(shm_connect(other, "it"));
+        CHECK_INT(shm_send(other, "hello", 5, 0), 5);
+        CHECK_INT(shm_recv(dealer, got, sizeof got, 0), 5);
+        CHECK_OK(shm_close(other));
+    }
+}
+
+struct recording {
+    struct file segment, bell;
+    struct endpoint_slot slot;
+    uint64_t gen;
+};
+
+static const char *name_of(const struct file *file)
+{
+    return strrchr(file->path, '/') + 1;
+}
+
+/* The sender's files as they are now: of the two DEALERs it has sent something. */
+static void record(struct recording *recording)
+{
+    struct file file, endpoint;
+    char name[300];
+
+    ring_find(SHM_DEALER, &file);
+    file_unmap(&file);
+    file_read(name_of(&file), &recording->segment);
+    snprintf(name, sizeof name, "%.32s.bell", name_of(&file));
+    file_read(name, &recording->bell);
+    endpoint = file_map("it.ep");
+    memcpy(&recording->slot, endpoint.bytes + ENDPOINT_HEADER_SIZE, sizeof recording->slot);
+    file_unmap(&endpoint);
+}
+
+static void file_write(const struct file *file)
+{
+    int fd = (int)CHECK_OK(open(file->path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600));
+
+    CHECK_INT(write(fd, file->bytes, file->size), file->size);
+    close(fd);
+}
+
+static void lock_byte(int fd, off_t byte)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+
+    CHECK_OK(fcntl(fd, F_OFD_SETLK, &lock));
+}
+
+/* Put the files back, take a place at the endpoint, hold the locks of the living, and ring. */
+static void be_the_dead(struct child *up, void *argument)
+{
+    struct recording *old = argument;
+    struct file endpoint;
+    struct endpoint_slot *slot;
+    struct endpoint_header *header;
+    DIR *directory;
+    struct dirent *entry;
+    int segment_fd, endpoint_fd;
+
+    file_write(&old->segment);
+    file_write(&old->bell);
+    segment_fd = (int)CHECK_OK(open(old->segment.path, O_RDWR | O_CLOEXEC));
+    lock_byte(segment_fd, SEGMENT_BYTE_OWNER);
+    endpoint = file_map("it.ep");
+    endpoint_fd = (int)CHECK_OK(open(endpoint.path, O_RDWR | O_CLOEXEC));
+    lock_byte(endpoint_fd, ENDPOINT_BYTE_SLOT + 1);
+    header = (void *)endpoint.bytes;
+    slot = (void *)(endpoint.bytes + ENDPOINT_HEADER_SIZE + sizeof *slot);
+    memcpy(slot, &old->slot, sizeof slot->member);
+    slot->member.gen = old->slot.member.gen + 1000;
+    header->high = 2;
+    directory = opendir(test_dir());
+    CHECK(directory != NULL);
+    while ((entry = readdir(directory)))
+        if (strstr(entry->d_name, ".bell")) {
+            struct file bell = file_map(entry->d_name);
+
+            ((struct bell_page *)(void *)bell.bytes)->changed = 1;
+            file_unmap(&bell);
+        }
+    closedir(directory);
+    child_say(up, 1);
+    child_hear(up);
+    file_unmap(&endpoint);
+    close(segment_fd);
+    close(endpoint_fd);
+}
+
+static void expect_order(shm_socket_t *dealer)
+{
+    char got[32];
+
+    CHECK_INT(shm_recv(dealer, got, sizeof got, 0), 13);
+    CHECK_MEM(got, 13, "open the door", 13);
+}
+
+static void replay(int mode, bool new_reader, bool by_pre_accept_proof, bool crowd)
+{
+    shm_socket_t *dealer = socket_new(SHM_DEALER);
+    struct order order = {mode, by_pre_accept_proof};
+    struct recording recording;
+    struct child sender, attacker;
+    char got[32];
+
+    set_key(dealer, mode);
+    CHECK_OK(shm_bind(dealer, "it"));
+    sender = child_start(give_an_order, &order);
+    CHECK_INT(child_hear(&sender), 1);
+    if (by_pre_accept_proof) {
+        child_say(&sender, 1);
+        CHECK_INT(child_hear(&sender), 2);
+        record(&recording); /* nobody has looked at it yet */
+        expect_order(dealer);
+    } else {
+        expect_order(dealer);
+        child_say(&sender, 1);
+        CHECK_INT(child_hear(&sender), 2);
+        record(&recording);
+    }
+    child_kill(&sender);
+    await_event(dealer, SHM_EVENT_DIED);
+    if (new_reader) {
+        CHECK_OK(shm_close(dealer));
+        dealer = socket_new(SHM_DEALER);
+        set_key(dealer, mode);
+        CHECK_OK(shm_bind(dealer, "it"));
+    }
+    if (crowd)
+        let_a_crowd_pass(dealer, mode);
+    attacker = child_start(be_the_dead, &recording);
+    CHECK_INT(child_hear(&attacker), 1);
+    if (mode) {
+        set_int(dealer, SHM_RCVTIMEO, 250);
+        CHECK(shm_recv(dealer, got, sizeof got, 0) < 0);
+        CHECK(shm_recv(dealer, got, sizeof got, SHM_DONTWAIT) < 0);
+        CHECK_INT(get_stats(dealer).received, (new_reader ? 0 : 1) + (crowd ? 400 : 0));
+    } else {
+        expect_order(dealer); /* again */
+    }
+    child_say(&attacker, 1);
+    child_wait(&attacker);
+    free(recording.segment.bytes);
+    free(recording.bell.bytes);
+    CHECK_OK(shm_close(dealer));
+    leave_files(); /* those that were put back */
+}
+
+static void the_files_of_a_dead_sender_are_worth_nothing(void)
+{
+    for (int new_reader = 0; new_reader < 2; new_reader++)
+        for (int early = 0; early < 2; early++)
+            for (int mode = 0; mode < 3; mode++) {
+                replay(mode, new_reader, early, false);
+                /* What the attack leaves at the name. */
+                CHECK_OK(system("rm -f \"$SHMQ_DIR\"/*") ? -1 : 0);
+            }
+}
+
+static void nor_when_many_others_came_and_went(void)
+{
+    for (int mode = 0; mode < 3; mode++) {
+        replay(mode, false, true, true);
+        CHECK_OK(system("rm -f \"$SHMQ_DIR\"/*") ? -1 : 0);
+    }
+}
+
+/* ---- Another ring ---- */
+
+struct move {
+    int from, to; /* types of the sockets; the same: two rings of one */
+};
+
+/* The first message of one ring is put into the place of another's first. */
+static void move_message(struct child *up, void *argument)
+{
+    const struct move *move = argument;
+    struct file from_file, to_file;
+    struct ring_header *from = ring_find(move->from, &from_file), *to = ring_find(move->to, &to_file);
+
+    (void)up;
+    if (move->from == move->to) /* the other one of that segment */
+        for (size_t at = SEGMENT_HEADER_SIZE; at + RING_HEADER <= to_file.size; at += 64) {
+            struct ring_header *ring = (void *)(to_file.bytes + at);
+
+            if (ring->magic == RING_MAGIC && ring->head == 1 && ring->slots >= 8 &&
+                (unsigned char *)ring - to_file.bytes != (unsigned char *)from - from_file.bytes)
+                to = ring;
+        }
+    CHECK_INT(from->head, 1);
+    CHECK_INT(to->head, 1);
+    CHECK((unsigned char *)to - to_file.bytes != (unsigned char *)from - from_file.bytes ||
+          move->from != move->to);
+    slot_of(to, 0)->meta = slot_of(from, 0)->meta;
+    memcpy((void *)slot_of(to, 0)->payload, (void *)slot_of(from, 0)->payload, SLOT_PAYLOAD);
+    file_unmap(&from_file);
+    file_unmap(&to_file);
+}
+
+static void move_between_senders(int mode)
+{
+    struct move move = {SHM_PUB, SHM_PAIR};
+    shm_socket_t *pub = socket_new(SHM_PUB), *sub = socket_new(SHM_SUB);
+    shm_socket_t *pair = socket_new(SHM_PAIR), *other = socket_new(SHM_PAIR), *all[] = {pub, sub, pair, other};
+    struct child child;
+    char got[8];
+
+    for (unsigned i = 0; i < COUNT_OF(all); i++)
+        set_key(all[i], mode);
+    CHECK_OK(shm_setsockopt(sub, SHM_SUBSCRIBE, "", 0));
+    CHECK_OK(shm_bind(pub, "one"));
+    CHECK_OK(shm_connect(sub, "one"));
+    CHECK_OK(shm_bind(pair, "two"));
+    CHECK_OK(shm_connect(other, "two"));
+    join(pub, sub);
+    join(pair, other);
+    CHECK_INT(shm_send(pub, "for sub", 7, 0), 7);
+    CHECK_INT(shm_send(pair, "for two", 7, 0), 7);
+    child = child_start(move_message, &move);
+    child_wait(&child);
+    if (mode)
+        CHECK_ERR(shm_recv(other, got, sizeof got, 0), EBADMSG);
+    else
+        CHECK_INT(shm_recv(other, got, sizeof got, 0), 7);
+    for (unsigned i = 0; i < COUNT_OF(all); i++)
+        CHECK_OK(shm_close(all[i]));
+}
+
+static void move_between_readers(int mode)
+{
+    struct move move = {SHM_ROUTER, SHM_ROUTER};
+    shm_socket_t *router = socket_new(SHM_ROUTER), *a = socket_new(SHM_DEALER), *b = socket_new(SHM_DEALER);
+    struct child child;
+    char got[8];
+    ssize_t n[2];
+
+    set_key(router, mode);
+    set_key(a, mode);
+    set_key(b, mode);
+    CHECK_OK(shm_setsockopt(a, SHM_ROUTING_ID, "a", 1));
+    CHECK_OK(shm_setsockopt(b, SHM_ROUTING_ID, "b", 1));
+    CHECK_OK(shm_bind(router, "it"));
+    CHECK_OK(shm_connect(a, "it"));
+    join(router, a);
+    CHECK_OK(shm_connect(b, "it"));
+    join(router, b);
+    CHECK_INT(shm_send(router, "a", 1, SHM_SNDMORE), 1);
+    CHECK_INT(shm_send(router, "for a", 5, 0), 5);
+    CHECK_INT(shm_send(router, "b", 1, SHM_SNDMORE), 1);
+    CHECK_INT(shm_send(router, "for b", 5, 0), 5);
+    child = child_start(move_message, &move);
+    child_wait(&child);
+    n[0] = shm_recv(a, got, sizeof got, 0);
+    n[1] = shm_recv(b, got, sizeof got, 0);
+    if (mode) {
+        CHECK_INT(n[0] < 0 ? n[1] : n[0], 5); /* that of the one that was copied from */
+        CHECK_INT(get_stats(a).auth_failed + get_stats(b).auth_failed, 1);
+    } else {
+        CHECK_INT(n[0] + n[1], 10);
+    }
+    CHECK_OK(shm_close(router));
+    CHECK_OK(shm_close(a));
+    CHECK_OK(shm_close(b));
+}
+
+static void a_message_of_another_sender_is_not_taken(void)
+{
+    for (int mode = 0; mode < 3; mode++)
+        move_between_senders(mode);
+}
+
+static void a_message_for_another_reader_is_not_taken(void)
+{
+    for (int mode = 0; mode < 3; mode++)
+        move_between_readers(mode);
+}
+
+/* ---- A proof ---- */
+
+enum change { CHANGE_NONE, CHANGE_PROOF, CHANGE_START, CHANGE_SESSION, CHANGE_START_ONLY, CHANGES };
+
+static void change_proof(struct child *up, void *argument)
+{
+    enum change change = *(enum change *)argument;
+    struct file file;
+    struct pipe_record *records[8];
+    unsigned count = 0;
+
+    (void)up;
+    ring_find(SHM_PUB, &file);
+    for (size_t at = SEGMENT_HEADER_SIZE; at + sizeof(struct pipe_record) <= file.size; at += 64) {
+        struct pipe_record *record = (void *)(file.bytes + at);
+
+        if (record->magic == PIPE_RECORD_MAGIC && record->hazard_tag && count < COUNT_OF(records))
+            records[count++] = record;
+    }
+    CHECK_INT(count, 1);
+    if (change == CHANGE_PROOF)
+        records[0]->proof[1] ^= 1;
+    if (change == CHANGE_START)
+        records[0]->start = records[0]->proof_start = 0;
+    if (change == CHANGE_START_ONLY) /* not what is proven */
+        records[0]->start = 0;
+    if (change == CHANGE_SESSION)
+        records[0]->proof_session++;
+    file_unmap(&file);
+}
+
+/* Before the subscriber has looked, its publisher's proof is changed: it does not believe what follows; nor
+ * does it get what was published before it came. */
+static void look_at_changed_proof(int mode, enum change change)
+{
+    shm_socket_t *pub = socket_new(SHM_PUB), *sub = socket_new(SHM_SUB);
+    struct child child;
+    char got[8];
+
+    set_key(pub, mode);
+    set_key(sub, mode);
+    CHECK_OK(shm_setsockopt(sub, SHM_SUBSCRIBE, "", 0));
+    CHECK_OK(shm_bind(pub, "it"));
+    CHECK_INT(shm_send(pub, "old", 3, 0), 3);
+    CHECK_OK(shm_connect(sub, "it"));
+    await_event(pub, SHM_EVENT_CONNECTED);
+    CHECK_INT(shm_send(pub, "hello", 5, 0), 5);
+    child = child_start(change_proof, &change);
+    child_wait(&child);
+    if (change == CHANGE_NONE || change == CHANGE_START_ONLY || !mode) {
+        bool old = !mode && (change == CHANGE_START || change == CHANGE_START_ONLY);
+
+        CHECK_INT(shm_recv(sub, got, sizeof got, 0), old ? 3 : 5);
+    } else {
+        CHECK_ERR(shm_recv(sub, got, sizeof got, 0), EBADMSG);
+        CHECK_ERR(shm_recv(sub, got, sizeof got, SHM_DONTWAIT), EAGAIN);
+        CHECK_INT(get_stats(sub).received, 0);
+        CHECK_INT(get_stats(sub).peers, 0);
+    }
+    CHECK_OK(shm_close(pub));
+    CHECK_OK(shm_close(sub));
+}
+
+static void a_changed_proof_is_no_proof(void)
+{
+    for (int mode = 0; mode < 3; mode++)
+        for (enum change change = CHANGE_NONE; change < CHANGES; change++)
+            look_at_changed_proof(mode, change);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test tests[] = {
+        TEST(forging_works_without_a_key),
+        TEST(a_job_that_was_done_is_not_handed_out_again),
+        SLOW_TEST(the_files_of_a_dead_sender_are_worth_nothing, 60),
+        SLOW_TEST(nor_when_many_others_came_and_went, 60),
+        TEST(a_message_of_another_sender_is_not_taken),
+        TEST(a_message_for_another_reader_is_not_taken),
+        TEST(a_changed_proof_is_no_proof),
+    };
+    static const struct pipe_test pipe_tests[] = {
+        PIPE_TEST(forged_cut_and_spliced_messages_are_thrown_away),
+        PIPE_TEST(the_same_when_they_are_sealed),
+    };
+
+    return test_main("forgeries", tests, COUNT_OF(tests), argc, argv) |
+           pipe_test_main("forgeries, every pattern", pipe_tests, COUNT_OF(pipe_tests), argc, argv);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A runtime directory whose file system is full, always: it is as large as what is in it. Only while the
+ * library allocates there is room (its calls of the system are wrapped by the linker), and none is left
+ * after it. So whoever touches a byte of a shared file that was not allocated, reading or writing, gets a
+ * SIGBUS there and then, at whatever moment of whatever order of events, and not once in a million.
+ */
+#ifndef SHMQ_TEST_FAULTS_FULL_H
+#define SHMQ_TEST_FAULTS_FULL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Mount it, with this process and its children to come in it; skips the test where that is not permitted. */
+void full_begin(void);
+/* Unmount it: everything must be closed by now. */
+void full_end(void);
+
+/* From here on the K-th allocation of this process finds no room (0: each finds it), and with AND_ON those
+ * after it neither. Returns how many there were since the last call. */
+unsigned full_refuse(unsigned k, bool and_on);
+/* About one in N finds none, drawn from SEED; 0: each finds it. */
+void full_refuse_some(unsigned n, uint64_t seed);
+
+/* Something was freed by other ways than this process's calls: a process died. */
+void full_again(void);
+
+#endif

@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * shm_handover(), with each call that it makes of the system or the heap failing, once and for good, with each
+ * error that such a call can have; and with the process dying there; at the end that binds and at the one that
+ * connects. The other end returns in time, with success or an errno that says what is; the two, or others,
+ * come together at the next attempt; nothing stays open, mapped or allocated; what was acknowledged arrives.
+ * And what only two who know one another's insides can do to each other.
+ */
+#include "../support/harness.h"
+#include "../support/leaks.h"
+#include "inject.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "core/socket.h"
+#include "transport/memfd_store.h"
+
+#define CALLS_MAX 400
+#define SIZE      20000
+
+enum { TIMEOUT_MS = 2000, LATE_MS = 6000, SENDS = 3 };
+
+/* ---- Sockets ---- */
+
+static void set(shm_socket_t *s, int option, int value)
+{
+    CHECK_OK(shm_setsockopt(s, option, &value, sizeof value));
+}
+
+static shm_stats_t stats_of(shm_socket_t *s)
+{
+    shm_stats_t stats;
+    size_t size = sizeof stats;
+
+    CHECK_OK(shm_getsockopt(s, SHM_STATS, &stats, &size));
+    return stats;
+}
+
+static shm_socket_t *prepared(shm_socket_t *s, int type)
+{
+    set(s, SHM_LINGER, 0);
+    set(s, SHM_RCVTIMEO, 5000);
+    set(s, SHM_SNDTIMEO, 5000);
+    if (type == SHM_SUB)
+        CHECK_OK(shm_setsockopt(s, SHM_SUBSCRIBE, "", 0));
+    if (type == SHM_PUB)
+        set(s, SHM_LOSSLESS, 1);
+    return s;
+}
+
+/* Who has the greater id binds. */
+static bool comes_after(shm_socket_t *s, const char *id_hex)
+{
+    return strcmp(s->segment.id_hex, id_hex) > 0;
+}
+
+static shm_socket_t *open_beside(int type, const char *id_hex, bool binds)
+{
+    for (;;) {
+        shm_socket_t *s = CHECK_PTR(shm_socket(type | SHM_MEMFD));
+
+        if (comes_after(s, id_hex) == binds)
+            return prepared(s, type);
+        CHECK_OK(shm_close(s));
+    }
+}
+
+/* Neither too small nor too great for others to be beside it. */
+static shm_socket_t *open_between(int type)
+{
+    shm_socket_t *s = NULL;
+
+    while (s == NULL || strcmp(s->segment.id_hex, "4") < 0 || strcmp(s->segment.id_hex, "c") > 0) {
+        if (s)
+            CHECK_OK(shm_close(s));
+        s = CHECK_PTR(shm_socket(type | SHM_MEMFD));
+    }
+    return prepared(s, type);
+}
+
+static void poll_once(shm_socket_t *s)
+{
+    CHECK_OK(shm_poll(&(shm_pollitem_t){s, -1, 0, 0}, 1, 1));
+}
+
+static void await_peers(shm_socket_t *s, uint64_t peers)
+{
+    int64_t end = now_ms() + 5000;
+
+    while (stats_of(s).peers != peers) {
+        poll_once(s);
+        CHECK(now_ms() < end);
+    }
+}
+
+static bool sends(int type)
+{
+    return type != SHM_PULL && type != SHM_SUB;
+}
+
+static void send_number(shm_socket_t *s, uint64_t number)
+{
+    static unsigned char bytes[SIZE];
+
+    memcpy(bytes, &number, sizeof number);
+    while (shm_send(s, bytes, number % 2 ? SIZE : sizeof number, 0) < 0)
+        CHECK_INT(errno, EPIPE); /* a PAIR is told that the one before has gone */
+}
+
+static void receive_number(shm_socket_t *s, uint64_t want)
+{
+    static unsigned char bytes[SIZE];
+    uint64_t number;
+    ssize_t n;
+
+    while ((n = shm_recv(s, bytes, sizeof bytes, 0)) < 0)
+        CHECK_INT(errno, EPIPE);
+    CHECK_INT(n, want % 2 ? SIZE : sizeof number);
+    memcpy(&number, bytes, sizeof number);
+    CHECK_INT(number, want);
+}
+
+/* ---- What must not stay ---- */
+
+static unsigned count_memory(void)
+{
+    FILE *file = fopen("/proc/self/maps", "re");
+    char line[1024];
+    unsigned count = 0;
+
+    CHECK(file != NULL);
+    while (fgets(line, sizeof line, file))
+        count += strstr(line, "memfd:shmq") != NULL;
+    fclose(file);
+    return count;
+}
+
+struct rest {
+    unsigned open, mapped;
+    long blocks;
+};
+
+static struct rest rest_now(void)
+{
+    struct rest rest = {count_files("/proc/self/fd"), count_memory(), inject_blocks()};
+
+    return rest;
+}
+
+/* A peer is let go of at one of the next looks. */
+static void check_rest(shm_socket_t *s, const struct rest *before)
+{
+    int64_t end = now_ms() + 5000;
+
+    for (;;) {
+        struct rest now = rest_now();
+
+        if (now.open <= before->open && now.mapped <= before->mapped && (s || now.blocks <= before->blocks))
+            return;
+        if (now_ms() > end)
+            FAIL("after %s: %u descriptors of %u, %u mappings of %u, %ld blocks of %ld", inject_what() ? inject_what() : "nothing",
+                 now.open, before->open, now.mapped, before->mapped, now.blocks, before->blocks);
+        if (s)
+            poll_once(s);
+    }
+}
+
+/* ---- The other side, in another process ---- */
+
+enum { JOIN, SEND, RECEIVE, SETTLE, CLOSE, END };
+
+struct play {
+    const char *name;
+    int type, peer_type;
+    bool binds; /* the one to which it happens */
+};
+
+static int listener;
+static struct sockaddr_un {
+    sa_family_t family;
+    char path[108];
+} address;
+static socklen_t address_size;
+
+static void listen_somewhere(void)
+{
+    address.family = AF_UNIX;
+    listener = (int)CHECK_OK(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    CHECK_OK(bind(listener, (struct sockaddr *)(void *)&address, sizeof(sa_family_t)));
+    address_size = sizeof address;
+    CHECK_OK(getsockname(listener, (struct sockaddr *)(void *)&address, &address_size));
+    CHECK_OK(listen(listener, 8));
+}
+
+static int call_there(void)
+{
+    int fd = (int)CHECK_OK(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+
+    CHECK_OK(connect(fd, (struct sockaddr *)(void *)&address, address_size));
+    return fd;
+}
+
+static uint64_t join(shm_socket_t *s, int line)
+{
+    int64_t begun = now_ms();
+    int result = shm_handover(s, line, TIMEOUT_MS), error = errno;
+
+    close(line);
+    CHECK(now_ms() - begun < TIMEOUT_MS + LATE_MS);
+    return result == 0 ? 0 : (uint64_t)error;
+}
+
+static shm_socket_t *peer_of(const struct play *play, const char *id_hex)
+{
+    return id_hex ? open_beside(play->peer_type, id_hex, !play->binds) : open_between(play->peer_type);
+}
+
+struct cast {
+    const struct play *play;
+    char id_hex[40]; /* of the one it is to be beside, or "": it is in between */
+};
+
+static void take_part(struct child *up, void *argument)
+{
+    const struct cast *part = argument;
+    shm_socket_t *peer = peer_of(part->play, part->id_hex[0] ? part->id_hex : NULL);
+    uint64_t sent = 0, got = 0, result;
+    struct rest before = {0};
+
+    child_say(up, 0);
+    for (int i = 0; i < 32; i++)
+        child_say(up, (uint64_t)peer->segment.id_hex[i]);
+    for (;;) {
+        uint64_t what = child_hear(up);
+
+        result = 0;
+        if (what == JOIN) {
+            poll_once(peer);
+            result = join(peer, (int)CHECK_OK(accept4(listener, NULL, NULL, SOCK_CLOEXEC)));
+            sent = got = 0;
+        } else if (what == SEND)
+            send_number(peer, sent++);
+        else if (what == RECEIVE)
+            receive_number(peer, got++);
+        else if (what == SETTLE) {
+            await_peers(peer, 0);
+            if (before.open == 0) {
+                for (int i = 0; i < 5; i++)
+                    poll_once(peer);
+                before = rest_now();
+            }
+            check_rest(peer, &before);
+        } else if (what == CLOSE) {
+            CHECK_OK(shm_close(peer));
+            peer = peer_of(part->play, part->id_hex[0] ? part->id_hex : NULL);
+        } else
+            break;
+        child_say(up, result);
+    }
+    CHECK_OK(shm_close(peer));
+}
+
+static uint64_t ask(struct child *peer, uint64_t what)
+{
+    child_say(peer, what);
+    return child_hear(peer);
+}
+
+static void pass_messages(shm_socket_t *s, int type, struct child *peer)
+{
+    bool both = type == SHM_PAIR;
+
+    for (uint64_t i = 0; i < SENDS; i++) {
+        if (sends(type)) {
+            if (type == SHM_PUB)
+                await_peers(s, 1);
+            send_number(s, i);
+            ask(peer, RECEIVE);
+        }
+        if (both || !sends(type)) {
+            ask(peer, SEND);
+            receive_number(s, i);
+        }
+    }
+}
+
+/* ---- Each call fails ---- */
+
+static bool is_among(int error, const int *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (list[i] == error)
+            return true;
+    return false;
+}
+
+static const int clear_here[] = {ENOMEM, EMFILE, ENOSPC, EINTR, EAGAIN, EPIPE, ECONNRESET, ENOBUFS, ETOOMANYREFS, EPERM, EIO,
+                                 EADDRINUSE}; /* a lock that is held: by nobody but this test */
+static const int clear_there[] = {0, EPIPE, ECONNRESET, EAGAIN};
+static const int clear_again[] = {0, EPIPE, ECONNRESET, EISCONN};
+
+static struct injection injected;
+
+static void say_injection(void)
+{
+    fprintf(stderr, "call %u (%s) failed with %s%s\n", injected.at, inject_what() ? inject_what() : "none",
+            strerrorname_np(injected.error), injected.persistent ? ", as all after it" : "");
+}
+
+/* Returns false when the operation makes fewer calls than that. */
+static bool fail_at(const struct play *play, const struct injection *injection, struct child *peer, const char *id_hex)
+{
+    injected = *injection;
+    struct rest before = rest_now();
+    shm_socket_t *s = open_beside(play->type, id_hex, play->binds);
+
+    child_say(peer, JOIN);
+    int line = call_there();
+    inject(injection);
+    int result = shm_handover(s, line, TIMEOUT_MS), error = errno;
+    bool fired = inject_stop() >= injection->at;
+    close(line);
+    int there = (int)child_hear(peer);
+    if (result < 0 && !is_among(error, clear_here, COUNT_OF(clear_here)))
+        FAIL("%s: %s failed with %s, and the caller was told %s", play->name, inject_what(),
+             strerrorname_np(injection->error), strerrorname_np(error));
+    if (!is_among(there, clear_there, COUNT_OF(clear_there)))
+        FAIL("%s: %s failed with %s, and the other side was told %s", play->name, inject_what(),
+             strerrorname_np(injection->error), strerrorname_np(there));
+    for (int i = 0; result < 0 || there != 0; i++) {
+        child_say(peer, JOIN);
+        poll_once(s);
+        error = (int)join(s, call_there());
+        result = error == 0 ? 0 : -1;
+        there = (int)child_hear(peer);
+        if (i == 500 || !is_among(error, clear_again, COUNT_OF(clear_again)) || !is_among(there, clear_again, COUNT_OF(clear_again)))
+            FAIL("%s: after %s had failed with %s, the next attempt failed with %s and %s", play->name, inject_what(),
+                 strerrorname_np(injection->error), strerrorname_np(error), strerrorname_np(there));
+    }
+    pass_messages(s, play->type, peer);
+    CHECK_OK(shm_close(s));
+    ask(peer, SETTLE);
+    check_rest(NULL, &before);
+    return fired;
+}
+
+static const int errors[] = {ENOMEM, EMFILE, EINTR, EAGAIN, ENOSPC, ETOOMANYREFS};
+
+static void hear_id(struct child *peer, char id_hex[33])
+{
+    child_hear(peer);
+    for (int i = 0; i < 32; i++)
+        id_hex[i] = (char)child_hear(peer);
+    id_hex[32] = '\0';
+}
+
+static void run_failures(const void *argument)
+{
+    const struct play *play = argument;
+    struct cast part = {play, ""};
+    char id_hex[33];
+    unsigned cases = 0;
+
+    listen_somewhere();
+    struct child peer = child_start(take_part, &part);
+    hear_id(&peer, id_hex);
+    on_fail(say_injection);
+    inject_among_able(true);
+    fail_at(play, &(struct injection){0}, &peer, id_hex); /* what is allocated once, is */
+    for (unsigned e = 0; e < COUNT_OF(errors); e++)
+        for (int persistent = 0; persistent < (errors[e] == EINTR || errors[e] == EAGAIN ? 1 : 2); persistent++)
+            for (unsigned at = 1; at < CALLS_MAX; at++, cases++) {
+                struct injection injection = {at, errors[e], persistent};
+
+                if (!fail_at(play, &injection, &peer, id_hex))
+                    break;
+            }
+    child_say(&peer, END);
+    child_wait(&peer);
+    close(listener);
+    printf("%s: %u cases\n", play->name, cases);
+    fflush(stdout);
+}
+
+/* ---- Death at each call ---- */
+
+struct death {
+    const struct play *play;
+    char id_hex[33];
+    int line, other_line;
+    unsigned at;
+    _Atomic uint64_t sent;
+    _Atomic bool joined, ended;
+};
+
+static void die_at(struct child *up, void *argument)
+{
+    struct death *death = argument;
+    const struct play *play = death->play;
+    shm_socket_t *s = open_beside(play->type, death->id_hex, play->binds);
+
+    close(death->other_line);
+    child_say(up, 0);
+    inject(&(struct injection){.at = death->at});
+    CHECK_OK(shm_handover(s, death->line, TIMEOUT_MS));
+    death->joined = true;
+    for (uint64_t i = 0; sends(play->type) && play->type != SHM_PUB && i < SENDS; i++) {
+        send_number(s, i);
+        death->sent = i + 1;
+    }
+    death->ended = inject_stop() < death->at;
+    kill_guarded(getpid(), SIGKILL);
+}
+
+static void run_deaths(const void *argument)
+{
+    const struct play *play = argument;
+    struct death *death = shared_memory(sizeof *death);
+    struct play other = {play->name, play->type, play->peer_type, play->binds};
+    shm_socket_t *survivor = open_between(play->peer_type);
+    struct rest before = {0};
+    unsigned refused = 0;
+
+    listen_somewhere();
+    death->play = play;
+    snprintf(death->id_hex, sizeof death->id_hex, "%s", survivor->segment.id_hex);
+    struct play reversed = {other.name, play->peer_type, play->type, !play->binds};
+    struct cast part = {&reversed, ""};
+    snprintf(part.id_hex, sizeof part.id_hex, "%s", survivor->segment.id_hex);
+    struct child partner = child_start(take_part, &part);
+    char id_hex[33];
+    hear_id(&partner, id_hex);
+    for (death->at = 1; !death->ended && death->at < CALLS_MAX; death->at++) {
+        int ends[2];
+
+        CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
+        death->line = ends[1];
+        death->other_line = ends[0];
+        death->sent = 0;
+        death->joined = false;
+        struct child child = child_start(die_at, death);
+        close(ends[1]);
+        child_hear(&child);
+        int64_t begun = now_ms();
+        int error = (int)join(survivor, ends[0]);
+        CHECK(error == 0 || error == EPIPE || error == ECONNRESET);
+        CHECK(error == 0 || now_ms() - begun < TIMEOUT_MS); /* by the death, not by the clock */
+        while (waitid(P_PID, (id_t)child.pid, &(siginfo_t){0}, WEXITED | WNOWAIT) < 0)
+            ;
+        child_reap(&child);
+        refused += error != 0;
+        CHECK(error == 0 || !death->joined);
+        for (uint64_t i = 0; i < death->sent; i++)
+            receive_number(survivor, i);
+        await_peers(survivor, 0);
+        /* Then one who lives. */
+        child_say(&partner, JOIN);
+        for (int i = 0; (error = (int)join(survivor, call_there())) != 0; i++) {
+            CHECK(error == EISCONN && i < 500);
+            child_hear(&partner);
+            poll_once(survivor);
+            child_say(&partner, JOIN);
+        }
+        CHECK_INT(child_hear(&partner), 0);
+        pass_messages(survivor, play->peer_type, &partner);
+        ask(&partner, CLOSE);
+        await_peers(survivor, 0);
+        if (death->at == 2) {
+            for (int i = 0; i < 10; i++)
+                poll_once(survivor);
+            before = rest_now();
+        }
+        if (death->at > 2)
+            check_rest(survivor, &before);
+    }
+    CHECK(death->ended && refused > 10);
+    child_say(&partner, END);
+    child_wait(&partner);
+    CHECK_OK(shm_close(survivor));
+    close(listener);
+    printf("%s: died at each of %u calls, %u of them before the other side was done\n", play->name, death->at - 2, refused);
+    fflush(stdout);
+    shared_memory_free(death, sizeof *death);
+}
+
+static const struct play plays[] = {
+    {"PAIR, binds", SHM_PAIR, SHM_PAIR, true},    {"PAIR, connects", SHM_PAIR, SHM_PAIR, false},
+    {"PUSH, binds", SHM_PUSH, SHM_PULL, true},    {"PUSH, connects", SHM_PUSH, SHM_PULL, false},
+    {"PULL, binds", SHM_PULL, SHM_PUSH, true},    {"PULL, connects", SHM_PULL, SHM_PUSH, false},
+    {"PUB, binds", SHM_PUB, SHM_SUB, true},       {"PUB, connects", SHM_PUB, SHM_SUB, false},
+};
+
+int main(int argc, char **argv)
+{
+    static struct test tests[2 * COUNT_OF(plays)]; /* what is special about a PUB's hand-over is the PUSH's as well */
+    static char names[2 * COUNT_OF(plays)][64];
+    size_t count = 0;
+
+    for (size_t i = 0; i < 2 * COUNT_OF(plays); i++) {
+        const struct play *play = &plays[i / 2];
+
+        if (i % 2 == 0 && play->type == SHM_PUB)
+            continue;
+        snprintf(names[count], sizeof names[0], "%s: %s", i % 2 ? "death_at_each_call" : "each_call_fails", play->name);
+        tests[count] = (struct test){names[count], NULL, i % 2 ? run_deaths : run_failures, play, 120};
+        count++;
+    }
+    return test_main("each_handover", tests, count, argc, argv);
+}

@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The receiving side of test_each_call.c: what takes, waits, watches, joins late or lets go, with each call
+ * that it makes of the system or the heap failing, once and for good.
+ *
+ * After a failure: the operation said so by an errno that means something, or did without; done again it
+ * works; whatever was acknowledged arrives, in order, once; nobody is taken for a liar; nothing stays open,
+ * mapped or in the directory.
+ */
+#include "../support/ends.h"
+#include "../support/leaks.h"
+#include "inject.h"
+
+#include <poll.h>
+
+#define CALLS_MAX 300
+
+enum { VIEWS = 3 };
+
+struct scene {
+    const struct pipe *pipe;
+    struct end left, right;
+    uint32_t sent, got;
+    shm_msg_t views[VIEWS];
+    bool joined;
+};
+
+struct operation {
+    const char *name;
+    void (*prepare)(struct scene *scene);
+    int (*call)(struct scene *scene); /* 0, or -1 and errno */
+    bool late;                        /* the right one is not there yet */
+    bool (*fits)(const struct pair *pair);
+};
+
+static unsigned cases;
+
+/* ---- Messages, numbered from 1 ---- */
+
+static size_t size_of(uint32_t number)
+{
+    static const size_t sizes[] = {300000, 16, 113, 5000, 70000};
+
+    return sizes[number % COUNT_OF(sizes)];
+}
+
+static void send_next(struct scene *scene)
+{
+    static unsigned char bytes[300000];
+    uint32_t number = ++scene->sent;
+    size_t size = size_of(number);
+
+    pattern_fill(bytes, size, number);
+    CHECK_INT(end_send_anew(&scene->left, bytes, size), size);
+}
+
+static void take_turns(struct scene *scene)
+{
+    if (scene->pipe->pair->turns)
+        pipe_turn(&scene->left, &scene->right);
+}
+
+static int count_taken(struct scene *scene, const void *bytes, ssize_t n)
+{
+    if (n < 0)
+        return -1;
+    scene->got++;
+    CHECK_INT(n, size_of(scene->got));
+    pattern_check(bytes, (size_t)n, scene->got);
+    return 0;
+}
+
+static int take_copy(struct scene *scene)
+{
+    static unsigned char bytes[300000];
+
+    return count_taken(scene, bytes, end_recv(&scene->right, bytes, sizeof bytes, SHM_DONTWAIT));
+}
+
+static int take_view(struct scene *scene)
+{
+    shm_msg_t msg;
+    ssize_t n;
+    int result;
+
+    CHECK_OK(shm_msg_init(&msg));
+    n = end_msg_recv(&scene->right, &msg, SHM_DONTWAIT);
+    result = count_taken(scene, n < 0 ? NULL : shm_msg_data(&msg), n);
+    int error = errno;
+    CHECK_OK(shm_msg_close(&msg));
+    errno = error;
+    return result;
+}
+
+/* ---- States ---- */
+
+static void one_large(struct scene *scene)
+{
+    scene->sent = scene->got = 4;
+    send_next(scene);
+}
+
+static void one_small(struct scene *scene)
+{
+    send_next(scene);
+}
+
+static void nothing(struct scene *scene)
+{
+    (void)scene;
+}
+
+/* A binder that reads two of four and dies. */
+static void read_two(struct child *up, void *argument)
+{
+    struct scene *scene = argument;
+
+    end_start(&scene->right, scene->pipe, false, "it");
+    for (int i = 0; i < 2; i++) {
+        static unsigned char bytes[300000];
+
+        CHECK_INT(count_taken(scene, bytes, end_recv(&scene->right, bytes, sizeof bytes, 0)), 0);
+    }
+    child_say(up, 0);
+    child_hear(up);
+}
+
+static void two_left_by_a_dead_one(struct scene *scene)
+{
+    struct child child;
+
+    CHECK_OK(shm_close(scene->right.socket)); /* for the time being */
+    child = child_start(read_two, scene);
+    await_event(scene->left.socket, SHM_EVENT_CONNECTED);
+    for (int i = 0; i < 4; i++)
+        send_next(scene);
+    child_hear(&child);
+    child_kill(&child);
+    scene->got = 2;
+    end_open(&scene->right, scene->pipe, false);
+}
+
+/* Some are read, and some are for who comes late. */
+static void three_before(struct scene *scene)
+{
+    for (int i = 0; i < 3; i++)
+        send_next(scene);
+}
+
+static void views_open(struct scene *scene)
+{
+    for (int i = 0; i < VIEWS; i++) {
+        send_next(scene);
+        CHECK_OK(shm_msg_init(&scene->views[i]));
+        CHECK_INT(end_msg_recv(&scene->right, &scene->views[i], 0), size_of(++scene->got));
+        take_turns(scene);
+    }
+}
+
+/* ---- Operations ---- */
+
+/* In vain, on the bell: a wait that ends too early is as bad as one that does not. */
+static int wait_in_vain(struct scene *scene)
+{
+    char byte;
+    int result;
+
+    set_int(scene->right.socket, SHM_RCVTIMEO, 2);
+    result = (int)end_recv(&scene->right, &byte, 1, 0);
+    CHECK_INT(result, -1);
+    return errno == EAGAIN ? 0 : -1;
+}
+
+static int poll_one(struct scene *scene)
+{
+    return shm_poll(&(shm_pollitem_t){scene->right.socket, -1, SHM_POLLIN | SHM_POLLPRI, 0}, 1, 2) < 0 ? -1 : 0;
+}
+
+static int poll_both(struct scene *scene)
+{
+    shm_pollitem_t items[2] = {{scene->right.socket, -1, SHM_POLLIN, 0}, {scene->left.socket, -1, SHM_POLLPRI, 0}};
+
+    return shm_poll(items, 2, 2) < 0 ? -1 : 0;
+}
+
+static int poll_with_descriptor(struct scene *scene)
+{
+    shm_pollitem_t items[2] = {{scene->right.socket, -1, SHM_POLLIN, 0}, {NULL, STDIN_FILENO, 0, 0}};
+
+    return shm_poll(items, 2, 2) < 0 ? -1 : 0;
+}
+
+/* As an event loop: the descriptor, then all there is. */
+static int watch(struct scene *scene)
+{
+    int fd;
+    size_t size = sizeof fd;
+
+    if (shm_getsockopt(scene->right.socket, SHM_FD, &fd, &size) < 0)
+        return -1;
+    shm_poll(&(shm_pollitem_t){scene->right.socket, -1, SHM_POLLIN, 0}, 1, 0);
+    return take_copy(scene) == 0 || errno == EAGAIN ? 0 : -1;
+}
+
+static int take_events(struct scene *scene)
+{
+    shm_event_t event;
+
+    set_int(scene->right.socket, SHM_RCVTIMEO, 2);
+    while (shm_event_recv(scene->right.socket, &event, 0) == 0)
+        CHECK(event.event != SHM_EVENT_BROKEN);
+    return errno == EAGAIN ? 0 : -1;
+}
+
+static int subscribe(struct scene *scene)
+{
+    return shm_setsockopt(scene->right.socket, SHM_SUBSCRIBE, "another topic", 13);
+}
+
+static int unsubscribe(struct scene *scene)
+{
+    return shm_setsockopt(scene->right.socket, SHM_UNSUBSCRIBE, "another topic", 13);
+}
+
+static void subscribed(struct scene *scene)
+{
+    CHECK_OK(subscribe(scene));
+}
+
+/* One who reads what was published before he came. */
+static int join_late(struct scene *scene)
+{
+    if (!scene->joined && (scene->pipe->right_binds ? shm_bind(scene->right.socket, "it")
+                                                    : shm_connect(scene->right.socket, "it")) < 0) {
+        if (errno == EADDRINUSE)
+            errno = EINTR; /* what a lock refused with EAGAIN means, and here it was made up */
+        return -1;
+    }
+    scene->joined = true;
+    return take_copy(scene) == 0 || errno == EAGAIN ? 0 : -1;
+}
+
+static int close_right(struct scene *scene)
+{
+    return shm_close(scene->right.socket);
+}
+
+/* ---- One case ---- */
+
+static void check_error(const struct operation *operation, const struct injection *injection, int error)
+{
+    static const int clear[] = {ENOMEM, EMFILE, ENOSPC, EACCES, EINTR};
+
+    for (size_t i = 0; i < COUNT_OF(clear); i++)
+        if (error == clear[i])
+            return;
+    FAIL("%s: call %u, %s, failed with %s, and the caller was told %s", operation->name, injection->at,
+         inject_what() ? inject_what() : "none", strerrorname_np(injection->error), shm_strerror(error));
+}
+
+static void look(struct end *end)
+{
+    CHECK_OK(shm_poll(&(shm_pollitem_t){end->socket, -1, 0, 0}, 1, 1)); /* at the end of a sleep, what had been wanting is tried again */
+}
+
+/* Whatever was sent and three more. */
+static void receive_the_rest(struct scene *scene)
+{
+    int64_t end = now_ms() + 8000;
+    unsigned more = 3;
+
+    while (get_stats(scene->left.socket).peers == 0 || get_stats(scene->right.socket).peers == 0) {
+        look(&scene->left);
+        look(&scene->right);
+        if (now_ms() > end)
+            FAIL("the two did not meet again after %s", inject_what());
+    }
+    for (;;) {
+        if (scene->got == scene->sent && more-- > 0)
+            send_next(scene);
+        if (scene->got == scene->sent)
+            break;
+        while (take_copy(scene) < 0) {
+            CHECK_INT(errno, EAGAIN);
+            look(&scene->left);
+            if (now_ms() > end)
+                FAIL("%u of %u messages arrived after %s", scene->got, scene->sent, inject_what());
+        }
+        take_turns(scene);
+    }
+}
+
+static void open_scene(struct scene *scene, const struct operation *operation)
+{
+    if (operation->late) {
+        end_open(&scene->left, scene->pipe, true);
+        if (scene->pipe->right_binds)
+            CHECK_OK(shm_connect(scene->left.socket, "it"));
+        else
+            CHECK_OK(shm_bind(scene->left.socket, "it"));
+        end_open(&scene->right, scene->pipe, false);
+        if (scene->right.type == SHM_SUB)
+            set_int(scene->right.socket, SHM_HISTORY, 100);
+    } else {
+        pipe_start(&scene->left, &scene->right, scene->pipe);
+    }
+    if (operation->prepare)
+        operation->prepare(scene);
+}
+
+static void end_scene(struct scene *scene, const struct operation *operation)
+{
+    if (operation->call != close_right) {
+        receive_the_rest(scene);
+        CHECK_INT(get_stats(scene->right.socket).protocol_errors, 0);
+        CHECK_OK(shm_close(scene->right.socket));
+    } else {
+        for (int i = 0; i < VIEWS; i++) { /* they outlive their socket */
+            pattern_check(shm_msg_data(&scene->views[i]), size_of((uint32_t)i + 1), (unsigned)i + 1);
+            CHECK_OK(shm_msg_close(&scene->views[i]));
+        }
+    }
+    CHECK_OK(shm_close(scene->left.socket));
+}
+
+static struct injection current;
+
+static void tell_where(void)
+{
+    dprintf(STDERR_FILENO, "    call %u, %s, failed with %s%s\n", current.at, inject_what() ? inject_what() : "none",
+            strerrorname_np(current.error), current.persistent ? " from then on" : "");
+}
+
+/* Returns false when the operation makes fewer calls than that. */
+static bool fail_at(const struct pipe *pipe, const struct operation *operation, const struct injection *injection)
+{
+    struct scene scene = {.pipe = pipe};
+    bool fired;
+    int result, error;
+
+    current = *injection;
+    open_scene(&scene, operation);
+    inject(injection);
+    result = operation->call(&scene);
+    error = errno;
+    fired = inject_stop() >= injection->at;
+    if (result < 0) {
+        check_error(operation, injection, error);
+        if (operation->call(&scene) < 0)
+            FAIL("%s: after %s had failed with %s, the next call failed with %s", operation->name, inject_what(),
+                 strerrorname_np(injection->error), shm_strerror(errno));
+    }
+    if (pipe->pair->turns && scene.got > 0 && operation->call != close_right && operation->prepare != views_open)
+        take_turns(&scene);
+    end_scene(&scene, operation);
+    cases++;
+    return fired;
+}
+
+static void run(const struct pipe *pipe, const struct operation *operation)
+{
+    if (operation->prepare == two_left_by_a_dead_one && !pipe->right_binds)
+        return;
+    static const int errors[] = {ENOMEM, EMFILE, EACCES, EINTR, EAGAIN};
+    struct leaks *before = CHECK_PTR(malloc(sizeof *before));
+
+    on_fail(tell_where);
+    leaks_note(before);
+    for (size_t e = 0; e < 2 * COUNT_OF(errors); e++) {
+        struct injection injection = {1, errors[e / 2], e % 2};
+
+        if (injection.persistent && (injection.error == EINTR || injection.error == EAGAIN))
+            continue; /* by their nature these pass */
+        if (operation->prepare == two_left_by_a_dead_one && injection.error == EAGAIN)
+            continue; /* of a lock: somebody is just removing what says how far the dead one had read */
+        while (injection.at < CALLS_MAX && fail_at(pipe, operation, &injection)) {
+            injection.at++;
+            leaks_check_open(before);
+            if (count_files(test_dir()) != 0 && (!inject_what() || strcmp(inject_what(), "unlinkat") != 0))
+                FAIL("%s: files were left after %s failed at call %u with %s", operation->name,
+                     inject_what() ? inject_what() : "nothing", injection.at - 1, strerrorname_np(injection.error));
+        }
+    }
+    free(before);
+    leave_files(); /* where unlinkat failed */
+    printf("%s: %u cases\n", operation->name, cases);
+    fflush(stdout);
+}
+
+/* ---- The table ---- */
+
+static bool is_chosen(const struct pair *pair)
+{
+    return pair->left == SHM_PAIR || pair->left == SHM_PUSH || pair->left == SHM_REQ || pair->left == SHM_DEALER ||
+           (pair->left == SHM_PUB && pair->right == SHM_SUB);
+}
+
+static bool keeps_for_the_next(const struct pair *pair)
+{
+    return pair->left == SHM_DEALER && pair->right == SHM_DEALER;
+}
+
+/* One of each kind of ring: for what only waits. */
+static bool is_simple(const struct pair *pair)
+{
+    return pair->left == SHM_PAIR || pair->left == SHM_PUSH || (pair->left == SHM_PUB && pair->right == SHM_SUB);
+}
+
+static bool subscribes(const struct pair *pair)
+{
+    return pair->right == SHM_SUB;
+}
+
+static bool is_pub(const struct pair *pair)
+{
+    return pair->left == SHM_PUB && pair->right == SHM_SUB;
+}
+
+static const struct operation operations[] = {
+    {"receive a copy, from memory not seen before", one_large, take_copy, false, is_chosen},
+    {"receive a view, from memory not seen before", one_large, take_view, false, is_chosen},
+    {"receive a short one", one_small, take_copy, false, is_chosen},
+    {"wait in vain", nothing, wait_in_vain, false, is_simple},
+    {"poll in vain", nothing, poll_one, false, is_simple},
+    {"poll two in vain", nothing, poll_both, false, is_simple},
+    {"poll with a descriptor in vain", nothing, poll_with_descriptor, false, is_simple},
+    {"watch, with a message there", one_large, watch, false, is_simple},
+    {"events", nothing, take_events, false, is_simple},
+    {"subscribe", nothing, subscribe, false, subscribes},
+    {"unsubscribe", subscribed, unsubscribe, false, subscribes},
+    {"join a PUB with a history", three_before, join_late, true, is_pub},
+    {"take over from a dead one", two_left_by_a_dead_one, join_late, true, keeps_for_the_next},
+    {"close with views", views_open, close_right, false, is_chosen},
+};
+
+#define OPERATION(n)                                                                               \
+    static void operation_##n(const struct pipe *pipe)                                             \
+    {                                                                                              \
+        run(pipe, &operations[n]);                                                                 \
+    }
+OPERATION(0)
+OPERATION(1)
+OPERATION(2)
+OPERATION(3)
+OPERATION(4)
+OPERATION(5)
+OPERATION(6)
+OPERATION(7)
+OPERATION(8)
+OPERATION(9)
+OPERATION(10)
+OPERATION(11)
+OPERATION(12)
+OPERATION(13)
+
+int main(int argc, char **argv)
+{
+    static void (*const bodies[])(const struct pipe *) = {
+        operation_0, operation_1, operation_2, operation_3,  operation_4,  operation_5,  operation_6,
+        operation_7, operation_8, operation_9, operation_10, operation_11, operation_12, operation_13,
+    };
+    struct pipe_test tests[COUNT_OF(operations)];
+
+    _Static_assert(COUNT_OF(bodies) == COUNT_OF(operations), "one for each");
+    for (size_t i = 0; i < COUNT_OF(operations); i++)
+        tests[i] = (struct pipe_test){operations[i].name, bodies[i], operations[i].fits, 120};
+    return pipe_test_main("each_receive", tests, COUNT_OF(tests), argc, argv);
+}

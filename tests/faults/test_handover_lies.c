@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What one can do to another in a hand-over (SHM_MEMFD) who knows the library's inside: in another one's name, at
+ * another one's place, with files that do not open; and who gives up half-way. (At random: tests/fuzz.)
+ */
+#include "../support/harness.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "core/socket.h"
+
+enum { HELLO_SIZE = 32, PLACE_SIZE = 33 };
+
+static shm_socket_t *open_socket(int type)
+{
+    shm_socket_t *s = CHECK_PTR(shm_socket(type | SHM_MEMFD));
+    const int none = 0, timeout = 5000;
+
+    CHECK_OK(shm_setsockopt(s, SHM_LINGER, &none, sizeof none));
+    CHECK_OK(shm_setsockopt(s, SHM_RCVTIMEO, &timeout, sizeof timeout));
+    return s;
+}
+
+/* One that binds when it meets OTHER, or one that connects. */
+static shm_socket_t *open_beside(int type, const shm_socket_t *other, bool binds)
+{
+    for (;;) {
+        shm_socket_t *s = open_socket(type);
+
+        if ((strcmp(s->segment.id_hex, other->segment.id_hex) > 0) == binds)
+            return s;
+        CHECK_OK(shm_close(s));
+    }
+}
+
+/* Neither too small nor too great for others to be beside it. */
+static shm_socket_t *open_between(int type)
+{
+    shm_socket_t *s = open_socket(type);
+
+    while (strcmp(s->segment.id_hex, "4") < 0 || strcmp(s->segment.id_hex, "c") > 0) {
+        CHECK_OK(shm_close(s));
+        s = open_socket(type);
+    }
+    return s;
+}
+
+static void poll_once(shm_socket_t *s)
+{
+    CHECK_OK(shm_poll(&(shm_pollitem_t){s, -1, 0, 0}, 1, 1));
+}
+
+static shm_stats_t stats_of(shm_socket_t *s)
+{
+    shm_stats_t stats;
+    size_t size = sizeof stats;
+
+    CHECK_OK(shm_getsockopt(s, SHM_STATS, &stats, &size));
+    return stats;
+}
+
+static void await_peers(shm_socket_t *s, uint64_t peers)
+{
+    int64_t end = now_ms() + 5000;
+
+    while (stats_of(s).peers != peers) {
+        poll_once(s);
+        CHECK(now_ms() < end);
+    }
+}
+
+/* ---- The two ends of a hand-over, and who sits between them ---- */
+
+struct call {
+    pthread_t thread;
+    shm_socket_t *socket;
+    int fd, timeout_ms, result;
+};
+
+static void *run_call(void *argument)
+{
+    struct call *call = argument;
+
+    call->result = shm_handover(call->socket, call->fd, call->timeout_ms) == 0 ? 0 : errno;
+    if (call->result != 0)
+        shutdown(call->fd, SHUT_RDWR);
+    return NULL;
+}
+
+static void call_start(struct call *call, shm_socket_t *socket, int fd, int timeout_ms)
+{
+    *call = (struct call){.socket = socket, .fd = fd, .timeout_ms = timeout_ms};
+    CHECK_INT(pthread_create(&call->thread, NULL, run_call, call), 0);
+}
+
+static int call_end(struct call *call)
+{
+    CHECK_INT(pthread_join(call->thread, NULL), 0);
+    return call->result;
+}
+
+static void make_line(int line[2])
+{
+    CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, line));
+}
+
+static void drop_line(int line[2])
+{
+    close(line[0]);
+    close(line[1]);
+}
+
+static int join(shm_socket_t *a, shm_socket_t *b)
+{
+    struct call call;
+    int line[2];
+
+    make_line(line);
+    call_start(&call, b, line[1], 5000);
+    int error = shm_handover(a, line[0], 5000) == 0 ? 0 : errno;
+    shutdown(line[0], SHUT_RDWR);
+    int there = call_end(&call);
+    drop_line(line);
+    return error != 0 ? error : there;
+}
+
+struct heard {
+    unsigned char bytes[64];
+    int fds[4];
+    unsigned count;
+};
+
+static void hear(int fd, size_t size, struct heard *heard)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof heard->fds)];
+        struct cmsghdr align;
+    } control;
+    struct iovec part = {heard->bytes, size};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control};
+
+    CHECK_INT(recvmsg(fd, &message, MSG_CMSG_CLOEXEC), size);
+    struct cmsghdr *head = CHECK_PTR(CMSG_FIRSTHDR(&message));
+    heard->count = (unsigned)((head->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+    memcpy(heard->fds, CMSG_DATA(head), heard->count * sizeof(int));
+}
+
+static void tell(int fd, size_t size, struct heard *heard)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof heard->fds)];
+        struct cmsghdr align;
+    } control = {0};
+    struct iovec part = {heard->bytes, size};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes,
+                             .msg_controllen = CMSG_SPACE(heard->count * sizeof(int))};
+    struct cmsghdr *head = CHECK_PTR(CMSG_FIRSTHDR(&message));
+
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN(heard->count * sizeof(int));
+    memcpy(CMSG_DATA(head), heard->fds, heard->count * sizeof(int));
+    CHECK_INT(sendmsg(fd, &message, MSG_NOSIGNAL), size);
+    for (unsigned i = 0; i < heard->count; i++)
+        close(heard->fds[i]);
+}
+
+static void hello_of(shm_socket_t *s, struct heard *hello)
+{
+    int line[2];
+
+    make_line(line);
+    CHECK_ERR(shm_handover(s, line[0], 0), EAGAIN);
+    hear(line[1], HELLO_SIZE, hello);
+    drop_line(line);
+}
+
+/* ---- In another one's name ---- */
+
+static void send_number(shm_socket_t *s, int number)
+{
+    CHECK_OK(shm_send(s, &number, sizeof number, 0));
+}
+
+static void nobody_comes_in_anothers_name(void)
+{
+    shm_socket_t *middle = open_between(SHM_DEALER);
+    shm_socket_t *honest = open_beside(SHM_DEALER, middle, false), *liar = open_beside(SHM_DEALER, middle, false);
+    int number;
+
+    CHECK_INT(join(middle, honest), 0);
+    CHECK_INT(join(middle, liar), 0);
+    await_peers(middle, 2);
+    endpoint_announce(&liar->memberships->endpoint, honest->segment.header->id, SHM_DEALER,
+                      honest->pipes[0]->record_block->offset);
+    socket_sync(middle);
+    for (int i = 0; i < 20; i++)
+        send_number(honest, i);
+    for (int i = 0; i < 20; i++) {
+        CHECK_INT(shm_recv(middle, &number, sizeof number, 0), sizeof number);
+        CHECK_INT(number, i);
+    }
+    CHECK_ERR(shm_recv(middle, &number, sizeof number, SHM_DONTWAIT), EAGAIN);
+    CHECK_INT(stats_of(middle).peers, 1);
+    CHECK_OK(shm_close(liar));
+    CHECK_OK(shm_close(honest));
+    CHECK_OK(shm_close(middle));
+}
+
+/* ---- At a place that is none ---- */
+
+static int sealed_memory(int more, bool read_only, int lease)
+{
+    int fd = (int)CHECK_OK(memfd_create("place", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    char path[64];
+
+    CHECK_OK(ftruncate(fd, 32 << 20));
+    CHECK_OK(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | more));
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int again = (int)CHECK_OK(open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC));
+    close(fd);
+    if (lease != F_UNLCK)
+        CHECK_OK(fcntl(again, F_SETLEASE, lease));
+    return again;
+}
+
+/* LIAR's hello is in order; then it leads SOCKET to NAME. */
+static int lead_to(shm_socket_t *socket, shm_socket_t *liar, const char *name, int fd)
+{
+    struct heard hello, place = {.fds = {fd}, .count = 1};
+    int line[2];
+
+    hello_of(liar, &hello);
+    make_line(line);
+    tell(line[1], HELLO_SIZE, &hello);
+    snprintf((char *)place.bytes, sizeof place.bytes, "%s", name);
+    tell(line[1], PLACE_SIZE, &place);
+    int64_t begun = now_ms();
+    int error = shm_handover(socket, line[0], 1000) == 0 ? 0 : errno;
+    CHECK(now_ms() - begun < 5000);
+    drop_line(line);
+    return error;
+}
+
+static void a_place_that_does_not_open_is_refused_at_once(void)
+{
+    static const char name[] = "00112233445566778899aabbccddeeff";
+    shm_socket_t *socket = open_between(SHM_PAIR), *liar = open_beside(SHM_PAIR, socket, true);
+
+    signal(SIGIO, SIG_IGN);
+    CHECK_INT(lead_to(socket, liar, name, sealed_memory(F_SEAL_SEAL, true, F_RDLCK)), EPROTO); /* an open() waits for the lease */
+    CHECK_INT(lead_to(socket, liar, name, sealed_memory(F_SEAL_SEAL, false, F_WRLCK)), EPROTO);
+    CHECK_INT(lead_to(socket, liar, name, sealed_memory(F_SEAL_SEAL | F_SEAL_WRITE, false, F_UNLCK)), EPROTO);
+    CHECK_INT(lead_to(socket, liar, name, sealed_memory(0, false, F_UNLCK)), EPROTO); /* more seals could follow */
+    CHECK_OK(shm_close(liar));
+    CHECK_OK(shm_close(socket));
+}
+
+static void another_ones_place_stays_that_ones(void)
+{
+    shm_socket_t *socket = open_between(SHM_DEALER);
+    shm_socket_t *honest = open_beside(SHM_DEALER, socket, true), *liar = open_beside(SHM_DEALER, socket, true);
+    unsigned before = count_files("/proc/self/fd");
+    char name[128];
+    size_t size = sizeof name;
+    int number;
+
+    CHECK_INT(join(socket, honest), 0);
+    CHECK_OK(shm_getsockopt(socket, SHM_LAST_ENDPOINT, name, &size));
+    for (int i = 0; i < 3; i++)
+        CHECK_INT(lead_to(socket, liar, name + strlen("shm://"), sealed_memory(F_SEAL_SEAL, false, F_UNLCK)), EPROTO);
+    CHECK_OK(shm_close(liar));
+    await_peers(socket, 1);
+    send_number(honest, 5);
+    CHECK_INT(shm_recv(socket, &number, sizeof number, 0), sizeof number);
+    CHECK_OK(shm_close(honest));
+    await_peers(socket, 0);
+    for (int i = 0; i < 2000 && count_files("/proc/self/fd") >= before; i++)
+        poll_once(socket); /* less by those of the two that were closed */
+    CHECK(count_files("/proc/self/fd") < before);
+    CHECK_OK(shm_close(socket));
+}
+
+/* ---- Who gives up half-way ---- */
+
+/* The binder waits in vain: for an answer that is held up between the two, or for one that never was. */
+static void give_up(bool too_late)
+{
+    shm_socket_t *binder = open_between(SHM_DEALER), *connector = open_beside(SHM_DEALER, binder, false);
+    struct heard hello, place;
+    struct call call;
+    int line[2], other[2], error, number = 7;
+
+    make_line(line);
+    make_line(other);
+    call_start(&call, binder, line[0], 300);
+    hello_of(connector, &hello);
+    tell(line[1], HELLO_SIZE, &hello);
+    hear(line[1], HELLO_SIZE, &hello);
+    hear(line[1], PLACE_SIZE, &place);
+    if (too_late)
+        CHECK_INT(call_end(&call), EAGAIN);
+    tell(other[1], HELLO_SIZE, &hello);
+    tell(other[1], PLACE_SIZE, &place);
+    if (too_late)
+        CHECK_ERR(shm_handover(connector, other[0], 5000), ECONNRESET);
+    else
+        CHECK_OK(shm_handover(connector, other[0], 5000));
+    if (!too_late)
+        CHECK_INT(call_end(&call), EAGAIN);
+    drop_line(line);
+    drop_line(other);
+    for (int i = 0; (error = join(binder, connector)) == EISCONN || error == EPIPE; i++) {
+        CHECK(i < 1000);
+        poll_once(connector);
+    }
+    CHECK_INT(error, 0);
+    send_number(connector, number);
+    CHECK_INT(shm_recv(binder, &number, sizeof number, 0), sizeof number);
+    CHECK_OK(shm_close(connector));
+    CHECK_OK(shm_close(binder));
+}
+
+static void who_comes_when_the_other_gave_up_is_told(void)
+{
+    give_up(true);
+}
+
+static void who_is_given_up_after_coming_can_be_joined_again(void)
+{
+    give_up(false);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test tests[] = {
+        TEST(nobody_comes_in_anothers_name),
+        TEST(a_place_that_does_not_open_is_refused_at_once),
+        TEST(another_ones_place_stays_that_ones),
+        TEST(who_comes_when_the_other_gave_up_is_told),
+        TEST(who_is_given_up_after_coming_can_be_joined_again),
+    };
+
+    return test_main("handover_lies", tests, COUNT_OF(tests), argc, argv);
+}

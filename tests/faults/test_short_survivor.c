@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A process dies; the one that shall read what it left is short of memory, descriptors or file system just
+ * when it comes to that: at each call of the system in turn. It is told so, or it is not; but what the dead
+ * one had sent arrives, once, in order, once there is enough again, and nobody is called a liar.
+ */
+#include "../support/ends.h"
+#include "inject.h"
+
+enum { SENT = 1, LARGE = 100000, CALLS_MAX = 300 };
+
+struct scene {
+    struct pipe pipe;
+    unsigned count; /* messages */
+};
+
+static unsigned char bytes[LARGE];
+
+/* The second one lies beyond what a peer maps at first. */
+static size_t size_of(unsigned number)
+{
+    return number == 2 ? LARGE : 64;
+}
+
+static void send_them(struct end *end, unsigned count)
+{
+    for (unsigned n = 1; n <= count; n++) {
+        memset(bytes, (int)n, size_of(n));
+        CHECK_INT(end_send(end, bytes, size_of(n), 0), size_of(n));
+    }
+}
+
+/* Number of the next one; 0: none, and errno. */
+static unsigned receive_one(struct end *end)
+{
+    ssize_t n = end_recv(end, bytes, sizeof bytes, SHM_DONTWAIT);
+
+    if (n < 0)
+        return 0;
+    CHECK_INT(n, size_of(bytes[0]));
+    CHECK_INT(bytes[n - 1], bytes[0]);
+    return bytes[0];
+}
+
+static bool sends_unmet(const struct pipe *pipe)
+{
+    int left = pipe->pair->left;
+
+    return pipe->right_binds && left != SHM_PUB && left != SHM_XPUB && left != SHM_ROUTER;
+}
+
+static void send_and_die(struct child *up, void *argument)
+{
+    const struct scene *scene = argument;
+    struct end end;
+
+    end_start(&end, &scene->pipe, true, "it");
+    if (!scene->pipe.right_binds)
+        child_say(up, 0);
+    if (!sends_unmet(&scene->pipe))
+        await_event(end.socket, SHM_EVENT_CONNECTED);
+    send_them(&end, scene->count);
+    child_say(up, SENT);
+    child_hear(up);
+}
+
+/* ---- Under want ---- */
+
+/* Does this errno tell of a want, or that there is nothing just now? (EPIPE: a PAIR's partner went.) */
+static void check_told(int error, int injected)
+{
+    if (error != injected && error != EAGAIN && error != EPIPE && error != ENOMEM && error != EMFILE && error != ENOSPC)
+        FAIL("%s failed with %s, and the caller was told %s", inject_what() ? inject_what() : "nothing",
+             strerrorname_np(injected), shm_strerror(error));
+}
+
+/* A few calls with the K-th call of the system failing. Returns false when there are fewer. */
+static bool call_in_want(struct end *end, const struct injection *injection, unsigned count, unsigned *got)
+{
+    for (int i = 0; i < 4 && *got < count; i++) {
+        unsigned number;
+
+        if (i == 0)
+            inject(injection);
+        number = receive_one(end);
+        if (number == 0)
+            check_told(errno, injection->error);
+        else
+            CHECK_INT(number, ++*got);
+    }
+    return inject_stop() >= injection->at;
+}
+
+static void check_all_come(struct end *end, const struct scene *scene, const struct injection *injection, unsigned got)
+{
+    int64_t end_ms = now_ms() + 5000;
+
+    while (got < scene->count) {
+        unsigned number = receive_one(end);
+
+        if (number != 0)
+            CHECK_INT(number, ++got);
+        else if (errno != EAGAIN && errno != EPIPE)
+            FAIL("then: %s", shm_strerror(errno));
+        else if (now_ms() > end_ms)
+            FAIL("%s, %s binds: %s failed with %s at call %u%s, and of %u messages %u came", scene->pipe.pair->name,
+                 scene->pipe.right_binds ? "right" : "left", inject_what() ? inject_what() : "nothing",
+                 strerrorname_np(injection->error), injection->at, injection->persistent ? " and on" : "",
+                 scene->count, got);
+        else
+            shm_poll(&(shm_pollitem_t){end->socket, -1, SHM_POLLIN, 0}, 1, 20);
+    }
+    if (!scene->pipe.pair->turns)
+        CHECK_INT(receive_one(end), 0); /* none twice */
+    CHECK_INT(get_stats(end->socket).protocol_errors, 0);
+}
+
+static void close_and_gc(struct end *end)
+{
+    end_close(end);
+    leave_files(); /* what cannot be removed for want of descriptors, or a failing unlink, `shmq gc` does */
+}
+
+static bool die_and_be_read(const struct scene *scene, const struct injection *injection)
+{
+    struct child child;
+    struct end end;
+    unsigned got = 0;
+
+    if (scene->pipe.right_binds)
+        end_start(&end, &scene->pipe, false, "it");
+    child = child_start(send_and_die, (void *)(uintptr_t)scene);
+    if (!scene->pipe.right_binds) {
+        child_hear(&child);
+        end_start(&end, &scene->pipe, false, "it");
+    }
+    while (scene->pipe.right_binds && !sends_unmet(&scene->pipe) && !child_has_spoken(&child))
+        CHECK(get_stats(end.socket).peers <= 1 && get_int(end.socket, SHM_EVENTS) >= 0);
+    CHECK_INT(child_hear(&child), SENT);
+    child_kill(&child);
+    bool fired = call_in_want(&end, injection, scene->count, &got);
+    check_all_come(&end, scene, injection, got);
+    close_and_gc(&end);
+    return fired;
+}
+
+static const int errors[] = {ENOSPC, ENOMEM, EMFILE};
+
+static unsigned each_call(const struct scene *scene, bool (*body)(const struct scene *, const struct injection *))
+{
+    unsigned cases = 0;
+
+    for (size_t e = 0; e < COUNT_OF(errors); e++)
+        for (int persistent = 0; persistent < 2; persistent++) {
+            bool fired = true;
+
+            for (unsigned at = 1; fired && at < CALLS_MAX; at++, cases++)
+                fired = body(scene, &(struct injection){at, errors[e], persistent});
+        }
+    return cases;
+}
+
+static void what_a_dead_one_sent_survives_a_want(const struct pipe *pipe)
+{
+    const struct scene scene = {*pipe, pipe->pair->turns ? 1 : 3};
+
+    printf("%s: %u cases\n", pipe->pair->name, each_call(&scene, die_and_be_read));
+}
+
+int main(int argc, char **argv)
+{
+    static const struct pipe_test tests[] = {
+        {"what_a_dead_one_sent_survives_a_want", what_a_dead_one_sent_survives_a_want, NULL, 120},
+    };
+
+    return pipe_test_main("short_survivor", tests, COUNT_OF(tests), argc, argv);
+}

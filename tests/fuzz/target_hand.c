@@ -1,0 +1,561 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A socket that is handed over (SHM_MEMFD) to a liar, over the real system: the bytes and the descriptors that
+ * come by the Unix socket are the fuzzer's, and so are the words of the liar's memory and of the place where
+ * the two meet. The call ends with an errno that is about a liar, or with success, and in time; then an honest
+ * peer is handed over as well, and its message arrives; in the end nothing is open or mapped that was not before.
+ * Linked with --wrap=os_random, for ids that the input chooses: they say who binds; and with maps.c.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/socket.h"
+#include "liar.h"
+#include "maps.h"
+#include "transport/os.h"
+#include "transport/memfd_store.h"
+
+#define FDS_MAX       16
+#define HELLO_SIZE    32
+#define PLACE_SIZE    33
+#define READS_ALLOWED (UINT64_C(64) << 20)
+#define LATE_NS       UINT64_C(5000000000) /* of a machine that does much else */
+
+static const struct {
+    int victim, liar;
+} pairs[] = {
+    {SHM_PAIR, SHM_PAIR}, {SHM_PULL, SHM_PUSH}, {SHM_PUSH, SHM_PULL},   {SHM_PUB, SHM_SUB},       {SHM_SUB, SHM_PUB},
+    {SHM_REP, SHM_REQ},   {SHM_REQ, SHM_REP},   {SHM_ROUTER, SHM_DEALER}, {SHM_DEALER, SHM_DEALER}, {SHM_PAIR, SHM_SUB},
+};
+
+static shm_socket_t *victim, *liar, *honest;
+
+/* ---- ids: the input says who has the greater one ---- */
+
+static uint8_t next_id, id_count;
+
+int __wrap_os_random(void *buffer, size_t size);
+int __wrap_os_random(void *buffer, size_t size)
+{
+    memset(buffer, next_id, size);
+    ((uint8_t *)buffer)[size - 1] = ++id_count;
+    return 0;
+}
+
+/* ---- whose memory it is ---- */
+
+static ino_t files[4];
+
+static int owner_of(ino_t file)
+{
+    bool liars = false;
+    for (unsigned i = 0; i < 4; i++)
+        liars = liars || (files[i] != 0 && files[i] == file);
+    return liars;
+}
+
+static bool lies_at(const volatile void *p)
+{
+    return maps_at(p) != NULL;
+}
+
+static bool nobody_lies(const volatile void *p)
+{
+    (void)p;
+    return false;
+}
+
+/* Half an id. */
+static uint64_t word_of(const shm_socket_t *s, unsigned half)
+{
+    uint64_t word = 0;
+    if (s != NULL && s->segment.header != NULL)
+        memcpy(&word, s->segment.header->id + 8 * half, sizeof word);
+    return word;
+}
+
+static uint64_t tempt(unsigned which)
+{
+    struct pipe *pipe = victim != NULL && victim->pipe_count > 0 ? victim->pipes[0] : NULL;
+    uint64_t tail = pipe != NULL && pipe->has_in ? pipe->in.tail : 0;
+    uint64_t head = pipe != NULL && pipe->out != NULL ? pipe->out->head : 0;
+    switch (which & 15) {
+    case 0:
+    case 1:
+        return seq_ready(tail);
+    case 2:
+        return tail + 1;
+    case 3:
+        return head + 1;
+    case 4:
+        return meta_make(SLOT_PAYLOAD, META_PACKED, 1);
+    case 5:
+        return meta_make(16, META_BLOCK, 1);
+    case 6:
+        return claim_word(tail, CLAIM_CLAIMED, 5);
+    case 7:
+        return word_of(liar, which >> 4);
+    case 8:
+        return word_of(victim, which >> 4);
+    case 9:
+        return VERDICT_ACCEPTED;
+    case 10:
+        return victim != NULL && victim->memberships != NULL ? victim->memberships->gen : 1;
+    case 11:
+        return pipe != NULL && pipe->record_block != NULL ? pipe->record_block->offset : 4096;
+    case 12:
+        return word_of(honest, which >> 4);
+    case 13:
+        return honest != NULL && honest->pipe_count > 0 && honest->pipes[0]->record_block != NULL
+                   ? honest->pipes[0]->record_block->offset
+                   : 4096;
+    default:
+        return which & 3;
+    }
+}
+
+/* ---- descriptors of every kind ---- */
+
+static int file_fd, directory_fd_, null_fd, event_fd, path_fd, pipe_fds[2], socket_fds[2], fifo_fd;
+
+static void make_kinds(void)
+{
+    char name[64];
+    if (null_fd > 0)
+        return;
+    signal(SIGIO, SIG_IGN); /* of leases */
+    null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    file_fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    directory_fd_ = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    path_fd = open("/tmp", O_PATH | O_CLOEXEC);
+    event_fd = eventfd(0, EFD_CLOEXEC);
+    CHECK(pipe2(pipe_fds, O_CLOEXEC) == 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, socket_fds) == 0);
+    snprintf(name, sizeof name, "/proc/self/fd/%d", pipe_fds[0]);
+    fifo_fd = open(name, O_RDWR | O_CLOEXEC); /* one that blocks */
+    CHECK(null_fd > 0 && directory_fd_ > 0 && event_fd > 0 && fifo_fd > 0);
+}
+
+/* A memfd of some size, with some of the seals, of some mode, opened in some way, with or without a lease. */
+static int some_memory(void)
+{
+    static const int seals[] = {F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_WRITE, 0x0010 /* FUTURE_WRITE */};
+    static const size_t sizes[] = {0, 1, 4096, 65536, 1 << 20, 32 << 20};
+    int fd = memfd_create("liar", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    unsigned which = liar_byte(), how = liar_byte();
+    char name[64];
+    CHECK(fd >= 0 && ftruncate(fd, (off_t)sizes[liar_choice(6)]) == 0);
+    if (how & 1) {
+        static const uint64_t magics[] = {SEGMENT_MAGIC, ENDPOINT_MAGIC};
+        CHECK(pwrite(fd, &magics[how >> 7], 8, 0) <= 8);
+    }
+    for (unsigned i = 0; i < 5; i++)
+        if (which & 1u << i)
+            fcntl(fd, F_ADD_SEALS, seals[i]);
+    if (how & 2)
+        fchmod(fd, 0);
+    if (how & 12) {
+        snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+        int again = open(name, (how & 4 ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+        if (again >= 0) {
+            close(fd);
+            fd = again;
+        }
+    }
+    if (how & 16)
+        fcntl(fd, F_SETLEASE, how & 4 ? F_RDLCK : F_WRLCK); /* who opens it waits for 45 s, or for us */
+    return fd;
+}
+
+struct set {
+    int fds[FDS_MAX];
+    bool ours[FDS_MAX]; /* made for this message: closed after it */
+    unsigned count;
+};
+
+static void put(struct set *set, int fd, bool ours)
+{
+    if (set->count < FDS_MAX) {
+        set->fds[set->count] = fd;
+        set->ours[set->count++] = ours;
+    } else if (ours) {
+        close(fd);
+    }
+}
+
+static int some_kind(bool *ours)
+{
+    const int kinds[] = {null_fd, file_fd >= 0 ? file_fd : null_fd, directory_fd_, path_fd, event_fd, pipe_fds[0],
+                         pipe_fds[1], socket_fds[0], fifo_fd};
+    unsigned which = liar_choice(sizeof kinds / sizeof kinds[0] + 4);
+    *ours = which >= sizeof kinds / sizeof kinds[0];
+    return *ours ? some_memory() : kinds[which];
+}
+
+/* The true ones, with some left out, twice, in another's place, or in place of them something else. */
+static void choose(struct set *out, const int *truth, unsigned count)
+{
+    out->count = 0;
+    for (unsigned i = 0; i < count; i++) {
+        unsigned how = liar_byte();
+        bool ours = false;
+        if (how < 0xa0)
+            put(out, truth[i], false);
+        else if (how < 0xb0)
+            put(out, truth[how % count], false);
+        else if (how < 0xf0) {
+            int fd = some_kind(&ours);
+            put(out, fd, ours);
+        }
+        if (how >= 0xf8)
+            for (unsigned more = how & 7; more > 0; more--)
+                put(out, truth[i], false);
+    }
+}
+
+static void drop(struct set *set)
+{
+    for (unsigned i = 0; i < set->count; i++)
+        if (set->ours[i])
+            close(set->fds[i]);
+    set->count = 0;
+}
+
+/* ---- messages ---- */
+
+static void put_message(int line, const void *bytes, size_t size, const int *fds, unsigned count)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int) * FDS_MAX)];
+        struct cmsghdr align;
+    } control = {0};
+    struct iovec part = {(void *)(uintptr_t)bytes, size};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = count > 0 ? control.bytes : NULL,
+                             .msg_controllen = count > 0 ? CMSG_SPACE(sizeof(int) * count) : 0};
+    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    if (head != NULL) {
+        head->cmsg_level = SOL_SOCKET;
+        head->cmsg_type = SCM_RIGHTS;
+        head->cmsg_len = CMSG_LEN(sizeof(int) * count);
+        memcpy(CMSG_DATA(head), fds, sizeof(int) * count);
+    }
+    if (sendmsg(line, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        CHECK(errno == EPIPE || errno == EAGAIN || errno == EBADF); /* EBADF: O_PATH of older systems */
+}
+
+/* In one piece or in two, cut or too long, changed or not. */
+static void tell(int line, const void *truth, size_t size, const int *fds, unsigned count)
+{
+    uint8_t bytes[2 * PLACE_SIZE + 64];
+    struct set set;
+    memcpy(bytes, truth, size);
+    memset(bytes + size, 'x', sizeof bytes - size);
+    choose(&set, fds, count);
+    for (unsigned changes = liar_byte(); changes >= 0xc0; changes = liar_byte()) {
+        size_t at = liar_byte() % size;
+        bytes[at] = liar_byte();
+    }
+    unsigned how = liar_byte();
+    size_t length = how < 0xc0 ? size : how < 0xe0 ? size + how % 64 : how % (size + 1);
+    size_t cut = how & 1 ? liar_byte() % (length + 1) : length;
+    unsigned first = cut < length ? liar_byte() % (set.count + 1) : set.count;
+    if (cut > 0)
+        put_message(line, bytes, cut, set.fds, first);
+    if (cut < length)
+        put_message(line, bytes + cut, length - cut, set.fds + (cut > 0 ? first : 0), set.count - (cut > 0 ? first : 0));
+    drop(&set);
+}
+
+struct heard {
+    uint8_t bytes[PLACE_SIZE + HELLO_SIZE];
+    int fds[8];
+    unsigned count;
+    ssize_t size;
+};
+
+static void listen_to(int line, size_t size, struct heard *heard)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof heard->fds)];
+        struct cmsghdr align;
+    } control;
+    struct iovec part = {heard->bytes, size};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes,
+                             .msg_controllen = sizeof control};
+    heard->count = 0;
+    heard->size = recvmsg(line, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    struct cmsghdr *head = heard->size > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (head == NULL)
+        return;
+    heard->count = (unsigned)((head->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+    memcpy(heard->fds, CMSG_DATA(head), heard->count * sizeof(int));
+}
+
+static void close_heard(struct heard *heard)
+{
+    for (unsigned i = 0; i < heard->count; i++)
+        close(heard->fds[i]);
+    heard->count = 0;
+}
+
+static void make_line(int line[2])
+{
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, line) == 0);
+}
+
+/* ---- the hand-over ---- */
+
+static shm_socket_t *open_socket(int type, uint8_t id)
+{
+    const int none = 0;
+    next_id = id;
+    shm_socket_t *s = shm_socket(type | SHM_MEMFD);
+    CHECK(s != NULL);
+    shm_setsockopt(s, SHM_LINGER, &none, sizeof none);
+    shm_setsockopt(s, SHM_SNDTIMEO, &none, sizeof none);
+    shm_setsockopt(s, SHM_RCVTIMEO, &none, sizeof none);
+    if (type == SHM_SUB)
+        CHECK(shm_setsockopt(s, SHM_SUBSCRIBE, "", 0) == 0);
+    return s;
+}
+
+static bool is_about_a_liar(int error)
+{
+    return error == EPROTO || error == ENOCOMPATPROTO || error == EISCONN || error == EPIPE || error == ECONNRESET ||
+           error == EAGAIN;
+}
+
+static void note_file(unsigned which, int fd)
+{
+    struct stat st;
+    files[which] = fd >= 0 && fstat(fd, &st) == 0 ? st.st_ino : 0;
+}
+
+/* With what the liar had said beforehand, and how long the line stays open. */
+static int give(int line, int timeout_ms, bool short_of_descriptors)
+{
+    struct rlimit limit, small;
+    uint64_t before = clock_now_ns();
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    small = limit;
+    if (short_of_descriptors) {
+        int next = dup(line);
+        CHECK(next >= 0);
+        close(next);
+        small.rlim_cur = (rlim_t)next + 1 + liar_choice(8);
+        CHECK(setrlimit(RLIMIT_NOFILE, &small) == 0);
+    }
+    int result = shm_handover(victim, line, timeout_ms), error = errno;
+    if (short_of_descriptors)
+        CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    CHECK(clock_now_ns() - before < (uint64_t)timeout_ms * 1000000 + LATE_NS);
+    CHECK(result == 0 || is_about_a_liar(error) || (short_of_descriptors && error == EMFILE));
+    return result;
+}
+
+/* Both sides of the meeting by hand: this one says all it has to say before the other reads any of it. */
+static bool hand_over(void)
+{
+    int line[2], truth[4];
+    struct heard hello, theirs;
+    char place[PLACE_SIZE] = "0123456789abcdef0123456789abcdef", file[48];
+
+    make_line(line);
+    CHECK(shm_handover(liar, line[0], 0) < 0 && errno == EAGAIN);
+    listen_to(line[1], HELLO_SIZE, &hello);
+    CHECK(hello.size == HELLO_SIZE && hello.count >= 3);
+    close(line[0]);
+    close(line[1]);
+    make_line(line);
+    for (unsigned i = 0; i < hello.count; i++) {
+        truth[i] = hello.fds[i];
+        if (i != 2)
+            note_file(i == 3 ? 2 : i, truth[i]);
+    }
+    tell(line[1], hello.bytes, HELLO_SIZE, truth, hello.count);
+    bool binds = strcmp(victim->segment.id_hex, liar->segment.id_hex) > 0;
+    snprintf(file, sizeof file, "%s.ep", place);
+    if (!binds) {
+        CHECK(socket_join(liar, place, true) == 0);
+        truth[0] = memfd_store_lend(directory_fd(liar->directory), file);
+        note_file(3, truth[0]);
+        tell(line[1], place, PLACE_SIZE, truth, 1);
+    } else {
+        tell(line[1], "", 1, truth, liar_choice(2));
+    }
+    unsigned how = liar_byte();
+    if (how & 1)
+        shutdown(line[1], SHUT_WR);
+    int result = give(line[0], how & 6 ? 0 : 2, how >= 0xe0);
+    if (result == 0 && binds) {
+        listen_to(line[1], HELLO_SIZE, &theirs);
+        close_heard(&theirs);
+        listen_to(line[1], PLACE_SIZE, &theirs);
+        if (theirs.size == PLACE_SIZE && theirs.count == 1 && !(how & 8)) {
+            snprintf(file, sizeof file, "%.32s.ep", (char *)theirs.bytes);
+            note_file(3, theirs.fds[0]);
+            for (unsigned i = 0; i < 2; i++) { /* the victim's files, as its hello had them */
+                static const char *const ends[] = {".seg", ".bell"};
+                char name[48];
+                snprintf(name, sizeof name, "%s%s", victim->segment.id_hex, ends[i]);
+                memfd_store_take(directory_fd(liar->directory), name,
+                            dup(memfd_store_lend(directory_fd(victim->directory), name)), i == 0 ? OS_READ : OS_WRITE);
+            }
+            memfd_store_take(directory_fd(liar->directory), file, theirs.fds[0], OS_WRITE);
+            theirs.bytes[32] = '\0';
+            socket_join(liar, (char *)theirs.bytes, false);
+        } else {
+            close_heard(&theirs);
+        }
+    }
+    if (how & 16) { /* once more, with the same or others */
+        tell(line[1], hello.bytes, HELLO_SIZE, hello.fds, hello.count);
+        if (!binds)
+            tell(line[1], place, PLACE_SIZE, truth, 1);
+        give(line[0], 0, false);
+    }
+    close(line[0]);
+    close(line[1]);
+    close_heard(&hello);
+    return result == 0;
+}
+
+/* ---- what follows ---- */
+
+static void use(void)
+{
+    static char bytes[5000];
+    for (unsigned i = 0; i < 16 && liar_has_more(); i++) {
+        liar_allow("a call after a hand-over", READS_ALLOWED);
+        shm_socket_t *s = liar_byte() & 1 ? victim : liar;
+        int fd;
+        size_t size = sizeof fd;
+        switch (liar_choice(6)) {
+        case 0:
+            shm_send(s, bytes, liar_byte() * UINT64_C(16), SHM_DONTWAIT);
+            break;
+        case 1:
+            shm_recv(s, bytes, sizeof bytes, SHM_DONTWAIT);
+            break;
+        case 2:
+            socket_sync(s);
+            break;
+        case 3:
+            shm_getsockopt(s, SHM_FD, &fd, &size);
+            break;
+        case 4:
+            socket_check_peers(s);
+            break;
+        default:
+            shm_poll(&(shm_pollitem_t){s, -1, SHM_POLLIN | SHM_POLLOUT, 0}, 1, 0);
+        }
+    }
+}
+
+static int honest_line[2];
+
+static void *be_handed_over(void *socket)
+{
+    return shm_handover(socket, honest_line[1], 10000) == 0 ? socket : NULL;
+}
+
+static void join_an_honest_one(int type)
+{
+    pthread_t thread;
+    void *joined;
+    liar_lies_at = nobody_lies;
+    honest = open_socket(type, 0x50);
+    make_line(honest_line);
+    CHECK(pthread_create(&thread, NULL, be_handed_over, honest) == 0);
+    CHECK(shm_handover(victim, honest_line[0], 10000) == 0);
+    CHECK(pthread_join(thread, &joined) == 0 && joined != NULL);
+    close(honest_line[0]);
+    close(honest_line[1]);
+    liar_lies_at = lies_at;
+}
+
+/* Whatever the liar does: who does not lie is heard, and nobody else is taken for that one. */
+static void hear_the_honest_one(void)
+{
+    bool comes = victim->type == SHM_PULL || victim->type == SHM_SUB || victim->type == SHM_DEALER;
+    char text[64];
+    for (uint32_t i = 0; i < victim->pipe_count; i++) {
+        const struct pipe *pipe = victim->pipes[i];
+        CHECK(pipe->state != PIPE_UP || pipe->membership == NULL ||
+              strcmp(pipe->membership->handed_to, pipe->member.id_hex) == 0);
+    }
+    liar_lies_at = nobody_lies;
+    for (unsigned tries = 0, sent = 0; comes; tries++) {
+        CHECK(tries < 100000);
+        if (sent == 0 && shm_send(honest, "HONEST", 6, SHM_DONTWAIT) >= 0 && honest->type != SHM_PUB)
+            sent = 1;
+        ssize_t n = shm_recv(victim, text, sizeof text, SHM_DONTWAIT);
+        if (n == 6 && memcmp(text, "HONEST", 6) == 0)
+            break;
+    }
+    liar_lies_at = lies_at;
+}
+
+static unsigned count_open(void)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    unsigned count = 0;
+    CHECK(directory != NULL);
+    while (readdir(directory) != NULL)
+        count++;
+    closedir(directory);
+    return count;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    make_kinds();
+    liar_begin(data, size);
+    liar_tempt = tempt;
+    liar_lies_at = lies_at;
+    maps_owner = owner_of;
+    liar_allow("a hand-over", READS_ALLOWED);
+    memset(files, 0, sizeof files);
+    unsigned before = count_open();
+    unsigned which = liar_choice(sizeof pairs / sizeof pairs[0]);
+    bool binds = liar_byte() & 1, liar_first = liar_byte() & 1;
+    victim = open_socket(pairs[which].victim, binds ? 0x90 : 0x30);
+    liar = open_socket(pairs[which].liar, 0x60);
+    unsigned when = victim->type == SHM_PAIR ? 0 : liar_choice(3); /* a PAIR has one peer at a time */
+    if (when == 1)
+        join_an_honest_one(pairs[which].liar);
+    if (hand_over())
+        use();
+    liar_allow("the rest", READS_ALLOWED);
+    if (when == 2)
+        join_an_honest_one(pairs[which].liar);
+    if (when > 0)
+        hear_the_honest_one();
+    if (honest != NULL)
+        shm_close(honest);
+    honest = NULL;
+    if (liar_first) {
+        shm_close(liar);
+        liar = NULL;
+    }
+    shm_socket_t *was = victim;
+    victim = NULL; /* nothing tempts any more: its pipes go one by one */
+    shm_close(was);
+    if (liar != NULL)
+        shm_close(liar);
+    liar = NULL;
+    CHECK(maps_gone());
+    CHECK(count_open() == before);
+    return 0;
+}

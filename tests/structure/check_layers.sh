@@ -1,0 +1,100 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# A file includes its own layer or below: base -> transport -> core -> patterns -> public.
+# Patterns know no futex, no mapping, no file; the transport and the core know no pattern (but for
+# src/core's one registry of them). Usage: check_layers.sh SOURCE_ROOT, or --self-test.
+
+breaches=0
+
+# complain WHAT GREP_ARGUMENTS...: every line that grep finds is a breach of WHAT
+complain() {
+    what=$1
+    shift
+    if found=$(grep -nE "$@" 2>/dev/null); then
+        echo "breach: $what"
+        echo "$found" | sed 's/^/    /'
+        breaches=1
+    fi
+}
+
+# forbid LAYER UPPER [EXCEPT]: no file of src/LAYER includes one of src/UPPER
+forbid() {
+    files=$(find "$root/src/$1" -name '*.[ch]' 2>/dev/null | grep -vE "${3:-^$}")
+    [ -z "$files" ] || complain "src/$1 includes src/$2" \
+        "^[[:space:]]*#[[:space:]]*include[[:space:]]*[<\"]([^\">]*/)?$2/" $files /dev/null
+}
+
+check() {
+    root=$1
+    forbid base transport
+    forbid base core
+    forbid base patterns
+    forbid base gpu
+    forbid transport core
+    forbid transport patterns
+    forbid transport gpu
+    forbid base auth
+    forbid transport auth
+    forbid auth transport
+    forbid auth core
+    forbid auth patterns
+    forbid patterns auth
+    forbid core patterns 'src/core/(registry|patterns|pattern_table)\.c$'
+    patterns=$(find "$root/src/patterns" -name '*.[ch]' 2>/dev/null)
+    [ -z "$patterns" ] || {
+        complain 'src/patterns includes the transport' \
+            '^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"]([^">]*/)?transport/' $patterns /dev/null
+        complain 'src/patterns includes a system header of the transport' \
+            '#[[:space:]]*include[[:space:]]*<(sys/mman|fcntl|linux/[a-z]*|sys/syscall|unistd|sys/epoll|sys/eventfd)\.h>' \
+            $patterns /dev/null
+        complain 'src/patterns knows futexes, mappings or files' \
+            '(^|[^a-zA-Z_])(futex[a-z_]*|mmap|munmap|mremap|fcntl|open|openat|memfd_create|ftruncate|syscall)[[:space:]]*\(' \
+            $patterns /dev/null
+    }
+    # Nobody above the transport calls the system's futex or mmap.
+    above=$(find "$root/src/core" -name '*.[ch]' 2>/dev/null)
+    [ -z "$above" ] || complain 'src/core calls futex or mmap' \
+        '(^|[^a-zA-Z_])(SYS_futex[a-z_]*|mmap|munmap|fallocate|memfd_create)([^a-zA-Z_]|$)' $above /dev/null
+}
+
+# Each breach, planted alone, must be found; a clean tree must pass.
+self_test() {
+    tree=$(mktemp -d) || exit 99
+    trap 'rm -rf "$tree"' EXIT
+    failed=0
+    try() { # WANTED FILE LINE
+        rm -rf "$tree/src"
+        mkdir -p "$tree/src/base" "$tree/src/transport" "$tree/src/core" "$tree/src/patterns" "$tree/src/auth"
+        mkdir -p "$(dirname "$tree/src/$2")"
+        printf '%s\n' "$3" >"$tree/src/$2"
+        breaches=0
+        check "$tree" >/dev/null
+        if [ $breaches -ne "$1" ]; then
+            echo "self-test: wanted $1 for $2: $3"
+            failed=1
+        fi
+    }
+    try 1 base/a.h '#include "transport/ring.h"'
+    try 1 transport/ring.c '#include "core/socket.h"'
+    try 1 transport/ring.c '#include "patterns/pub.h"'
+    try 1 transport/ring.c '# include "../patterns/pub.h"'
+    try 1 core/socket.c '#include "patterns/pub.h"'
+    try 1 auth/seal.c '#include "core/socket.h"'
+    try 0 core/session.c '#include "auth/auth.h"'
+    try 0 core/registry.c '#include "patterns/pub.h"'
+    try 1 core/wait.c 'syscall(SYS_futex_waitv, 1);'
+    try 1 core/wait.c 'p = mmap(NULL, 1, 2, 3, 4, 5);'
+    try 1 patterns/pub.c '#include "transport/ring.h"'
+    try 1 patterns/pub.c '#include <sys/mman.h>'
+    try 1 patterns/pub.c '    futex_wait(word, 1);'
+    try 1 patterns/pub.c '    p = mmap(NULL, 1, 2, 3, 4, 5);'
+    try 1 patterns/pub.c '    fcntl(fd, 1);'
+    try 0 patterns/pub.c '#include "core/socket.h"'
+    try 0 patterns/pub.c '    reopen(x); is_open(x);'
+    try 0 transport/ring.c '#include "base/atomic.h"'
+    exit $failed
+}
+
+[ "$1" = --self-test ] && self_test
+check "${1:?usage: check_layers.sh SOURCE_ROOT}"
+exit $breaches
