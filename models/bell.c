@@ -119,7 +119,7 @@ static struct claims sender_claims = CLAIMS(0);
 
 #define OWN     OUT(0, KIND, .claims = &sender_claims)
 #define ONE     (KIND == RING_SPSC)
-#define RING    (ONE ? &pipes[0].own_ring : &sockets[0].shared_out)
+#define RING    (ONE ? &pipes[0].own_ring : &sockets[0].tx.shared)
 static struct pipe *const from[PROCESSES] = {NULL, &pipes[2], &pipes[3]};
 static struct pipe *lists[4] = {&pipes[0], &pipes[1], &pipes[2], &pipes[3]};
 static struct memory memory[PROCESSES] = {{RECORDS}, {RECORDS}, {RECORDS}};
@@ -145,15 +145,15 @@ static int send_nothing(struct shm_socket *s, const struct part *part)
 
 static const struct pattern pattern = {.send = send_nothing, .can_send = can_send};
 static struct shm_socket sockets[PROCESSES] = {
-    SOCKET(0, .pipes = &lists[0], .pipe_count = KIND == RING_SPSC ? 1 : 2, .pattern = &pattern,
-           .has_shared_out = KIND != RING_SPSC, .shared_out = OWN),
-    SOCKET(1, .pipes = &lists[2], .pipe_count = 1, .pattern = &pattern, .mark = 1, .fd_inotify = -1, .fd_fifo = FIFO),
-    SOCKET(2, .pipes = &lists[3], .pipe_count = 1, .pattern = &pattern),
+    SOCKET(0, .pipes = &lists[0], .pipes.count = KIND == RING_SPSC ? 1 : 2, .pattern = &pattern,
+           .tx.has_shared = KIND != RING_SPSC, .tx.shared = OWN),
+    SOCKET(1, .pipes = &lists[2], .pipes.count = 1, .pattern = &pattern, .mark = 1, .descriptor.inotify = -1, .descriptor.fifo = FIFO),
+    SOCKET(2, .pipes = &lists[3], .pipes.count = 1, .pattern = &pattern),
 };
 
 bool socket_can_receive(struct shm_socket *s)
 {
-    return s != &sockets[0] && ring_in_has(&s->pipes[0]->in);
+    return s != &sockets[0] && ring_in_has(&s->pipes.list[0]->in);
 }
 
 /* From socket_wait(). */

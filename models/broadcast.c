@@ -56,7 +56,7 @@ static uint64_t copied[2];
 #define PRE_ACCEPT     0
 #endif
 
-#define RING &sockets[0].shared_out
+#define RING &sockets[0].tx.shared
 static struct pipe *const from[PROCESSES] = {NULL, &pipes[2], &pipes[3]};
 static struct pipe *lists[4] = {&pipes[0], &pipes[1], &pipes[2], &pipes[3]};
 static struct memory memory[PROCESSES] = {{RECORDS}, {RECORDS}, {RECORDS}};
@@ -68,10 +68,10 @@ static struct pipe pipes[2 * PROCESSES] = {
     PIPE(3, 2, 0, 0, 1, .in = IN(0, RING_BROADCAST, ), .has_in = true),
 };
 static struct shm_socket sockets[PROCESSES] = {
-    SOCKET(0, .pipes = &lists[0], .pipe_count = KNOWN, .shared_out = OUT(0, RING_BROADCAST, ), .has_shared_out = true,
+    SOCKET(0, .pipes = &lists[0], .pipes.count = KNOWN, .tx.shared = OUT(0, RING_BROADCAST, ), .tx.has_shared = true,
            .options.memory_limit = 1 << 20), /* given, for the default would grow */
-    SOCKET(1, .pipes = &lists[2], .pipe_count = 1, PRE_ACCEPT_IN),
-    SOCKET(2, .pipes = &lists[3], .pipe_count = 1),
+    SOCKET(1, .pipes = &lists[2], .pipes.count = 1, PRE_ACCEPT_IN),
+    SOCKET(2, .pipes = &lists[3], .pipes.count = 1),
 };
 static uint64_t sent, received[PROCESSES], values[PROCESSES][2 * MESSAGES];
 
@@ -80,10 +80,10 @@ static void publish_until(uint64_t end)
     struct shm_socket *s = &sockets[0];
     for (; sent < end; sent++)
 #ifdef BLOCK
-        if (!send_block(s, &s->shared_out, NULL, VALUE(sent)))
+        if (!send_block(s, &s->tx.shared, NULL, VALUE(sent)))
             break;
 #else
-        send_value(s, &s->shared_out, NULL, VALUE(sent), FAST_OUT >> sent & 1);
+        send_value(s, &s->tx.shared, NULL, VALUE(sent), FAST_OUT >> sent & 1);
 #endif
 }
 

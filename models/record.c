@@ -94,8 +94,8 @@ static struct pipe pipes[2 * PROCESSES] = {
     PIPE(1, 1, 0, 0, 0, .in = IN(0, KIND, ), .has_in = true),
 };
 static struct shm_socket sockets[PROCESSES] = {
-    SOCKET(0, .pipes = &lists[0], .pipe_count = 1, .pattern = &pattern, .type = SHM_PUSH),
-    SOCKET(1, .pipes = &lists[1], .pipe_count = 1, .pipe_capacity = 4, .pattern = &pattern, .type = SHM_PULL),
+    SOCKET(0, .pipes = &lists[0], .pipes.count = 1, .pattern = &pattern, .type = SHM_PUSH),
+    SOCKET(1, .pipes = &lists[1], .pipes.count = 1, .pipes.capacity = 4, .pattern = &pattern, .type = SHM_PULL),
     SOCKET(2, .pattern = &pattern, .type = SHM_PUSH),
 };
 
@@ -274,7 +274,7 @@ model_thread(maker)
 {
 #if CASE == 1
     ring_out_open(&pipes[0].own_ring, NULL, KIND, 8, false);
-    sockets[0].has_shared_out = true;
+    sockets[0].tx.has_shared = true;
     pipes[0].out = NULL;
     open_pipe_out(&pipes[0], SHM_PULL);
 #else

@@ -61,7 +61,7 @@ static shared_u64 claims_words[SLOTS];
 #define CLAIMS(owner_) {.header = &claims_header, .words = claims_words, .slots = SLOTS, .owner = owner_}
 static struct claims sender_claims = CLAIMS(0);
 
-#define RING &sockets[0].shared_out
+#define RING &sockets[0].tx.shared
 static struct pipe *const from[PROCESSES] = {NULL, &pipes[2], &pipes[3]};
 static struct pipe *lists[4] = {&pipes[0], &pipes[1], &pipes[2], &pipes[3]};
 static struct memory memory[PROCESSES] = {{RECORDS}, {RECORDS}, {RECORDS}};
@@ -74,10 +74,10 @@ static struct pipe pipes[2 * PROCESSES] = {
     PIPE(3, 2, 0, 0, 1, .in = IN(0, RING_SPMC, .claims = &peers[3].claims), .has_in = true),
 };
 static struct shm_socket sockets[PROCESSES] = {
-    SOCKET(0, .pipes = &lists[0], .pipe_count = PULLERS, .has_shared_out = true,
-           .shared_out = OUT(0, RING_SPMC, .claims = &sender_claims)),
-    SOCKET(1, .pipes = &lists[2], .pipe_count = 1, .options.redeliver = 1),
-    SOCKET(2, .pipes = &lists[3], .pipe_count = 1, .options.redeliver = 1),
+    SOCKET(0, .pipes = &lists[0], .pipes.count = PULLERS, .tx.has_shared = true,
+           .tx.shared = OUT(0, RING_SPMC, .claims = &sender_claims)),
+    SOCKET(1, .pipes = &lists[2], .pipes.count = 1, .options.redeliver = 1),
+    SOCKET(2, .pipes = &lists[3], .pipes.count = 1, .options.redeliver = 1),
 };
 static uint64_t sent, received[PROCESSES], values[PROCESSES][4 * MESSAGES];
 
@@ -86,9 +86,9 @@ model_thread(sender)
     struct shm_socket *s = &sockets[0];
     for (; sent < MESSAGES; sent++)
 #ifdef BLOCK
-        if (!send_block(s, &s->shared_out, NULL, VALUE(sent)))
+        if (!send_block(s, &s->tx.shared, NULL, VALUE(sent)))
 #else
-        if (!send_value(s, &s->shared_out, NULL, VALUE(sent), FAST_OUT >> sent & 1))
+        if (!send_value(s, &s->tx.shared, NULL, VALUE(sent), FAST_OUT >> sent & 1))
 #endif
             break;
     return NULL;

@@ -45,8 +45,8 @@ static struct pipe pipes[2 * PROCESSES] = {
     PIPE(1, 1, 0, 0, 0, .in = IN(0, RING_SPSC, ), .has_in = true),
 };
 static struct shm_socket sockets[PROCESSES] = {
-    SOCKET(0, .pipes = &lists[0], .pipe_count = 1),
-    SOCKET(1, .pipes = &lists[1], .pipe_count = 1),
+    SOCKET(0, .pipes = &lists[0], .pipes.count = 1),
+    SOCKET(1, .pipes = &lists[1], .pipes.count = 1),
 };
 static uint64_t sent, received, values[MESSAGES];
 

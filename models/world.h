@@ -83,7 +83,7 @@ static struct block blocks[2] = {BLOCK_OF(0, 0, BLOCKS > 1 ? &blocks[1] : NULL),
 #define OUT(p, kind_, ...)                                                                       \
     {.arena = &sockets[p].arena, .header = &memory[p].ring, .slots = memory[p].slots,            \
      .mask = SLOTS - 1, .filled = SLOTS, .limit = LIMIT, .kind = kind_,                          \
-     .retired = &sockets[p].retired, .in_flight = TRACKED(p), __VA_ARGS__}
+     .retired = &sockets[p].tx.retired, .in_flight = TRACKED(p), __VA_ARGS__}
 #ifdef BLOCK
 #define TRACKED(p) in_flight[p]
 #else
@@ -170,8 +170,8 @@ void session_pipe_free(struct pipe *pipe)
 static bool send_value(struct shm_socket *s, struct ring_out *ring, struct pipe *pipe, uint64_t value, bool quickly)
 {
     struct part part = {&value, sizeof value, NULL, false, false};
-    s->fast_out = ring;
-    s->fast_to = pipe;
+    s->fast.out = ring;
+    s->fast.to = pipe;
     if (quickly && fast_send(s, &value, sizeof value))
         return true;
     return ring_has_room(s, ring, pipe) && out_single(s, ring, pipe, &part, 0) == 0;
@@ -200,7 +200,7 @@ static uint64_t receive_value(struct shm_socket *s, struct pipe *pipe, bool quic
 {
     struct part part;
     uint64_t value = 0;
-    s->fast_in = quickly ? pipe : NULL;
+    s->fast.in = quickly ? pipe : NULL;
     if (quickly && fast_receive(s, &value, sizeof value, RECEIVE_FLAGS) == 8)
         return value;
     if (in_begin(s, pipe) != 1)

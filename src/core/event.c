@@ -8,14 +8,14 @@
 
 void event_push(struct shm_socket *s, int event, const struct pipe *pipe, const char *name, uint64_t value)
 {
-    uint32_t at = (s->events_first + s->events_count) % EVENTS_KEPT;
-    if (s->events_count == EVENTS_KEPT) {
-        s->events_first = (s->events_first + 1) % EVENTS_KEPT;
-        s->events_missed++;
+    uint32_t at = (s->events.first + s->events.count) % EVENTS_KEPT;
+    if (s->events.count == EVENTS_KEPT) {
+        s->events.first = (s->events.first + 1) % EVENTS_KEPT;
+        s->events.missed++;
     } else {
-        s->events_count++;
+        s->events.count++;
     }
-    shm_event_t *e = &s->events[at];
+    shm_event_t *e = &s->events.list[at];
     memset(e, 0, sizeof *e);
     e->event = event;
     e->value = value;
@@ -44,18 +44,18 @@ SHM_API int shm_event_recv(shm_socket_t *s, shm_event_t *event, int flags)
     uint64_t deadline = wait ? clock_deadline_ns(s->options.receive_timeout) : 0;
     for (;;) {
         socket_look(s);
-        if (s->events_missed > 0) {
+        if (s->events.missed > 0) {
             memset(event, 0, sizeof *event);
             event->event = SHM_EVENT_MISSED;
             event->peer_type = -1;
-            event->value = s->events_missed;
-            s->events_missed = 0;
+            event->value = s->events.missed;
+            s->events.missed = 0;
             return 0;
         }
-        if (s->events_count > 0) {
-            *event = s->events[s->events_first];
-            s->events_first = (s->events_first + 1) % EVENTS_KEPT;
-            s->events_count--;
+        if (s->events.count > 0) {
+            *event = s->events.list[s->events.first];
+            s->events.first = (s->events.first + 1) % EVENTS_KEPT;
+            s->events.count--;
             return 0;
         }
         int error = wait ? socket_wait(s, SHM_POLLPRI, deadline) : -EAGAIN;

@@ -74,22 +74,22 @@ static inline FAST void copy_short(void *to, const void *from, size_t n)
 /* After a call that went well: may the next be fast? */
 static inline void fast_plan(struct shm_socket *s)
 {
-    struct pipe *only = s->pipe_count == 1 && s->pipes[0]->state == PIPE_UP ? s->pipes[0] : NULL;
+    struct pipe *only = s->pipes.count == 1 && s->pipes.list[0]->state == PIPE_UP ? s->pipes.list[0] : NULL;
     fast_forget(s);
-    if (s->fd >= 0 || s->options.conflate || s->gone_count != 0 || s->auth != NULL)
+    if (s->descriptor.fd >= 0 || s->options.conflate || s->pipes.draining != 0 || s->auth != NULL)
         return;
     bool own = only != NULL && only->out == &only->own_ring;
     if (own && (s->type == SHM_PAIR || s->type == SHM_DEALER || s->pattern->fast_send != NULL))
-        s->fast_out = only->out, s->fast_to = only;
-    else if (s->has_shared_out && s->pipe_count > 0 && !s->options.immediate &&
+        s->fast.out = only->out, s->fast.to = only;
+    else if (s->tx.has_shared && s->pipes.count > 0 && !s->options.immediate &&
              (s->type == SHM_PUB || (s->type == SHM_PUSH && !s->options.round_robin)))
-        s->fast_out = &s->shared_out, s->fast_to = NULL;
-    if (s->fast_out != NULL && s->fast_out->filled <= s->fast_out->mask)
-        s->fast_out = NULL;
+        s->fast.out = &s->tx.shared, s->fast.to = NULL;
+    if (s->fast.out != NULL && s->fast.out->filled <= s->fast.out->mask)
+        s->fast.out = NULL;
     if (only != NULL && only->has_in && only->record != NULL && only->in.end == UINT64_MAX && !only->in.newest_only &&
-        ((s->type == SHM_SUB && s->takes_all) || s->type == SHM_PAIR || s->type == SHM_DEALER ||
+        ((s->type == SHM_SUB && s->rx.is_plain) || s->type == SHM_PAIR || s->type == SHM_DEALER ||
          s->type == SHM_PULL || s->pattern->fast_receive != NULL))
-        s->fast_in = only;
+        s->fast.in = only;
 }
 
 /*
@@ -121,8 +121,8 @@ static inline bool fast_clear(struct ring_out *ring)
 /* The slot for a message of SIZE bytes, and those to come fetched ahead; NULL: the general way. */
 static inline FAST struct ring_slot *fast_slot(struct shm_socket *s, struct ring_out *ring, size_t size)
 {
-    if (unlikely(ring == NULL || s->out.active || size > SLOT_PAYLOAD ||
-                 ++s->sends % SENDS_PER_LOOK == 0 || peer_u32(&s->bell.page->changed) != 0))
+    if (unlikely(ring == NULL || s->tx.message.active || size > SLOT_PAYLOAD ||
+                 ++s->tx.count % SENDS_PER_LOOK == 0 || peer_u32(&s->bell.page->changed) != 0))
         return NULL;
     uint64_t head = ring->head;
     if (unlikely(ring->in_flight != NULL) && ring->in_flight[head & ring->mask] != NULL)
@@ -155,7 +155,7 @@ static inline FAST void fast_publish(struct shm_socket *s, struct ring_out *ring
             stat_add(s, STAT_WAKES, 1);
     } else if (unlikely(peer_u32(&s->bell.page->has_waiters) != 0)) /* behind the fence */
         wake_readers(s);
-    s->send_refused = false;
+    s->tx.refused = false;
     stat_add(s, STAT_SENT, 1);
     stat_add(s, STAT_BYTES_SENT, size);
 }
@@ -177,26 +177,26 @@ static inline FAST void fast_write(struct ring_out *ring, struct ring_slot *slot
 
 static inline FAST bool fast_send(struct shm_socket *s, const void *data, size_t size)
 {
-    struct ring_out *ring = s->fast_out;
+    struct ring_out *ring = s->fast.out;
     struct ring_slot *slot = fast_slot(s, ring, size);
     if (unlikely(slot == NULL))
         return false;
     fast_write(ring, slot, data, size, 0);
-    fast_publish(s, ring, s->fast_to, size);
+    fast_publish(s, ring, s->fast.to, size);
     return true;
 }
 
 /* A message that lies in BLOCK already. */
 static inline bool fast_send_block(struct shm_socket *s, struct block *block, size_t size)
 {
-    struct ring_out *ring = s->fast_out;
+    struct ring_out *ring = s->fast.out;
     uint64_t reference[2] = {block->offset, size};
     struct ring_slot *slot = s->pattern->fast_send == NULL ? fast_slot(s, ring, sizeof reference) : NULL;
     if (slot == NULL || ring->in_flight == NULL)
         return false;
     fast_write(ring, slot, reference, sizeof reference, META_BLOCK);
     ring->in_flight[ring->head & ring->mask] = block;
-    fast_publish(s, ring, s->fast_to, size);
+    fast_publish(s, ring, s->fast.to, size);
     return true;
 }
 
@@ -205,8 +205,8 @@ static inline bool fast_send_block(struct shm_socket *s, struct block *block, si
 /* The slot of the only peer's next message, once it is there; NULL: the general way. */
 static inline FAST const struct ring_slot *fast_await(struct shm_socket *s, int flags)
 {
-    struct pipe *pipe = s->fast_in;
-    if (unlikely(pipe == NULL || s->in.active || s->pending_error != 0 || pipe->adopt_due))
+    struct pipe *pipe = s->fast.in;
+    if (unlikely(pipe == NULL || s->rx.message.active || s->rx.pending_error != 0 || pipe->adopt_due))
         return NULL;
     struct ring_in *ring = &pipe->in;
     uint64_t ready = seq_ready(ring->tail);
@@ -248,7 +248,7 @@ static inline FAST void fast_done(struct shm_socket *s, struct pipe *pipe, size_
         if (unlikely(++pipe->unannounced >= pipe->announce_every))
             pipe_end_read(pipe);
     }
-    s->last_more = s->last_redelivered = false;
+    s->rx.last_more = s->rx.last_redelivered = false;
     stat_add(s, STAT_RECEIVED, 1);
     stat_add(s, STAT_BYTES_RECEIVED, length);
 }
@@ -259,7 +259,7 @@ static inline FAST ssize_t fast_receive(struct shm_socket *s, void *buffer, size
     const struct ring_slot *slot = fast_await(s, flags);
     if (unlikely(slot == NULL))
         return -1;
-    struct pipe *pipe = s->fast_in;
+    struct pipe *pipe = s->fast.in;
     struct ring_in *ring = &pipe->in;
     uint64_t t = ring->tail;
     uint64_t meta = peer_u64(&slot->meta);
@@ -291,7 +291,7 @@ static inline FAST ssize_t fast_receive(struct shm_socket *s, void *buffer, size
         claims_done(&claims->words[t & ring->mask], t, claims->owner); /* C2 */
         if (unlikely(bell_ring(&pipe->peer->bell)))
             stat_add(s, STAT_WAKES, 1);
-        if (unlikely(++s->receives % RECEIVES_PER_LOOK == 0))
+        if (unlikely(++s->rx.count % RECEIVES_PER_LOOK == 0))
             socket_busy(s);
     }
     fast_done(s, pipe, length);

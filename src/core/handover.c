@@ -164,7 +164,7 @@ static void file_of(char name[48], const char *id_hex, unsigned file)
 
 static int say_hello(struct shm_socket *s, const struct line *line)
 {
-    struct hello hello = {HELLO_MAGIC, SHMQ_ABI, s->shared_out.claims != NULL ? 4 : 3, {0}};
+    struct hello hello = {HELLO_MAGIC, SHMQ_ABI, s->tx.shared.claims != NULL ? 4 : 3, {0}};
     int pocket = directory_fd(s->directory), fds[FILES_MAX];
     char name[48];
 

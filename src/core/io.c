@@ -24,9 +24,9 @@ static int wait_to_send(struct shm_socket *s, uint64_t deadline_ns, bool *retrie
         return error == -EAGAIN && clock_now_ns() < deadline_ns ? 0 : error;
     }
     uint64_t slice_ns = clock_now_ns() + BELL_SLICE_NS;
-    s->send_blocked = true;
+    s->tx.blocked = true;
     int error = socket_wait(s, SHM_POLLOUT, slice_ns < deadline_ns ? slice_ns : deadline_ns);
-    s->send_blocked = false;
+    s->tx.blocked = false;
     /* At the end of a slice a little room will do as well. */
     return error == -EAGAIN && (s->pattern->can_send(s) || clock_now_ns() < deadline_ns) ? 0 : error;
 }
@@ -34,7 +34,7 @@ static int wait_to_send(struct shm_socket *s, uint64_t deadline_ns, bool *retrie
 /* What follows a part whose peer has gone since is swallowed. A REQ or REP has its turn to mind, too. */
 static inline int send_part(struct shm_socket *s, const struct part *part)
 {
-    bool swallowed = unlikely(s->out.discard) && s->type != SHM_REQ && s->type != SHM_REP;
+    bool swallowed = unlikely(s->tx.message.discard) && s->type != SHM_REQ && s->type != SHM_REP;
     return swallowed ? out_discard(s, part) : s->pattern->send(s, part);
 }
 
@@ -43,7 +43,7 @@ static int send_waiting(struct shm_socket *s, const struct part *part, int flags
     bool wait = !(flags & SHM_DONTWAIT) && s->options.send_timeout != 0;
     uint64_t deadline_ns = wait ? clock_deadline_ns(s->options.send_timeout) : 0;
     bool retried = false;
-    s->send_refused = true;
+    s->tx.refused = true;
     while (error == -EAGAIN && wait) {
         error = wait_to_send(s, deadline_ns, &retried);
         if (error < 0)
@@ -74,10 +74,10 @@ ssize_t io_send(struct shm_socket *s, const struct part *part, int flags)
         errno = -error;
         return -1;
     }
-    s->send_refused = false;
-    if (unlikely(++s->sends % SENDS_PER_LOOK == 0))
+    s->tx.refused = false;
+    if (unlikely(++s->tx.count % SENDS_PER_LOOK == 0))
         socket_sent_many(s);
-    if (likely(!s->out.discard))
+    if (likely(!s->tx.message.discard))
         stat_add(s, STAT_BYTES_SENT, part->size);
     return (ssize_t)part->size;
 }
@@ -105,12 +105,12 @@ SHM_API ssize_t shm_send(shm_socket_t *s, const void *data, size_t size, int fla
 
 static int receive(struct shm_socket *s, struct part *part)
 {
-    if (unlikely(s->pending_error != 0)) {
-        int error = s->pending_error;
-        s->pending_error = 0;
+    if (unlikely(s->rx.pending_error != 0)) {
+        int error = s->rx.pending_error;
+        s->rx.pending_error = 0;
         return error;
     }
-    int result = likely(!s->in.active) ? s->pattern->advance(s) : 1;
+    int result = likely(!s->rx.message.active) ? s->pattern->advance(s) : 1;
     if (result <= 0)
         return result;
     part->synthetic = false;
@@ -124,12 +124,12 @@ bool socket_can_receive(struct shm_socket *s)
 {
     if (s->pattern->advance == NULL)
         return false;
-    if (s->in.active || s->pending_error != 0)
+    if (s->rx.message.active || s->rx.pending_error != 0)
         return true;
     int result = s->pattern->advance(s);
     if (result < 0 && result != -EFSM)
-        s->pending_error = result;
-    return result > 0 || s->pending_error != 0;
+        s->rx.pending_error = result;
+    return result > 0 || s->rx.pending_error != 0;
 }
 
 int io_receive(struct shm_socket *s, struct part *part, int flags)
@@ -139,7 +139,7 @@ int io_receive(struct shm_socket *s, struct part *part, int flags)
         return -1;
     }
     socket_look(s);
-    if (unlikely(s->type == SHM_PULL && ++s->receives % RECEIVES_PER_LOOK == 0))
+    if (unlikely(s->type == SHM_PULL && ++s->rx.count % RECEIVES_PER_LOOK == 0))
         socket_busy(s);
     int result = receive(s, part);
     if (unlikely(result == 0)) {
@@ -164,9 +164,9 @@ int io_receive(struct shm_socket *s, struct part *part, int flags)
         errno = -result;
         return -1;
     }
-    s->in.given = true;
-    s->last_more = part->more;
-    s->last_redelivered = s->in.active && s->in.taken.redelivered;
+    s->rx.message.given = true;
+    s->rx.last_more = part->more;
+    s->rx.last_redelivered = s->rx.message.active && s->rx.message.taken.redelivered;
     stat_add(s, STAT_BYTES_RECEIVED, part->size);
     return 0;
 }
@@ -176,7 +176,7 @@ void io_received(struct shm_socket *s, const struct part *part)
     if (part->more)
         return;
     stat_add(s, STAT_RECEIVED, 1);
-    if (s->in.active)
+    if (s->rx.message.active)
         in_end(s);
 }
 

@@ -255,8 +255,8 @@ static bool can_go(struct pipe *pipe)
 
 static bool has_partner(const struct shm_socket *s)
 {
-    for (uint32_t i = 0; i < s->pipe_count; i++)
-        if (s->pipes[i]->state == PIPE_UP || s->pipes[i]->state == PIPE_QUEUED)
+    for (uint32_t i = 0; i < s->pipes.count; i++)
+        if (s->pipes.list[i]->state == PIPE_UP || s->pipes.list[i]->state == PIPE_QUEUED)
             return true;
     return false;
 }
@@ -390,7 +390,7 @@ static void sync_connected(struct shm_socket *s, struct membership *membership)
             pipe_pre_accept(pipe, &binder);
         return;
     }
-    if (pipe->pre_accept && (s->in.pipe == pipe || pipe->in.owed != 0)) { /* a message is being read: once that is done */
+    if (pipe->pre_accept && (s->rx.message.pipe == pipe || pipe->in.owed != 0)) { /* a message is being read: once that is done */
         store_relaxed(&s->bell.page->changed, 1);
         return;
     }
@@ -474,9 +474,9 @@ void socket_sync(struct shm_socket *s)
     fast_forget(s);
     store_relaxed(&s->bell.page->changed, 0); /* the fence orders it */
     fence_seq_cst();
-    uint32_t before = s->pipe_count;
+    uint32_t before = s->pipes.count;
     sync_all(s);
-    if (s->pipe_count != before)
+    if (s->pipes.count != before)
         sync_all(s); /* a place that became free may be another's turn (PAIR) */
     socket_adopt(s);
 }
@@ -504,11 +504,11 @@ void socket_check_peers(struct shm_socket *s)
 {
     bool died = false;
 
-    s->checked_at = cpu_ticks();
-    for (uint32_t i = s->pipe_count; i-- > 0;) {
-        if (i >= s->pipe_count)
+    s->liveness.checked_at = cpu_ticks();
+    for (uint32_t i = s->pipes.count; i-- > 0;) {
+        if (i >= s->pipes.count)
             continue;
-        struct pipe *pipe = s->pipes[i];
+        struct pipe *pipe = s->pipes.list[i];
         if (pipe->died || pipe->peer == NULL || !pipe_is_dead(pipe))
             continue;
         if (pipe->state == PIPE_UP) {
@@ -525,8 +525,8 @@ void socket_check_peers(struct shm_socket *s)
         died = died || membership->look_again; /* or was it that one that died? */
     if (died) {
         /* Other pullers take over what the dead one had in hand. */
-        for (uint32_t i = 0; s->type == SHM_PUSH && i < s->pipe_count; i++)
-            pipe_notify(s->pipes[i]);
+        for (uint32_t i = 0; s->type == SHM_PUSH && i < s->pipes.count; i++)
+            pipe_notify(s->pipes.list[i]);
         sync_all(s);
     }
     socket_free_pipes(s);
@@ -635,36 +635,36 @@ int socket_join_at(struct shm_socket *s, const char *name, bool bind, const char
         membership_free(membership);
         return error;
     }
-    snprintf(s->last_endpoint, sizeof s->last_endpoint, "shm://%s", name);
-    if (s->fd >= 0)
+    snprintf(s->identity.last_endpoint, sizeof s->identity.last_endpoint, "shm://%s", name);
+    if (s->descriptor.fd >= 0)
         socket_fd_watch(s);
     return 0;
 }
 
 int socket_open_shared_out(struct shm_socket *s, uint32_t kind)
 {
-    if (s->has_shared_out)
+    if (s->tx.has_shared)
         return 0;
-    int error = ring_out_open(&s->shared_out, &s->arena, kind, mark_of(s->options.send_hwm), s->options.lock_memory);
+    int error = ring_out_open(&s->tx.shared, &s->arena, kind, mark_of(s->options.send_hwm), s->options.lock_memory);
     if (error < 0)
         return error;
-    s->shared_out.retired = &s->retired;
+    s->tx.shared.retired = &s->tx.retired;
     if (kind == RING_SPMC) {
         struct claims *claims = calloc(1, sizeof *claims);
         error = claims == NULL ? -ENOMEM
                                : claims_new(claims, directory_fd(s->directory), s->segment.id_hex,
-                                            s->shared_out.mask + 1);
+                                            s->tx.shared.mask + 1);
         if (error < 0) {
             free(claims);
-            ring_out_close(&s->shared_out);
+            ring_out_close(&s->tx.shared);
             return error;
         }
-        s->shared_out.claims = claims;
+        s->tx.shared.claims = claims;
     } else {
-        s->shared_out.header->newest_only = s->options.conflate != 0;
+        s->tx.shared.header->newest_only = s->options.conflate != 0;
     }
-    store_release(&s->segment.header->ring_offset, ring_out_offset(&s->shared_out));
-    s->has_shared_out = true;
+    store_release(&s->segment.header->ring_offset, ring_out_offset(&s->tx.shared));
+    s->tx.has_shared = true;
     return 0;
 }
 
@@ -694,7 +694,7 @@ static void leave_pipe(struct pipe *pipe)
 {
     struct shm_socket *s = pipe->socket;
     fast_forget(s);
-    if (s->in.pipe == pipe)
+    if (s->rx.message.pipe == pipe)
         in_leave(s);
     say_end(pipe);
     if (pipe->state == PIPE_UP) {
@@ -709,10 +709,10 @@ static void leave_pipe(struct pipe *pipe)
     peer_drop(pipe_pre_accept_end(pipe, false)); /* LEAVING with a peer means that it knows us */
     pipe->has_in = false;
     session_leave(pipe);
-    if (s->out.active && s->out.pipe == pipe) {
+    if (s->tx.message.active && s->tx.message.pipe == pipe) {
         out_cancel(s);
-        s->out.active = s->out.discard = true;
-        s->out.pipe = NULL;
+        s->tx.message.active = s->tx.message.discard = true;
+        s->tx.message.pipe = NULL;
     }
 }
 
@@ -723,7 +723,7 @@ static void leave_bound(struct shm_socket *s, struct membership *membership)
         struct pipe *pipe = membership->pipes[slot];
         if (pipe == NULL)
             continue;
-        if (s->in.pipe == pipe)
+        if (s->rx.message.pipe == pipe)
             in_leave(s); /* before it is said how far that is */
         if (pipe->state == PIPE_UP && endpoint_connector(&membership->endpoint, slot, &peer)) {
             struct accepted words;
@@ -784,12 +784,12 @@ static void leave(struct shm_socket *s, struct membership *membership)
         leave_bound(s, membership);
     else
         leave_connected(s, membership);
-    for (uint32_t i = 0; i < s->pipe_count; i++)
-        if (s->pipes[i]->membership == membership)
-            s->pipes[i]->membership = NULL;
-    for (uint32_t i = 0; i < s->pipe_count; i++)
-        if (s->pipes[i]->state == PIPE_LEAVING)
-            pipe_notify(s->pipes[i]);
+    for (uint32_t i = 0; i < s->pipes.count; i++)
+        if (s->pipes.list[i]->membership == membership)
+            s->pipes.list[i]->membership = NULL;
+    for (uint32_t i = 0; i < s->pipes.count; i++)
+        if (s->pipes.list[i]->state == PIPE_LEAVING)
+            pipe_notify(s->pipes.list[i]);
     socket_free_pipes(s);
     membership_free(membership);
 }
@@ -820,8 +820,8 @@ static bool has_news(struct membership *membership)
 /* Is there a pipe to this one that has no place any more? What it sent may lie in memory that has yet to be mapped. */
 static bool has_rest_of(const struct shm_socket *s, const char *id_hex)
 {
-    for (uint32_t i = 0; i < s->pipe_count; i++)
-        if (s->pipes[i]->membership == NULL && strcmp(s->pipes[i]->member.id_hex, id_hex) == 0)
+    for (uint32_t i = 0; i < s->pipes.count; i++)
+        if (s->pipes.list[i]->membership == NULL && strcmp(s->pipes.list[i]->member.id_hex, id_hex) == 0)
             return true;
     return false;
 }
@@ -833,7 +833,7 @@ static bool has_done(struct shm_socket *s, struct membership *membership)
     if (membership->handed_to[0] == '\0')
         return false;
     membership->met = membership->met || (pipe != NULL && pipe->state == PIPE_UP);
-    if (pipe != NULL && (membership->bound || pipe->state != PIPE_QUEUED || pipe->pre_accept || s->in.pipe == pipe))
+    if (pipe != NULL && (membership->bound || pipe->state != PIPE_QUEUED || pipe->pre_accept || s->rx.message.pipe == pipe))
         return false;
     if (has_rest_of(s, membership->handed_to))
         return false;
@@ -864,8 +864,8 @@ static void leave_handed(struct shm_socket *s)
 /* May the files go with us? Not while a peer that was promised messages has not mapped them. */
 static bool is_awaited(struct shm_socket *s)
 {
-    for (uint32_t i = 0; i < s->pipe_count; i++) {
-        struct pipe *pipe = s->pipes[i];
+    for (uint32_t i = 0; i < s->pipes.count; i++) {
+        struct pipe *pipe = s->pipes.list[i];
         if (pipe->state != PIPE_LEAVING || !has_unread(pipe))
             continue;
         if (pipe->peer == NULL)

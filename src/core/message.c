@@ -188,8 +188,8 @@ static int keep_copy(struct message *m, const struct part *part)
 
 static int keep(struct shm_socket *s, struct message *m, const struct part *part)
 {
-    bool of_peer = s->in.active && !part->synthetic;
-    bool claimed = of_peer && s->in.pipe->in.kind == RING_SPMC;
+    bool of_peer = s->rx.message.active && !part->synthetic;
+    bool claimed = of_peer && s->rx.message.pipe->in.kind == RING_SPMC;
     if (claimed || (of_peer && part->size > SLOT_PAYLOAD && s->auth == NULL))
         m->ref = in_view_ref(s);
     if (s->auth != NULL && part->size > SLOT_PAYLOAD && (m->heap = session_give(s, part->data, part->size)) != NULL) {
@@ -226,9 +226,9 @@ static inline void fetch_ahead(const struct pipe *pipe)
 static bool fast_view(struct shm_socket *s, struct message *m, int flags)
 {
     const struct ring_slot *slot = fast_await(s, flags);
-    if (slot == NULL || s->fast_in->in.kind != RING_SPSC || s->pattern->fast_receive != NULL)
+    if (slot == NULL || s->fast.in->in.kind != RING_SPSC || s->pattern->fast_receive != NULL)
         return false;
-    struct pipe *pipe = s->fast_in;
+    struct pipe *pipe = s->fast.in;
     uint64_t meta = peer_u64(&slot->meta);
     uint64_t offset = peer_u64(&slot->payload[0]), size = meta_length(meta);
     const void *bytes = (const void *)(uintptr_t)slot->payload;
@@ -271,11 +271,11 @@ SHM_API ssize_t shm_msg_recv(shm_msg_t *msg, shm_socket_t *s, int flags)
         return -1;
     int error = keep(s, m, &part);
     if (error < 0) {
-        s->in.at = s->in.previous; /* it is there still */
+        s->rx.message.at = s->rx.message.previous; /* it is there still */
         return refuse(-error);
     }
     m->more = part.more;
-    m->redelivered = s->last_redelivered;
+    m->redelivered = s->rx.last_redelivered;
     io_received(s, &part);
     fast_plan(s);
     return (ssize_t)part.size;

@@ -53,7 +53,7 @@ static const struct int_option *find_int(int option)
 
 static bool has_membership(const struct shm_socket *s)
 {
-    return s->memberships != NULL || s->has_shared_out || s->pipe_count > 0;
+    return s->memberships != NULL || s->tx.has_shared || s->pipes.count > 0;
 }
 
 static int set_int(struct shm_socket *s, const struct int_option *o, const void *value, size_t size)
@@ -77,8 +77,8 @@ static int set_routing_id(struct shm_socket *s, const void *value, size_t size)
         return -EINVAL;
     if (has_membership(s))
         return -EBUSY;
-    memcpy(s->routing_id, value, size);
-    s->routing_id_size = (uint32_t)size;
+    memcpy(s->identity.routing_id, value, size);
+    s->identity.routing_id_size = (uint32_t)size;
     memcpy(s->segment.header->routing_id, value, size);
     s->segment.header->routing_id_size = (uint32_t)size;
     return 0;
@@ -167,8 +167,8 @@ static int give_int(void *value, size_t *size, int number)
 static int get_events(struct shm_socket *s)
 {
     int events = socket_events(s, SHM_POLLIN | SHM_POLLOUT);
-    if (s->fd >= 0 && !(events & SHM_POLLIN)) {
-        s->send_refused = !(events & SHM_POLLOUT);
+    if (s->descriptor.fd >= 0 && !(events & SHM_POLLIN)) {
+        s->tx.refused = !(events & SHM_POLLOUT);
         socket_fd_rearm(s);
         events = socket_events(s, SHM_POLLIN | SHM_POLLOUT);
     }
@@ -204,7 +204,7 @@ static int get(struct shm_socket *s, int option, void *value, size_t *size)
             return -EINVAL;
         return give(value, size, s->segment.header->routing_id, s->segment.header->routing_id_size);
     case SHM_RCVMORE:
-        return give_int(value, size, s->last_more);
+        return give_int(value, size, s->rx.last_more);
     case SHM_FD:
         if (*size < sizeof number)
             return -EINVAL;
@@ -215,7 +215,7 @@ static int get(struct shm_socket *s, int option, void *value, size_t *size)
     case SHM_TYPE:
         return give_int(value, size, s->type);
     case SHM_LAST_ENDPOINT:
-        return give(value, size, s->last_endpoint, strlen(s->last_endpoint) + 1);
+        return give(value, size, s->identity.last_endpoint, strlen(s->identity.last_endpoint) + 1);
     case SHM_SPIN_NS:
         return give(value, size, &s->options.spin_ns, sizeof s->options.spin_ns);
     case SHM_MEMORY_LIMIT:

@@ -142,13 +142,13 @@ bool pipe_peer_tail(const struct pipe *pipe, uint64_t *tail)
 
 static int list_reserve(struct shm_socket *s)
 {
-    if (s->pipe_count == s->pipe_capacity) {
-        uint32_t capacity = s->pipe_capacity ? 2 * s->pipe_capacity : 4;
-        struct pipe **pipes = realloc(s->pipes, capacity * sizeof(struct pipe *));
+    if (s->pipes.count == s->pipes.capacity) {
+        uint32_t capacity = s->pipes.capacity ? 2 * s->pipes.capacity : 4;
+        struct pipe **pipes = realloc(s->pipes.list, capacity * sizeof(struct pipe *));
         if (pipes == NULL)
             return -ENOMEM;
-        s->pipes = pipes;
-        s->pipe_capacity = capacity;
+        s->pipes.list = pipes;
+        s->pipes.capacity = capacity;
     }
     return 0;
 }
@@ -157,20 +157,20 @@ static int list_add(struct shm_socket *s, struct pipe *pipe)
 {
     int error = list_reserve(s);
     if (error == 0)
-        s->pipes[s->pipe_count++] = pipe;
+        s->pipes.list[s->pipes.count++] = pipe;
     return error;
 }
 
 static void list_remove(struct shm_socket *s, struct pipe *pipe)
 {
-    for (uint32_t i = 0; i < s->pipe_count; i++)
-        if (s->pipes[i] == pipe) {
-            memmove(&s->pipes[i], &s->pipes[i + 1], (s->pipe_count - i - 1) * sizeof(struct pipe *));
-            s->pipe_count--;
-            if (s->receive_next > i)
-                s->receive_next--;
-            if (s->send_next > i)
-                s->send_next--;
+    for (uint32_t i = 0; i < s->pipes.count; i++)
+        if (s->pipes.list[i] == pipe) {
+            memmove(&s->pipes.list[i], &s->pipes.list[i + 1], (s->pipes.count - i - 1) * sizeof(struct pipe *));
+            s->pipes.count--;
+            if (s->pipes.receive_next > i)
+                s->pipes.receive_next--;
+            if (s->pipes.send_next > i)
+                s->pipes.send_next--;
             return;
         }
 }
@@ -247,8 +247,8 @@ static int open_out(struct pipe *pipe, int peer_type)
     uint32_t kind = s->pattern->ring_kind(s, peer_type);
     if (pipe->out != NULL || kind == 0)
         return 0;
-    if (s->has_shared_out) {
-        pipe->out = &s->shared_out;
+    if (s->tx.has_shared) {
+        pipe->out = &s->tx.shared;
     } else {
         bool control = s->type == SHM_SUB || s->type == SHM_XSUB; /* subscriptions: never to be refused, and few */
         uint64_t limit = control ? RING_SLOTS_MAX : mark_of(s->options.send_hwm);
@@ -257,12 +257,12 @@ static int open_out(struct pipe *pipe, int peer_type)
         int error = ring_out_open(&pipe->own_ring, &s->arena, kind, limit, s->options.lock_memory && !control);
         if (error < 0)
             return error;
-        pipe->own_ring.retired = &s->retired;
+        pipe->own_ring.retired = &s->tx.retired;
         pipe->own_ring.header->newest_only = kind == RING_BROADCAST;
         pipe->base_limit = pipe->own_ring.limit;
         pipe->out = &pipe->own_ring;
     }
-    if (pipe->out->kind != RING_BROADCAST || !s->has_shared_out)
+    if (pipe->out->kind != RING_BROADCAST || !s->tx.has_shared)
         store_relaxed(&pipe->record->start, 0);
     store_release(&pipe->record->ring_offset, ring_out_offset(pipe->out));
     return 0;
@@ -276,7 +276,7 @@ int pipe_new(struct pipe **out, struct shm_socket *s, struct membership *members
     pipe->socket = s;
     pipe->membership = membership;
     pipe->slot = slot;
-    pipe->hazard_tag = s->next_hazard_tag = s->next_hazard_tag % 65535 + 1;
+    pipe->hazard_tag = s->identity.next_hazard_tag = s->identity.next_hazard_tag % 65535 + 1;
     pipe->announce_every = 1;
     int error = make_record(pipe);
     if (error == 0)
@@ -362,7 +362,7 @@ int pipe_open_in(struct pipe *pipe, uint64_t resume)
     pipe->in.tail = first;
     if (pipe->in.newest_only && (s->type == SHM_SUB || s->type == SHM_XSUB)) {
         pipe->in.newest_only = false; /* the newest may not be wanted: the pattern looks for itself */
-        s->peer_conflates = true;
+        s->rx.is_conflated = true;
     }
     uint64_t mark = mark_of(s->options.receive_hwm), limit = peer_u64_once(&pipe->in.header->limit);
     mark = (mark < limit ? mark : limit) / 4;
@@ -376,17 +376,17 @@ int pipe_open_in(struct pipe *pipe, uint64_t resume)
 /* The mark of a queue that all pullers share: the smallest that any of them has. */
 static void limit_shared(struct shm_socket *s)
 {
-    if (!s->has_shared_out || s->shared_out.kind != RING_SPMC)
+    if (!s->tx.has_shared || s->tx.shared.kind != RING_SPMC)
         return;
     uint64_t limit = mark_of(s->options.send_hwm);
-    for (uint32_t i = 0; i < s->pipe_count; i++) {
-        struct pipe *pipe = s->pipes[i];
+    for (uint32_t i = 0; i < s->pipes.count; i++) {
+        struct pipe *pipe = s->pipes.list[i];
         if (pipe->state != PIPE_UP)
             continue;
         uint64_t mark = peer_u32(&pipe->theirs->receive_limit);
         limit = mark > 0 && mark < limit ? mark : limit;
     }
-    s->shared_out.limit = limit;
+    s->tx.shared.limit = limit;
 }
 
 int pipe_reserve(struct pipe *pipe)
@@ -419,9 +419,9 @@ static void split(struct pipe *pipe)
         memcpy(rest->routing_id, pipe->routing_id, sizeof rest->routing_id);
         rest->routing_id_size = pipe->routing_id_size;
         session_drain(rest, pipe);
-        s->gone_count++;
-        if (s->in.pipe == pipe)
-            s->in.pipe = rest;
+        s->pipes.draining++;
+        if (s->rx.message.pipe == pipe)
+            s->rx.message.pipe = rest;
     } else {
         peer_drop(pipe->peer);
     }
@@ -635,10 +635,10 @@ static void stop_sending(struct pipe *pipe)
 {
     struct shm_socket *s = pipe->socket;
     pipe->out = NULL;
-    if (s->out.active && s->out.pipe == pipe) {
+    if (s->tx.message.active && s->tx.message.pipe == pipe) {
         out_cancel(s);
-        s->out.active = s->out.discard = true;
-        s->out.pipe = NULL;
+        s->tx.message.active = s->tx.message.discard = true;
+        s->tx.message.pipe = NULL;
     }
 }
 
@@ -688,7 +688,7 @@ void pipe_gone(struct pipe *pipe, bool died)
         split(pipe);
         session_again(pipe);
     } else {
-        s->gone_count++;
+        s->pipes.draining++;
         stop_sending(pipe);
         if (pipe->died || left)
             free_ring(pipe); /* else it is turned away, and has yet to see that */
@@ -745,7 +745,7 @@ bool pipe_is_awaited(const struct pipe *pipe)
 static bool is_over(struct pipe *pipe)
 {
     struct shm_socket *s = pipe->socket;
-    if (s->in.pipe == pipe)
+    if (s->rx.message.pipe == pipe)
         return false;
     if (pipe->state == PIPE_GONE) {
         if (pipe->has_in && (ring_in_has(&pipe->in) || (pipe->in.kind == RING_SPMC && others_hold_claims(&pipe->in))))
@@ -785,7 +785,7 @@ void pipe_free(struct pipe *pipe)
     if (s->pattern->pipe_free != NULL)
         s->pattern->pipe_free(s, pipe);
     if (pipe->state == PIPE_GONE)
-        s->gone_count--;
+        s->pipes.draining--;
     if (pipe->membership != NULL && pipe->membership->bound) {
         struct member member;
         pipe->membership->pipes[pipe->slot] = NULL;
@@ -822,7 +822,7 @@ void pipe_drop(struct pipe *pipe)
 
 void socket_free_pipes(struct shm_socket *s)
 {
-    for (uint32_t i = s->pipe_count; i-- > 0;)
-        if (s->pipes[i]->state >= PIPE_GONE && is_over(s->pipes[i]))
-            pipe_free(s->pipes[i]);
+    for (uint32_t i = s->pipes.count; i-- > 0;)
+        if (s->pipes.list[i]->state >= PIPE_GONE && is_over(s->pipes.list[i]))
+            pipe_free(s->pipes.list[i]);
 }

@@ -38,7 +38,7 @@ static bool has_blocks(const void *bytes, uint64_t size)
  */
 static int copy_unprotected(struct shm_socket *s, struct pipe *pipe)
 {
-    struct incoming *in = &s->in;
+    struct incoming *in = &s->rx.message;
     struct ring_taken *taken = &in->taken;
     if (!taken->is_block)
         return 1;
@@ -64,7 +64,7 @@ static int take_pre_accept(struct shm_socket *s, struct pipe *pipe)
 {
     int result = 2;
     for (int attempt = 0; attempt < 16 && result == 2; attempt++) {
-        result = ring_in_take(&pipe->in, &s->in.taken, &s->hazards, pipe->hazard_tag);
+        result = ring_in_take(&pipe->in, &s->rx.message.taken, &s->hazards, pipe->hazard_tag);
         if (result == 1)
             result = copy_unprotected(s, pipe);
     }
@@ -73,7 +73,7 @@ static int take_pre_accept(struct shm_socket *s, struct pipe *pipe)
 
 static int take(struct shm_socket *s, struct pipe *pipe)
 {
-    struct ring_taken *taken = &s->in.taken;
+    struct ring_taken *taken = &s->rx.message.taken;
     if (unlikely(pipe->adopt_due)) {
         int adopted = ring_in_adopt(&pipe->in, taken);
         if (adopted == 1 && !taken->redelivered)
@@ -101,7 +101,7 @@ static int take(struct shm_socket *s, struct pipe *pipe)
 /* As if it had not begun. */
 static void put_back(struct shm_socket *s)
 {
-    struct incoming *in = &s->in;
+    struct incoming *in = &s->rx.message;
     if (in->pipe->in.kind == RING_SPMC) {
         ring_in_owe(&in->pipe->in, &in->taken);
         in->pipe->adopt_due = true;
@@ -115,7 +115,7 @@ static void put_back(struct shm_socket *s)
 /* With a key: what was taken holds, or is gone. What cannot even be located does not hold. */
 static int authenticate(struct shm_socket *s, struct pipe *pipe, int result)
 {
-    struct incoming *in = &s->in;
+    struct incoming *in = &s->rx.message;
     if (result > 0)
         result = session_open(s, pipe, &in->taken);
     if (result >= 0)
@@ -150,7 +150,7 @@ int in_begin(struct shm_socket *s, struct pipe *pipe)
         pipe_break(pipe);
         return -EPROTO;
     }
-    struct incoming *in = &s->in;
+    struct incoming *in = &s->rx.message;
     in->active = true;
     in->given = false;
     in->pipe = pipe;
@@ -161,9 +161,9 @@ int in_begin(struct shm_socket *s, struct pipe *pipe)
 
 int in_begin_gone(struct shm_socket *s)
 {
-    for (uint32_t i = 0; unlikely(s->gone_count > 0) && i < s->pipe_count; i++)
-        if (s->pipes[i]->state == PIPE_GONE) {
-            int result = in_begin(s, s->pipes[i]);
+    for (uint32_t i = 0; unlikely(s->pipes.draining > 0) && i < s->pipes.count; i++)
+        if (s->pipes.list[i]->state == PIPE_GONE) {
+            int result = in_begin(s, s->pipes.list[i]);
             if (result != 0)
                 return result;
         }
@@ -172,18 +172,18 @@ int in_begin_gone(struct shm_socket *s)
 
 int in_begin_fair(struct shm_socket *s)
 {
-    uint32_t count = s->pipe_count;
+    uint32_t count = s->pipes.count;
     int gone = in_begin_gone(s);
     if (gone != 0)
         return gone;
-    uint32_t next = s->receive_next;
+    uint32_t next = s->pipes.receive_next;
     for (uint32_t i = 0; i < count; i++) {
         if (next >= count)
             next = 0;
-        struct pipe *pipe = s->pipes[next++];
+        struct pipe *pipe = s->pipes.list[next++];
         int result = in_begin(s, pipe);
         if (result != 0) {
-            s->receive_next = next;
+            s->pipes.receive_next = next;
             return result;
         }
     }
@@ -192,15 +192,15 @@ int in_begin_fair(struct shm_socket *s)
 
 void socket_adopt(struct shm_socket *s)
 {
-    for (uint32_t i = 0; i < s->pipe_count; i++)
-        s->pipes[i]->adopt_due = s->pipes[i]->has_in && s->pipes[i]->in.kind == RING_SPMC;
+    for (uint32_t i = 0; i < s->pipes.count; i++)
+        s->pipes.list[i]->adopt_due = s->pipes.list[i]->has_in && s->pipes.list[i]->in.kind == RING_SPMC;
 }
 
 /* ---- its parts ---- */
 
 int in_next(struct shm_socket *s, struct part *part)
 {
-    struct incoming *in = &s->in;
+    struct incoming *in = &s->rx.message;
     struct ring_taken *taken = &in->taken;
     uint64_t word, offset;
 
@@ -267,7 +267,7 @@ void pipe_end_read(struct pipe *pipe)
 static void advance(struct pipe *pipe)
 {
     struct ring_in *ring = &pipe->in;
-    ring->tail = pipe->socket->in.taken.ticket + 1;
+    ring->tail = pipe->socket->rx.message.taken.ticket + 1;
     if (pipe->record == NULL)
         return;
     store_release(&pipe->record->tail, ring->tail); /* R3 */
@@ -278,7 +278,7 @@ static void advance(struct pipe *pipe)
 
 void in_end(struct shm_socket *s)
 {
-    struct incoming *in = &s->in;
+    struct incoming *in = &s->rx.message;
     struct pipe *pipe = in->pipe;
     struct ring_taken *taken = &in->taken;
 
@@ -303,17 +303,17 @@ void in_end(struct shm_socket *s)
 
 void in_leave(struct shm_socket *s)
 {
-    if (s->in.given) {
+    if (s->rx.message.given) {
         in_end(s);
         return;
     }
-    session_untake(s->in.pipe, &s->in.taken);
+    session_untake(s->rx.message.pipe, &s->rx.message.taken);
     put_back(s);
 }
 
 int in_fail(struct shm_socket *s, int error)
 {
-    struct pipe *pipe = s->in.pipe;
+    struct pipe *pipe = s->rx.message.pipe;
     if (pipe_error_passes(error)) {
         put_back(s);
         return error;
@@ -389,7 +389,7 @@ static struct view_ref *view_ref_claim(struct pipe *pipe, uint64_t ticket)
 /* What keeps the current message; NULL: all places are taken. */
 static struct view_ref *make_view_ref(struct shm_socket *s)
 {
-    struct incoming *in = &s->in;
+    struct incoming *in = &s->rx.message;
     if (in->pipe->in.kind == RING_SPMC)
         return view_ref_claim(in->pipe, in->taken.ticket);
     if (in->pipe->in.kind == RING_BROADCAST && !in->taken.protected)
@@ -399,7 +399,7 @@ static struct view_ref *make_view_ref(struct shm_socket *s)
 
 struct view_ref *in_view_ref(struct shm_socket *s)
 {
-    struct incoming *in = &s->in;
+    struct incoming *in = &s->rx.message;
     if (in->ref == NULL)
         in->ref = make_view_ref(s);
     if (in->ref != NULL)

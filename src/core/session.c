@@ -111,7 +111,6 @@ int session_set_key(struct shm_socket *s, const void *key)
     auth->look_at_count = SOURCES_KEPT;
     session_close(s); /* a key set before */
     s->auth = auth;
-    s->seal_size = AUTH_TAG_SIZE;
     return 0;
 }
 
@@ -127,8 +126,8 @@ void session_close(struct shm_socket *s)
     struct auth_session *auth = s->auth;
     if (auth == NULL)
         return;
-    for (uint32_t i = 0; i < s->pipe_count; i++)
-        s->pipes[i]->source = NULL;
+    for (uint32_t i = 0; i < s->pipes.count; i++)
+        s->pipes.list[i]->source = NULL;
     while (auth->sources != NULL) {
         struct session_source *source = auth->sources;
         auth->sources = source->next;
@@ -150,8 +149,8 @@ void session_report(struct shm_socket *s, const struct pipe *peer)
 {
     stat_add(s, STAT_AUTH_FAILED, 1);
     event_push(s, SHM_EVENT_UNTRUSTED, peer, NULL, 0);
-    if (s->pattern->advance != NULL && s->pending_error == 0)
-        s->pending_error = -EBADMSG;
+    if (s->pattern->advance != NULL && s->rx.pending_error == 0)
+        s->rx.pending_error = -EBADMSG;
 }
 
 /* ---- keys ---- */
@@ -169,7 +168,7 @@ static void derive_session(struct shm_socket *s, uint8_t *key, const char *sende
 int session_key(struct shm_socket *s, struct pipe *pipe)
 {
     struct auth_session *auth = s->auth;
-    bool shared = pipe == NULL || pipe->out == &s->shared_out;
+    bool shared = pipe == NULL || pipe->out == &s->tx.shared;
     uint8_t **key = shared ? &auth->shared_key : &pipe->session->key;
     if (likely(*key != NULL))
         return 0;
@@ -356,11 +355,11 @@ static int prove(struct pipe *pipe, struct pipe_statement *statement)
         return error;
     if (pipe->out != NULL) {
         statement->kind = pipe->out->kind;
-        statement->session = pipe->out == &s->shared_out ? s->auth->shared_session : pipe->session->session;
+        statement->session = pipe->out == &s->tx.shared ? s->auth->shared_session : pipe->session->session;
         statement->start = first_for(pipe);
     }
-    statement->routing_id_size = s->routing_id_size;
-    memcpy(statement->routing_id, s->routing_id, s->routing_id_size);
+    statement->routing_id_size = s->identity.routing_id_size;
+    memcpy(statement->routing_id, s->identity.routing_id, s->identity.routing_id_size);
     auth_prove(proof, s->auth->root, statement, sizeof *statement);
     write_proof(pipe->record, statement, proof);
     memcpy(pipe->session->proved, statement->challenge, sizeof statement->challenge);
@@ -567,7 +566,7 @@ int session_begin(struct pipe *pipe, uint64_t *first)
 void session_seal(struct shm_socket *s, struct pipe *pipe, const struct ring_out *ring,
                 const struct ring_message *message, void *to)
 {
-    struct auth_frame frame = {.key = pipe == NULL || ring == &s->shared_out ? s->auth->shared_key : pipe->session->key,
+    struct auth_frame frame = {.key = pipe == NULL || ring == &s->tx.shared ? s->auth->shared_key : pipe->session->key,
                                .ticket = ring->head,
                                .tag = message->tag,
                                .packed = (message->flags & META_PACKED) != 0,

@@ -79,17 +79,17 @@ static void free_memory(struct shm_socket *s)
 {
     if (s->pattern->close != NULL)
         s->pattern->close(s);
-    free(s->pipes);
-    free(s->in.copy);
-    while (s->retired != NULL) {
-        struct block *next = s->retired->next;
-        block_forget(s->retired);
-        s->retired = next;
+    free(s->pipes.list);
+    free(s->rx.message.copy);
+    while (s->tx.retired != NULL) {
+        struct block *next = s->tx.retired->next;
+        block_forget(s->tx.retired);
+        s->tx.retired = next;
     }
-    if (s->shared_out.claims != NULL && process_is_mine(s->mark))
-        claims_detach(s->shared_out.claims);
-    free(s->shared_out.claims);
-    ring_out_forget(&s->shared_out);
+    if (s->tx.shared.claims != NULL && process_is_mine(s->mark))
+        claims_detach(s->tx.shared.claims);
+    free(s->tx.shared.claims);
+    ring_out_forget(&s->tx.shared);
     arena_deinit(&s->arena);
     free(s);
 }
@@ -114,10 +114,10 @@ SHM_API shm_socket_t *shm_socket(int type)
     s->type = type;
     s->pattern = pattern;
     s->options = defaults;
-    s->fd = s->fd_fifo = s->fd_inotify = -1;
+    s->descriptor.fd = s->descriptor.fifo = s->descriptor.inotify = -1;
     s->segment.fd = -1;
     s->refs = 1;
-    s->checked_at = s->looked_at = s->adopted_at = cpu_ticks();
+    s->liveness.checked_at = s->liveness.looked_at = s->liveness.adopted_at = cpu_ticks();
     int error = open_memory(s, flags);
     if (error < 0) {
         socket_unref(s);
@@ -133,8 +133,8 @@ SHM_API shm_socket_t *shm_socket(int type)
 static bool has_untaken(struct shm_socket *s)
 {
     bool anybody = false, untaken = false;
-    for (uint32_t i = 0; i < s->pipe_count; i++) {
-        struct pipe *pipe = s->pipes[i];
+    for (uint32_t i = 0; i < s->pipes.count; i++) {
+        struct pipe *pipe = s->pipes.list[i];
         if (pipe->state == PIPE_UP)
             anybody = true;
         if (pipe->state != PIPE_QUEUED)
@@ -145,9 +145,9 @@ static bool has_untaken(struct shm_socket *s)
                  pipe->out->head > pipe->out->acked && s->type != SHM_SUB && s->type != SHM_XSUB)
             untaken = true;
     }
-    if (s->has_shared_out && s->shared_out.kind == RING_SPMC && !anybody) {
-        ring_out_look(&s->shared_out);
-        untaken = s->shared_out.head > s->shared_out.acked;
+    if (s->tx.has_shared && s->tx.shared.kind == RING_SPMC && !anybody) {
+        ring_out_look(&s->tx.shared);
+        untaken = s->tx.shared.head > s->tx.shared.acked;
     }
     return untaken;
 }
@@ -174,11 +174,11 @@ static void linger(struct shm_socket *s)
 static void close_inherited(struct shm_socket *s)
 {
     session_close(s);
-    if (s->fd >= 0) {
-        close(s->fd);
-        close(s->fd_fifo);
-        if (s->fd_inotify >= 0)
-            close(s->fd_inotify);
+    if (s->descriptor.fd >= 0) {
+        close(s->descriptor.fd);
+        close(s->descriptor.fifo);
+        if (s->descriptor.inotify >= 0)
+            close(s->descriptor.inotify);
     }
     if (s->segment.fd >= 0)
         close(s->segment.fd);
@@ -190,9 +190,9 @@ static void close_inherited(struct shm_socket *s)
         free(a->rejected);
         free(a);
     }
-    for (uint32_t i = 0; i < s->pipe_count; i++) {
-        free(s->pipes[i]->session);
-        free(s->pipes[i]);
+    for (uint32_t i = 0; i < s->pipes.count; i++) {
+        free(s->pipes.list[i]->session);
+        free(s->pipes.list[i]);
     }
     free_memory(s);
 }
@@ -207,9 +207,9 @@ SHM_API int shm_close(shm_socket_t *s)
         close_inherited(s);
         return 0;
     }
-    if (s->in.active)
+    if (s->rx.message.active)
         in_leave(s);
-    if (s->out.active)
+    if (s->tx.message.active)
         out_cancel(s);
     linger(s);
     atomic_store_explicit(&s->terminated, 1, memory_order_relaxed);
@@ -217,8 +217,8 @@ SHM_API int shm_close(shm_socket_t *s)
     s->files_awaited = socket_leave_all(s);
     session_close(s);
     socket_fd_close(s);
-    while (s->pipe_count > 0)
-        pipe_drop(s->pipes[s->pipe_count - 1]);
+    while (s->pipes.count > 0)
+        pipe_drop(s->pipes.list[s->pipes.count - 1]);
     socket_unref(s);
     return 0;
 }
@@ -233,10 +233,10 @@ void socket_unref(struct shm_socket *s)
 {
     if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
         return;
-    if (s->shared_out.claims != NULL) {
-        claims_detach(s->shared_out.claims);
-        free(s->shared_out.claims);
-        s->shared_out.claims = NULL;
+    if (s->tx.shared.claims != NULL) {
+        claims_detach(s->tx.shared.claims);
+        free(s->tx.shared.claims);
+        s->tx.shared.claims = NULL;
     }
     bell_detach(&s->bell);
     if (s->segment.directory != NULL) {

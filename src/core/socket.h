@@ -151,6 +151,66 @@ struct options {
 
 #define EVENTS_KEPT 64
 
+/* The pipes of a socket, in the order of their making, and whose turn it is. */
+struct pipes {
+    struct pipe **list;
+    uint32_t count, capacity;
+    uint32_t receive_next, send_next;
+    uint32_t draining; /* how many only drain */
+};
+
+/* Receiving. */
+struct rx {
+    struct incoming message;
+    bool last_more, last_redelivered;
+    int pending_error; /* found while looking, for the next receive */
+    bool is_plain;     /* what comes needs no look by its kind: the fast path may take it */
+    bool is_conflated; /* a publisher asks for only its newest message to be read */
+    uint32_t count;
+};
+
+/* Sending. */
+struct tx {
+    struct outgoing message;
+    struct ring_out shared; /* PUB, PUSH: one ring for all peers */
+    bool has_shared;
+    bool refused; /* the last send did not find room */
+    bool blocked; /* a send waits: for room enough to be worth waking up for */
+    uint32_t count;
+    struct block *retired; /* blocks that were sent and may still be viewed */
+};
+
+/* The only pipe for short messages (fast_path.h); NULL: the general way. */
+struct fast {
+    struct ring_out *out;
+    struct pipe *to, *in;
+};
+
+/* SHM_FD: -1 as long as nobody asked for it. */
+struct descriptor {
+    int fd, inotify, fifo;
+    bool ticks; /* inotify is a timer: deaths cannot be watched for */
+};
+
+/* When the peers' lives were looked at, in ticks. */
+struct liveness {
+    uint64_t looked_at, looked_moved, adopted_at;
+    uint64_t checked_at;
+};
+
+struct events {
+    shm_event_t list[EVENTS_KEPT];
+    uint32_t first, count;
+    uint64_t missed;
+};
+
+struct identity {
+    uint8_t routing_id[256]; /* a private copy of the segment's */
+    uint32_t routing_id_size;
+    char last_endpoint[ENDPOINT_NAME_MAX + 8];
+    uint32_t next_hazard_tag;
+};
+
 struct shm_socket {
     /* read on every call */
     uint64_t mark; /* process.h */
@@ -158,50 +218,32 @@ struct shm_socket {
     int type;
     _Atomic int terminated;
     struct bell bell;
+    struct fast fast;
+    struct options options;
+    struct pipes pipes;
+    struct rx rx;
+    struct tx tx;
+
+    /* its memory */
     struct segment segment;
     struct arena arena;
     struct hazards hazards;
     shared_u64 *stats;
-    struct pipe **pipes;
-    uint32_t pipe_count, pipe_capacity;
-    uint32_t receive_next, send_next;
-    uint32_t gone_count;
-    struct ring_out shared_out; /* PUB, PUSH */
-    bool has_shared_out;
-    struct block *retired; /* blocks that were sent and may still be protected */
-    struct ring_out *fast_out; /* fast_path.h; NULL: the general way */
-    struct pipe *fast_to, *fast_in;
-    struct incoming in;
-    struct outgoing out;
-    bool last_more, last_redelivered;
-    bool takes_all; /* SUB: everything is subscribed */
-    bool peer_conflates; /* a publisher asks for only its newest message to be read */
-    bool send_refused; /* the last send did not find room */
-    bool send_blocked; /* a send waits: for room enough to be worth waking up for */
-    int pending_error; /* found while looking, for the next receive */
-    int fd, fd_inotify, fd_fifo;
-    bool fd_ticks; /* fd_inotify is a timer: deaths cannot be watched for */
-    bool files_awaited; /* closed, but a peer has still to map what it was sent */
-    uint32_t receives, sends;
-    uint64_t looked_at, looked_moved, adopted_at;
-    uint64_t checked_at; /* ticks: when the peers' lives were last looked at */
-    uint64_t spin_ticks; /* self-calibrated */
-
-    _Atomic int refs; /* the handle and each peer */
-    struct directory *directory;
-    struct membership *memberships;
-    struct options options;
-    struct auth_session *auth; /* SHM_AUTH_KEY; NULL: none */
-    uint32_t seal_size;  /* bytes that sealing adds */
-    uint8_t routing_id[256]; /* a private copy of the segment's */
-    uint32_t routing_id_size;
-    char last_endpoint[ENDPOINT_NAME_MAX + 8];
-    uint32_t next_hazard_tag;
-    uint32_t next_auto_id;
     struct view_ref view_refs[SEGMENT_HAZARDS];
-    shm_event_t events[EVENTS_KEPT];
-    uint32_t events_first, events_count;
-    uint64_t events_missed;
+    _Atomic int refs; /* the handle and each peer */
+    bool files_awaited; /* closed, but a peer has still to map what it was sent */
+    struct directory *directory;
+
+    /* its place in the world */
+    struct membership *memberships;
+    struct identity identity;
+    struct auth_session *auth; /* SHM_AUTH_KEY; NULL: none */
+    struct liveness liveness;
+    struct {
+        uint64_t spin_ticks; /* self-calibrated */
+    } wait;
+    struct descriptor descriptor;
+    struct events events;
     void *pattern_data;
 };
 
@@ -243,8 +285,8 @@ static inline void stat_add(struct shm_socket *s, unsigned stat, uint64_t n)
 /* Something changed: the next message goes the general way (fast_path.h). */
 static inline void fast_forget(struct shm_socket *s)
 {
-    s->fast_out = NULL;
-    s->fast_in = NULL;
+    s->fast.out = NULL;
+    s->fast.in = NULL;
 }
 
 

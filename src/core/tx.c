@@ -39,7 +39,7 @@ void pipe_look_at_tail(struct pipe *pipe)
  * reader would only hinder each other. */
 static inline bool is_open(const struct shm_socket *s, const struct ring_out *ring)
 {
-    uint64_t slack = unlikely(s->send_blocked) && ring->limit >= RING_LARGE ? ring->limit / 4 : 0;
+    uint64_t slack = unlikely(s->tx.blocked) && ring->limit >= RING_LARGE ? ring->limit / 4 : 0;
     return ring->head - ring->acked + slack < ring->limit;
 }
 
@@ -59,8 +59,8 @@ bool pipe_has_room(struct pipe *pipe)
 static void read_tails(struct shm_socket *s, struct ring_out *ring)
 {
     uint64_t slowest = ring->head;
-    for (uint32_t i = 0; i < s->pipe_count; i++) {
-        struct pipe *pipe = s->pipes[i];
+    for (uint32_t i = 0; i < s->pipes.count; i++) {
+        struct pipe *pipe = s->pipes.list[i];
         if (pipe->state != PIPE_UP || pipe->out != ring)
             continue;
         uint64_t start = load_relaxed(&pipe->record->start), tail;
@@ -78,9 +78,9 @@ bool ring_has_room(struct shm_socket *s, struct ring_out *ring, struct pipe *pip
     if (pipe != NULL)
         return pipe_has_room(pipe);
     if (ring->kind == RING_SPMC) {
-        if (s->send_blocked && !is_open(s, ring))
+        if (s->tx.blocked && !is_open(s, ring))
             ring_out_look(ring);
-        return (!s->send_blocked || is_open(s, ring)) && ring_out_claimable(ring) == 1;
+        return (!s->tx.blocked || is_open(s, ring)) && ring_out_claimable(ring) == 1;
     }
     if (!s->options.lossless || is_open(s, ring))
         return true;
@@ -92,8 +92,8 @@ bool ring_has_room(struct shm_socket *s, struct ring_out *ring, struct pipe *pip
 
 static bool is_protected(struct shm_socket *s, const struct block *blocks)
 {
-    for (uint32_t i = 0; i < s->pipe_count; i++) {
-        struct pipe *pipe = s->pipes[i];
+    for (uint32_t i = 0; i < s->pipes.count; i++) {
+        struct pipe *pipe = s->pipes.list[i];
         if (pipe->peer == NULL || pipe->theirs == NULL || pipe->died)
             continue;
         for (const struct block *b = blocks; b != NULL; b = b->chain)
@@ -106,14 +106,14 @@ static bool is_protected(struct shm_socket *s, const struct block *blocks)
 /* Free what was retired and nobody holds a view of (R8: a fence stood behind whatever retired it). */
 static void free_retired(struct shm_socket *s)
 {
-    struct block *list = s->retired;
-    s->retired = NULL;
+    struct block *list = s->tx.retired;
+    s->tx.retired = NULL;
     while (list != NULL) {
         struct block *blocks = list;
         list = list->next;
         if (is_protected(s, blocks)) {
-            blocks->next = s->retired;
-            s->retired = blocks;
+            blocks->next = s->tx.retired;
+            s->tx.retired = blocks;
             continue;
         }
         for (struct block *b = blocks, *next; b != NULL; b = next) {
@@ -125,21 +125,21 @@ static void free_retired(struct shm_socket *s)
 
 static void reclaim(struct shm_socket *s, bool thorough)
 {
-    if (s->has_shared_out && s->shared_out.kind == RING_SPMC)
-        ring_out_reclaim(&s->shared_out, UINT64_MAX);
-    else if (s->has_shared_out && (thorough || s->arena.in_use > HISTORY_KEPT)) {
-        read_tails(s, &s->shared_out);
-        ring_out_reclaim(&s->shared_out, s->shared_out.acked);
+    if (s->tx.has_shared && s->tx.shared.kind == RING_SPMC)
+        ring_out_reclaim(&s->tx.shared, UINT64_MAX);
+    else if (s->tx.has_shared && (thorough || s->arena.in_use > HISTORY_KEPT)) {
+        read_tails(s, &s->tx.shared);
+        ring_out_reclaim(&s->tx.shared, s->tx.shared.acked);
     }
-    if (s->pipe_count <= PIPES_CHEAP || thorough)
-        for (uint32_t i = 0; i < s->pipe_count; i++) {
-            struct ring_out *ring = &s->pipes[i]->own_ring;
+    if (s->pipes.count <= PIPES_CHEAP || thorough)
+        for (uint32_t i = 0; i < s->pipes.count; i++) {
+            struct ring_out *ring = &s->pipes.list[i]->own_ring;
             if (ring->in_flight == NULL || ring->kind != RING_SPSC)
                 continue;
-            read_tail(s->pipes[i], ring);
+            read_tail(s->pipes.list[i], ring);
             ring_out_reclaim(ring, ring->acked);
         }
-    if (s->retired != NULL)
+    if (s->tx.retired != NULL)
         free_retired(s);
 }
 
@@ -152,7 +152,7 @@ struct block *socket_block(struct shm_socket *s, uint64_t size)
         errno = EMSGSIZE;
         return NULL;
     }
-    bool lossy = s->has_shared_out && s->shared_out.kind == RING_BROADCAST && !s->options.lossless;
+    bool lossy = s->tx.has_shared && s->tx.shared.kind == RING_BROADCAST && !s->options.lossless;
     if (lossy && s->options.memory_limit == 0 && s->arena.limit / 4 < size)
         s->arena.limit = size * 4; /* the default limit is not meant to forbid large messages */
     reclaim(s, false);
@@ -163,7 +163,7 @@ struct block *socket_block(struct shm_socket *s, uint64_t size)
         reclaim(s, true);
         block = arena_alloc(&s->arena, size);
     }
-    while (block == NULL && lossy && ring_out_drop_oldest(&s->shared_out)) {
+    while (block == NULL && lossy && ring_out_drop_oldest(&s->tx.shared)) {
         free_retired(s);
         block = arena_alloc(&s->arena, size);
     }
@@ -177,13 +177,13 @@ struct block *socket_block(struct shm_socket *s, uint64_t size)
 /* Somebody who reads the shared ring sleeps. Subscribers are all woken; of pullers one, in turn. */
 void wake_readers(struct shm_socket *s)
 {
-    bool one = s->shared_out.kind == RING_SPMC;
-    uint32_t first = s->send_next; /* changes below */
+    bool one = s->tx.shared.kind == RING_SPMC;
+    uint32_t first = s->pipes.send_next; /* changes below */
     store_relaxed(&s->bell.page->has_waiters, 0); /* the fence orders it */
     fence_seq_cst();
-    for (uint32_t i = 0, woken = 0; i < s->pipe_count; i++) {
-        struct pipe *pipe = s->pipes[(first + i) % s->pipe_count];
-        if (pipe->state != PIPE_UP || pipe->out != &s->shared_out)
+    for (uint32_t i = 0, woken = 0; i < s->pipes.count; i++) {
+        struct pipe *pipe = s->pipes.list[(first + i) % s->pipes.count];
+        if (pipe->state != PIPE_UP || pipe->out != &s->tx.shared)
             continue;
         if (woken && one) {
             if (peer_u32(&pipe->peer->bell.page->waiting) != 0) {
@@ -194,7 +194,7 @@ void wake_readers(struct shm_socket *s)
             woken = 1;
             stat_add(s, STAT_WAKES, 1);
             if (one)
-                s->send_next = (first + i + 1) % s->pipe_count;
+                s->pipes.send_next = (first + i + 1) % s->pipes.count;
         }
     }
 }
@@ -280,7 +280,7 @@ int out_single(struct shm_socket *s, struct ring_out *ring, struct pipe *pipe, c
 
 void out_begin(struct shm_socket *s, struct ring_out *ring, struct pipe *pipe, uint32_t tag)
 {
-    struct outgoing *out = &s->out;
+    struct outgoing *out = &s->tx.message;
     out->active = true;
     out->discard = false;
     out->ring = ring;
@@ -302,17 +302,17 @@ static void free_chain(struct shm_socket *s, struct block *blocks, const struct 
 
 void out_cancel(struct shm_socket *s)
 {
-    free_chain(s, s->out.blocks, NULL);
-    if (s->out.envelope != NULL)
-        arena_free(&s->arena, s->out.envelope);
-    s->out.blocks = s->out.envelope = NULL;
-    s->out.active = s->out.discard = false;
+    free_chain(s, s->tx.message.blocks, NULL);
+    if (s->tx.message.envelope != NULL)
+        arena_free(&s->arena, s->tx.message.envelope);
+    s->tx.message.blocks = s->tx.message.envelope = NULL;
+    s->tx.message.active = s->tx.message.discard = false;
 }
 
 /* With a key parts are gathered in private memory: nobody shall change them before they are sealed. */
 static unsigned char *private_room(struct shm_socket *s, uint64_t size)
 {
-    struct outgoing *out = &s->out;
+    struct outgoing *out = &s->tx.message;
     if (out->gathered == NULL && out->used + size + AUTH_TAG_SIZE <= SLOT_PAYLOAD)
         return out->inline_bytes + out->used;
     unsigned char *bytes = session_gather(s, out->gathered != NULL ? out->used : 0, out->used + size);
@@ -329,7 +329,7 @@ static unsigned char *private_room(struct shm_socket *s, uint64_t size)
 /* Room for SIZE further packed bytes: in the slot, or in an envelope that grows. */
 static unsigned char *out_room(struct shm_socket *s, uint64_t size)
 {
-    struct outgoing *out = &s->out;
+    struct outgoing *out = &s->tx.message;
     if (unlikely(s->auth != NULL))
         return private_room(s, size);
     if (out->envelope == NULL && out->used + size <= SLOT_PAYLOAD)
@@ -353,9 +353,9 @@ static int add_block(struct shm_socket *s, struct block *block, size_t size)
     if (at == NULL)
         return -errno;
     memcpy(at, entry, sizeof entry);
-    s->out.used += sizeof entry;
-    block->chain = s->out.blocks;
-    s->out.blocks = block;
+    s->tx.message.used += sizeof entry;
+    block->chain = s->tx.message.blocks;
+    s->tx.message.blocks = block;
     return 0;
 }
 
@@ -380,7 +380,7 @@ int out_add(struct shm_socket *s, const void *data, size_t size, struct block *b
     memcpy(at, &word, sizeof word);
     if (size > 0)
         memcpy(at + PART_HEADER, data, size);
-    s->out.used += PART_HEADER + part_padded(size);
+    s->tx.message.used += PART_HEADER + part_padded(size);
     return 0;
 }
 
@@ -390,13 +390,13 @@ int out_add_raw(struct shm_socket *s, const void *packed, size_t size)
     if (at == NULL)
         return -errno;
     memcpy(at, packed, size);
-    s->out.used += size;
+    s->tx.message.used += size;
     return 0;
 }
 
 int out_end(struct shm_socket *s)
 {
-    struct outgoing *out = &s->out;
+    struct outgoing *out = &s->tx.message;
     /* A broadcast ring's reader protects a message by one pin: it must all hang on one block. */
     if (out->envelope == NULL && out->blocks != NULL && out->ring->kind == RING_BROADCAST) {
         out->envelope = socket_block(s, out->used);
@@ -424,7 +424,7 @@ int out_end(struct shm_socket *s)
 
 int out_continue(struct shm_socket *s, const struct part *part)
 {
-    struct outgoing *out = &s->out;
+    struct outgoing *out = &s->tx.message;
     if (out->used == 0 && !part->more) {
         int error = out_single(s, out->ring, out->pipe, part, out->tag);
         if (error == 0)
@@ -453,7 +453,7 @@ int out_continue(struct shm_socket *s, const struct part *part)
 
 int out_part(struct shm_socket *s, struct ring_out *ring, struct pipe *pipe, const struct part *part, uint32_t tag)
 {
-    bool began = !s->out.active;
+    bool began = !s->tx.message.active;
     if (began && !part->more)
         return out_single(s, ring, pipe, part, tag);
     if (began)
@@ -468,8 +468,8 @@ int out_discard(struct shm_socket *s, const struct part *part)
 {
     if (part->block != NULL)
         arena_free(&s->arena, part->block);
-    s->out.active = s->out.discard = part->more;
-    s->out.pipe = NULL;
+    s->tx.message.active = s->tx.message.discard = part->more;
+    s->tx.message.pipe = NULL;
     if (!part->more)
         stat_add(s, STAT_DROPPED, 1);
     return 0;
@@ -485,13 +485,13 @@ bool pipe_is_open(const struct pipe *pipe)
 
 struct pipe *pipe_choose(struct shm_socket *s)
 {
-    uint32_t next = s->send_next;
-    for (uint32_t i = 0; i < s->pipe_count; i++) {
-        if (next >= s->pipe_count)
+    uint32_t next = s->pipes.send_next;
+    for (uint32_t i = 0; i < s->pipes.count; i++) {
+        if (next >= s->pipes.count)
             next = 0;
-        struct pipe *pipe = s->pipes[next++];
+        struct pipe *pipe = s->pipes.list[next++];
         if (pipe_is_open(pipe) && pipe_has_room(pipe)) {
-            s->send_next = next;
+            s->pipes.send_next = next;
             return pipe;
         }
     }

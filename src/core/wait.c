@@ -36,9 +36,9 @@ short socket_events(struct shm_socket *s, short wanted)
     short events = 0;
     if ((wanted & SHM_POLLIN) && socket_can_receive(s))
         events |= SHM_POLLIN;
-    if ((wanted & SHM_POLLOUT) && s->pattern->send != NULL && (s->out.active || s->pattern->can_send(s)))
+    if ((wanted & SHM_POLLOUT) && s->pattern->send != NULL && (s->tx.message.active || s->pattern->can_send(s)))
         events |= SHM_POLLOUT;
-    if ((wanted & SHM_POLLPRI) && (s->events_count > 0 || s->events_missed > 0))
+    if ((wanted & SHM_POLLPRI) && (s->events.count > 0 || s->events.missed > 0))
         events |= SHM_POLLPRI;
     return events;
 }
@@ -51,7 +51,7 @@ static bool should_return(struct shm_socket *s, short events)
 
 static void check_now_and_then(struct shm_socket *s, uint64_t now_ticks)
 {
-    if (now_ticks - s->checked_at > clock_ticks_per_us() * 1000 * CHECK_MS)
+    if (now_ticks - s->liveness.checked_at > clock_ticks_per_us() * 1000 * CHECK_MS)
         socket_check_peers(s);
 }
 
@@ -61,12 +61,12 @@ static void check_unless_busy(struct shm_socket *s)
 {
     uint64_t us = clock_ticks_per_us(), now = cpu_ticks();
     uint64_t moved = load_relaxed(&s->stats[STAT_RECEIVED]) + load_relaxed(&s->stats[STAT_SENT]);
-    if (now - s->looked_at <= us * 1000 * CHECK_MS)
+    if (now - s->liveness.looked_at <= us * 1000 * CHECK_MS)
         return;
-    bool busy = moved != s->looked_moved;
-    s->looked_at = now;
-    s->looked_moved = moved;
-    if (!busy || (s->pipe_count > 1 && now - s->checked_at > us * 1000 * CHECK_BUSY_MS))
+    bool busy = moved != s->liveness.looked_moved;
+    s->liveness.looked_at = now;
+    s->liveness.looked_moved = moved;
+    if (!busy || (s->pipes.count > 1 && now - s->liveness.checked_at > us * 1000 * CHECK_BUSY_MS))
         socket_check_peers(s);
 }
 
@@ -74,23 +74,23 @@ static void check_unless_busy(struct shm_socket *s)
 void socket_sent_many(struct shm_socket *s)
 {
     uint64_t now = cpu_ticks();
-    if (now - s->checked_at > clock_ticks_per_us() * 1000 * CHECK_BUSY_MS)
+    if (now - s->liveness.checked_at > clock_ticks_per_us() * 1000 * CHECK_BUSY_MS)
         socket_check_peers(s);
 }
 
 void socket_busy(struct shm_socket *s)
 {
     uint64_t now = cpu_ticks();
-    if (now - s->adopted_at <= clock_ticks_per_us() * 1000 * CHECK_MS)
+    if (now - s->liveness.adopted_at <= clock_ticks_per_us() * 1000 * CHECK_MS)
         return;
-    s->adopted_at = now;
+    s->liveness.adopted_at = now;
     socket_adopt(s); /* asks the kernel only about pullers that have something in hand */
 }
 
 /* A non-blocking call found nothing: the only place where a busy poller notices a death. */
 void socket_empty_poll(struct shm_socket *s)
 {
-    if (unlikely(s->fd >= 0))
+    if (unlikely(s->descriptor.fd >= 0))
         socket_fd_rearm(s);
     check_unless_busy(s);
 }
@@ -115,9 +115,9 @@ static uint64_t spin_budget(struct shm_socket *s)
         return UINT64_MAX;
     if (ns >= 0)
         return (ns < SPIN_LONGEST_NS ? (uint64_t)ns : (uint64_t)SPIN_LONGEST_NS) * clock_ticks_per_us() / 1000;
-    if (s->spin_ticks == 0)
-        s->spin_ticks = one_processor() ? 1 : SPIN_START_US * clock_ticks_per_us();
-    return s->spin_ticks;
+    if (s->wait.spin_ticks == 0)
+        s->wait.spin_ticks = one_processor() ? 1 : SPIN_START_US * clock_ticks_per_us();
+    return s->wait.spin_ticks;
 }
 
 static void calibrate(struct shm_socket *s, uint64_t slept_ticks)
@@ -125,10 +125,10 @@ static void calibrate(struct shm_socket *s, uint64_t slept_ticks)
     uint64_t us = clock_ticks_per_us();
     if (s->options.spin_ns != -2 || one_processor())
         return;
-    if (slept_ticks < 2 * SPIN_MAX_US * us && s->spin_ticks < SPIN_MAX_US * us)
-        s->spin_ticks *= 2;
-    else if (slept_ticks > 1000 * us && s->spin_ticks > SPIN_MIN_US * us)
-        s->spin_ticks /= 2;
+    if (slept_ticks < 2 * SPIN_MAX_US * us && s->wait.spin_ticks < SPIN_MAX_US * us)
+        s->wait.spin_ticks *= 2;
+    else if (slept_ticks > 1000 * us && s->wait.spin_ticks > SPIN_MIN_US * us)
+        s->wait.spin_ticks /= 2;
 }
 
 /*
@@ -147,7 +147,7 @@ void pause_ns(uint64_t ns)
 static int spin(struct shm_socket *s, short events, uint64_t budget, uint64_t deadline_ns)
 {
     uint64_t start = cpu_ticks();
-    bool drains = s->send_blocked && (s->options.send_hwm == 0 || s->options.send_hwm >= RING_LARGE);
+    bool drains = s->tx.blocked && (s->options.send_hwm == 0 || s->options.send_hwm >= RING_LARGE);
     for (uint64_t polls = 0;; polls++) {
         if (should_return(s, events))
             return 1;
@@ -173,8 +173,8 @@ static void prepare_sleep(struct shm_socket *s, uint32_t how)
 {
     bool said = false;
     bell_announce(&s->bell, how);
-    for (uint32_t i = 0; i < s->pipe_count; i++) {
-        struct pipe *pipe = s->pipes[i];
+    for (uint32_t i = 0; i < s->pipes.count; i++) {
+        struct pipe *pipe = s->pipes.list[i];
         if (pipe->state == PIPE_UP && pipe->has_in && pipe->in.kind != RING_SPSC) {
             store_relaxed(&pipe->peer->bell.page->has_waiters, 1); /* between two fences */
             said = true;
@@ -228,8 +228,8 @@ int socket_wait(struct shm_socket *s, short events, uint64_t deadline_ns)
     }
     result = 0;
 out:
-    if (unlikely(s->fd >= 0))
-        bell_fd_raise(s->fd_fifo); /* it may have been disarmed by this sleep */
+    if (unlikely(s->descriptor.fd >= 0))
+        bell_fd_raise(s->descriptor.fifo); /* it may have been disarmed by this sleep */
     return result;
 }
 
@@ -250,31 +250,31 @@ static void watch_by_time(struct shm_socket *s)
     if (timer < 0)
         return;
     timerfd_settime(timer, 0, &slices, NULL);
-    add_to_epoll(s->fd, timer);
-    if (s->fd_inotify >= 0)
-        close(s->fd_inotify);
-    s->fd_inotify = timer;
-    s->fd_ticks = true;
+    add_to_epoll(s->descriptor.fd, timer);
+    if (s->descriptor.inotify >= 0)
+        close(s->descriptor.inotify);
+    s->descriptor.inotify = timer;
+    s->descriptor.ticks = true;
 }
 
 static bool watch_file(struct shm_socket *s, const char *file, uint32_t events)
 {
     char path[PATH_MAX];
     if (os_file_path(directory_fd(s->directory), file, path, sizeof path) &&
-        inotify_add_watch(s->fd_inotify, path, events) >= 0)
+        inotify_add_watch(s->descriptor.inotify, path, events) >= 0)
         return true;
     /* A container without /proc: by name, then. */
     int size = snprintf(path, sizeof path, "%s/%s", directory_name(s->directory), file);
-    return size < (int)sizeof path && inotify_add_watch(s->fd_inotify, path, events) >= 0;
+    return size < (int)sizeof path && inotify_add_watch(s->descriptor.inotify, path, events) >= 0;
 }
 
 void socket_fd_watch(struct shm_socket *s)
 {
     char fifo[40];
     bell_fd_name(&s->bell, fifo);
-    bool watched = s->fd_inotify >= 0 && (s->fd_ticks || watch_file(s, fifo, IN_ATTRIB)); /* os_fifo_raise() */
+    bool watched = s->descriptor.inotify >= 0 && (s->descriptor.ticks || watch_file(s, fifo, IN_ATTRIB)); /* os_fifo_raise() */
     /* The end of a peer's mapping, by death too, is told as the end of writing. */
-    for (struct membership *a = s->memberships; a != NULL && watched && !s->fd_ticks; a = a->next)
+    for (struct membership *a = s->memberships; a != NULL && watched && !s->descriptor.ticks; a = a->next)
         watched = watch_file(s, a->endpoint.file, IN_CLOSE_WRITE);
     if (!watched)
         watch_by_time(s);
@@ -283,8 +283,8 @@ void socket_fd_watch(struct shm_socket *s)
 /* An epoll of two: the FIFO that ringers write to, and the endpoints' files, which tell of deaths. */
 int socket_fd(struct shm_socket *s)
 {
-    if (s->fd >= 0)
-        return s->fd;
+    if (s->descriptor.fd >= 0)
+        return s->descriptor.fd;
     int fifo = bell_fd_open(&s->bell);
     if (fifo < 0)
         return fifo;
@@ -294,42 +294,42 @@ int socket_fd(struct shm_socket *s)
         bell_fd_close(&s->bell, fifo);
         return -error;
     }
-    s->fd_fifo = fifo;
-    s->fd_inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    s->descriptor.fifo = fifo;
+    s->descriptor.inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     add_to_epoll(epoll, fifo);
-    add_to_epoll(epoll, s->fd_inotify);
-    s->fd = epoll;
+    add_to_epoll(epoll, s->descriptor.inotify);
+    s->descriptor.fd = epoll;
     socket_fd_watch(s);
     bell_fd_raise(fifo); /* readable at first: the first look arms it */
-    return s->fd;
+    return s->descriptor.fd;
 }
 
 void socket_fd_close(struct shm_socket *s)
 {
-    if (s->fd < 0)
+    if (s->descriptor.fd < 0)
         return;
-    close(s->fd);
-    close(s->fd_fifo);
-    if (s->fd_inotify >= 0)
-        close(s->fd_inotify);
-    s->fd = s->fd_fifo = s->fd_inotify = -1;
+    close(s->descriptor.fd);
+    close(s->descriptor.fifo);
+    if (s->descriptor.inotify >= 0)
+        close(s->descriptor.inotify);
+    s->descriptor.fd = s->descriptor.fifo = s->descriptor.inotify = -1;
 }
 
 /* Nothing to do was seen: unreadable from here on until a peer rings, or dies. */
 void socket_fd_rearm(struct shm_socket *s)
 {
     char events[1024];
-    if (s->fd_inotify >= 0 && read(s->fd_inotify, events, sizeof events) > 0) {
-        while (read(s->fd_inotify, events, sizeof events) > 0)
+    if (s->descriptor.inotify >= 0 && read(s->descriptor.inotify, events, sizeof events) > 0) {
+        while (read(s->descriptor.inotify, events, sizeof events) > 0)
             ;
         socket_check_peers(s);
         socket_fd_watch(s);
     }
-    bell_fd_drain(s->fd_fifo);
+    bell_fd_drain(s->descriptor.fifo);
     prepare_sleep(s, BELL_FD);
     short wanted = SHM_POLLIN | SHM_POLLPRI;
-    if (should_return(s, s->send_refused ? wanted | SHM_POLLOUT : wanted))
-        bell_fd_raise(s->fd_fifo);
+    if (should_return(s, s->tx.refused ? wanted | SHM_POLLOUT : wanted))
+        bell_fd_raise(s->descriptor.fifo);
 }
 
 /* ---- many ---- */
@@ -422,8 +422,8 @@ static int sleep_sockets(shm_pollitem_t *items, int count, shared_u32 **words, u
     for (int i = 0; i < count; i++) {
         bell_retract(&items[i].socket->bell);
         stat_add(items[i].socket, STAT_SLEEPS, slept);
-        if (items[i].socket->fd >= 0)
-            bell_fd_raise(items[i].socket->fd_fifo);
+        if (items[i].socket->descriptor.fd >= 0)
+            bell_fd_raise(items[i].socket->descriptor.fifo);
         if (result == -ETIMEDOUT)
             socket_check_peers(items[i].socket);
     }

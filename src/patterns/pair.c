@@ -55,7 +55,7 @@ static int send_part(struct shm_socket *s, const struct part *part)
     int error = pipe_error(s);
     if (error < 0)
         return error;
-    if (s->out.active)
+    if (s->tx.message.active)
         return out_continue(s, part);
     struct pipe *pipe = pipe_choose(s);
     return pipe == NULL ? -EAGAIN : out_part(s, pipe->out, pipe, part, 0);
@@ -64,9 +64,9 @@ static int send_part(struct shm_socket *s, const struct part *part)
 static bool can_send(struct shm_socket *s)
 {
     struct pair *pair = s->pattern_data;
-    uint32_t turn = s->send_next;
+    uint32_t turn = s->pipes.send_next;
     bool can = pair->broken_pipe || pipe_choose(s) != NULL;
-    s->send_next = turn;
+    s->pipes.send_next = turn;
     return can;
 }
 

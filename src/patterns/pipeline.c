@@ -50,7 +50,7 @@ static uint32_t own_tag(const struct shm_socket *s)
 
 static int send_in_turn(struct shm_socket *s, const struct part *part)
 {
-    if (s->out.active)
+    if (s->tx.message.active)
         return out_continue(s, part);
     if (s->options.conflate && part->more)
         return -EINVAL;
@@ -60,9 +60,9 @@ static int send_in_turn(struct shm_socket *s, const struct part *part)
 
 static bool can_send_in_turn(struct shm_socket *s)
 {
-    uint32_t turn = s->send_next;
+    uint32_t turn = s->pipes.send_next;
     bool can = pipe_choose(s) != NULL;
-    s->send_next = turn;
+    s->pipes.send_next = turn;
     return can;
 }
 
@@ -70,19 +70,19 @@ static bool can_send_in_turn(struct shm_socket *s)
 
 static bool may_queue(struct shm_socket *s)
 {
-    for (uint32_t i = 0; i < s->pipe_count; i++)
-        if (pipe_is_open(s->pipes[i]))
+    for (uint32_t i = 0; i < s->pipes.count; i++)
+        if (pipe_is_open(s->pipes.list[i]))
             return true;
     return false;
 }
 
 static int send_shared(struct shm_socket *s, const struct part *part)
 {
-    if (s->out.active)
+    if (s->tx.message.active)
         return out_continue(s, part);
-    if (!may_queue(s) || !ring_has_room(s, &s->shared_out, NULL))
+    if (!may_queue(s) || !ring_has_room(s, &s->tx.shared, NULL))
         return -EAGAIN;
-    return out_part(s, &s->shared_out, NULL, part, 0);
+    return out_part(s, &s->tx.shared, NULL, part, 0);
 }
 
 static int send_push(struct shm_socket *s, const struct part *part)
@@ -94,7 +94,7 @@ static bool can_send_push(struct shm_socket *s)
 {
     if (s->options.round_robin || s->options.conflate)
         return can_send_in_turn(s);
-    return may_queue(s) && ring_has_room(s, &s->shared_out, NULL);
+    return may_queue(s) && ring_has_room(s, &s->tx.shared, NULL);
 }
 
 /* ---- receiving ---- */
@@ -104,8 +104,8 @@ static int advance(struct shm_socket *s)
     int result = in_begin_fair(s);
     if (likely(!s->options.conflate) || result != 1)
         return result;
-    for (uint64_t n = 0; n < PASSED_OVER_MAX && ring_in_has_more(&s->in.pipe->in); n++) {
-        struct pipe *pipe = s->in.pipe;
+    for (uint64_t n = 0; n < PASSED_OVER_MAX && ring_in_has_more(&s->rx.message.pipe->in); n++) {
+        struct pipe *pipe = s->rx.message.pipe;
         in_end(s);
         result = in_begin(s, pipe);
         if (result != 1)
@@ -118,7 +118,7 @@ static int advance_dealer(struct shm_socket *s)
 {
     int result = 0;
     for (uint64_t n = 0; n < PASSED_OVER_MAX && (result = advance(s)) == 1; n++) {
-        if (s->in.pipe->member.type != SHM_REP || (s->in.taken.tag & REQUEST_NUMBER) == own_tag(s))
+        if (s->rx.message.pipe->member.type != SHM_REP || (s->rx.message.taken.tag & REQUEST_NUMBER) == own_tag(s))
             return 1;
         in_end(s);
     }

@@ -26,20 +26,20 @@ static uint32_t kind_publisher(struct shm_socket *s, int peer)
 
 static int publish(struct shm_socket *s, const struct part *part)
 {
-    if (s->out.active)
+    if (s->tx.message.active)
         return out_continue(s, part);
     if (s->options.conflate && part->more)
         return -EINVAL;
-    if (!s->has_shared_out)
+    if (!s->tx.has_shared)
         return out_discard(s, part); /* neither bound nor connected: nobody can be there */
-    if (!ring_has_room(s, &s->shared_out, NULL))
+    if (!ring_has_room(s, &s->tx.shared, NULL))
         return -EAGAIN;
-    return out_part(s, &s->shared_out, NULL, part, 0);
+    return out_part(s, &s->tx.shared, NULL, part, 0);
 }
 
 static bool can_publish(struct shm_socket *s)
 {
-    return !s->has_shared_out || ring_has_room(s, &s->shared_out, NULL);
+    return !s->tx.has_shared || ring_has_room(s, &s->tx.shared, NULL);
 }
 
 const struct pattern pattern_pub = {
@@ -78,8 +78,8 @@ static void close_subscriber(struct shm_socket *s)
 static void pass_up(struct shm_socket *s, const void *bytes, size_t size)
 {
     struct part part = {bytes, size, NULL, false, false};
-    for (uint32_t i = 0; i < s->pipe_count; i++) {
-        struct pipe *pipe = s->pipes[i];
+    for (uint32_t i = 0; i < s->pipes.count; i++) {
+        struct pipe *pipe = s->pipes.list[i];
         if (pipe->state == PIPE_UP && pipe->out != NULL && pipe_has_room(pipe))
             out_single(s, pipe->out, pipe, &part, 0);
     }
@@ -122,11 +122,11 @@ static int subscribe(struct shm_socket *s, const void *topic, size_t size)
     int result = prefixes_add(wanted, topic, size);
     if (result < 0)
         return result;
-    s->takes_all = wanted->sorted[0].size == 0;
+    s->rx.is_plain = wanted->sorted[0].size == 0;
     /* What was published before anything was subscribed is not for us, unless history was asked for. */
-    for (uint32_t i = 0; first && s->options.history == 0 && i < s->pipe_count; i++)
-        if (s->pipes[i]->has_in && s->pipes[i]->in.kind == RING_BROADCAST)
-            pipe_skip_to_head(s->pipes[i]);
+    for (uint32_t i = 0; first && s->options.history == 0 && i < s->pipes.count; i++)
+        if (s->pipes.list[i]->has_in && s->pipes.list[i]->in.kind == RING_BROADCAST)
+            pipe_skip_to_head(s->pipes.list[i]);
     if (result == 1)
         tell_all(s, 1, topic, size);
     return 0;
@@ -136,7 +136,7 @@ static int unsubscribe(struct shm_socket *s, const void *topic, size_t size)
 {
     struct prefixes *wanted = s->pattern_data;
     int result = prefixes_remove(wanted, topic, size);
-    s->takes_all = wanted->count > 0 && wanted->sorted[0].size == 0;
+    s->rx.is_plain = wanted->count > 0 && wanted->sorted[0].size == 0;
     if (result == 1)
         tell_all(s, 0, topic, size);
     return result == -ENOENT ? -EINVAL : 0;
@@ -163,7 +163,7 @@ static int next_wanted(struct shm_socket *s)
         if (pipe_error_passes(result))
             return in_fail(s, result);
         if (result < 0 || (result == 1 && prefixes_match(wanted, first.data, first.size))) {
-            s->in.at = s->in.previous;
+            s->rx.message.at = s->rx.message.previous;
             return 1; /* an error comes again when the part is read */
         }
         in_end(s);
@@ -175,9 +175,9 @@ static int next_wanted(struct shm_socket *s)
 static int newest_wanted(struct shm_socket *s)
 {
     int result = next_wanted(s);
-    for (uint64_t n = 0; n < PASSED_OVER_MAX && result == 1 && ring_in_has_more(&s->in.pipe->in); n++) {
-        struct pipe *pipe = s->in.pipe;
-        uint64_t ticket = s->in.taken.ticket;
+    for (uint64_t n = 0; n < PASSED_OVER_MAX && result == 1 && ring_in_has_more(&s->rx.message.pipe->in); n++) {
+        struct pipe *pipe = s->rx.message.pipe;
+        uint64_t ticket = s->rx.message.taken.ticket;
         in_end(s);
         result = next_wanted(s);
         if (result == 0) {
@@ -193,7 +193,7 @@ static int advance_subscriber(struct shm_socket *s)
     const struct prefixes *wanted = s->pattern_data;
     if (wanted->count == 0)
         return 0;
-    return s->options.conflate || s->peer_conflates ? newest_wanted(s) : next_wanted(s);
+    return s->options.conflate || s->rx.is_conflated ? newest_wanted(s) : next_wanted(s);
 }
 
 /* XSUB: a subscription, or anything else for the XPUBs. */

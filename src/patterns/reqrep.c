@@ -22,14 +22,14 @@
 static inline bool send_short(struct shm_socket *s, uint32_t tag, const void *data, size_t size)
 {
     size_t whole = SHORT_ENVELOPE + PART_HEADER + part_padded(size);
-    struct ring_slot *slot = size <= SHORT_BODY ? fast_slot(s, s->fast_out, whole) : NULL;
+    struct ring_slot *slot = size <= SHORT_BODY ? fast_slot(s, s->fast.out, whole) : NULL;
     if (slot == NULL)
         return false;
     store_relaxed(&slot->meta, meta_make(whole, META_PACKED, tag));
     store_relaxed(&slot->payload[0], 0);
     store_relaxed(&slot->payload[1], size);
     copy_short((void *)(uintptr_t)&slot->payload[2], data, size);
-    fast_publish(s, s->fast_out, s->fast_to, size);
+    fast_publish(s, s->fast.out, s->fast.to, size);
     return true;
 }
 
@@ -51,10 +51,10 @@ static inline ssize_t await_short(struct shm_socket *s, int flags, uint32_t *tag
 
 static inline void take_short(struct shm_socket *s, void *buffer, size_t room, size_t size)
 {
-    struct ring_in *ring = &s->fast_in->in;
+    struct ring_in *ring = &s->fast.in->in;
     copy_short(buffer, (const void *)(uintptr_t)&ring->slots[ring->tail & ring->mask].payload[2],
                size < room ? size : room);
-    fast_done(s, s->fast_in, size);
+    fast_done(s, s->fast.in, size);
 }
 
 /* ---- REQ ---- */
@@ -165,13 +165,13 @@ static int send_to_nobody(struct shm_socket *s, struct req *req, const struct pa
 static int send_request(struct shm_socket *s, const struct part *part)
 {
     struct req *req = s->pattern_data;
-    bool began = !s->out.active;
-    if (s->out.discard)
+    bool began = !s->tx.message.active;
+    if (s->tx.message.discard)
         return send_to_nobody(s, req, part);
     if (began) {
         if (req->waiting && !s->options.req_relaxed)
             return -EFSM;
-        if (s->in.active)
+        if (s->rx.message.active)
             in_end(s); /* what was not read of the last reply */
         int error = begin_request(s, req);
         if (error < 0)
@@ -198,9 +198,9 @@ static int send_request(struct shm_socket *s, const struct part *part)
 static bool can_request(struct shm_socket *s)
 {
     struct req *req = s->pattern_data;
-    uint32_t turn = s->send_next;
+    uint32_t turn = s->pipes.send_next;
     bool can = (!req->waiting || s->options.req_relaxed) && pipe_choose(s) != NULL;
-    s->send_next = turn;
+    s->pipes.send_next = turn;
     return can;
 }
 
@@ -240,7 +240,7 @@ static int send_again(struct shm_socket *s, struct req *req)
         error = send_request(s, &part);
     }
     if (error < 0) { /* nobody there yet: again at the next look */
-        if (s->out.active)
+        if (s->tx.message.active)
             out_cancel(s);
         free(req->copy);
         req->copy = copy;
@@ -259,7 +259,7 @@ static int is_reply(struct shm_socket *s, const struct req *req)
     struct part part;
     uint32_t number;
     int result;
-    if ((s->in.taken.tag & REQUEST_NUMBER) != req->id)
+    if ((s->rx.message.taken.tag & REQUEST_NUMBER) != req->id)
         return 0;
     if (s->options.req_correlate) {
         if ((result = in_next(s, &part)) != 1 || part.size != sizeof number)
@@ -304,15 +304,15 @@ static int next_part_req(struct shm_socket *s, struct part *part)
 static bool fast_request(struct shm_socket *s, const void *data, size_t size)
 {
     struct req *req = s->pattern_data;
-    if (req->waiting || s->in.active || s->options.req_correlate || s->options.req_resend ||
+    if (req->waiting || s->rx.message.active || s->options.req_correlate || s->options.req_resend ||
         !send_short(s, next_id(req), data, size))
         return false;
-    req->pipe = s->fast_to;
+    req->pipe = s->fast.to;
     req->id = next_id(req);
     req->waiting = true;
     req->lost = false;
     req->copy_size = 0;
-    req->ticket = s->fast_out->head - 1;
+    req->ticket = s->fast.out->head - 1;
     return true;
 }
 
@@ -441,8 +441,8 @@ static int read_envelope(struct shm_socket *s, struct rep *rep)
         if (keep_part(rep, &part) < 0)
             return -ENOMEM;
     } while (part.size > 0);
-    rep->pipe = s->in.pipe->state == PIPE_UP ? s->in.pipe : NULL;
-    rep->tag = s->in.taken.tag;
+    rep->pipe = s->rx.message.pipe->state == PIPE_UP ? s->rx.message.pipe : NULL;
+    rep->tag = s->rx.message.taken.tag;
     return 1;
 }
 
@@ -473,12 +473,12 @@ static int next_part_rep(struct shm_socket *s, struct part *part)
 static int send_reply(struct shm_socket *s, const struct part *part)
 {
     struct rep *rep = s->pattern_data;
-    bool began = !s->out.active;
+    bool began = !s->tx.message.active;
     int error = 0;
     if (!rep->replying)
         return -EFSM;
     /* A REP never waits for its asker. */
-    if (s->out.discard ||
+    if (s->tx.message.discard ||
         (began && (rep->pipe == NULL || !pipe_is_open(rep->pipe) || !pipe_has_room(rep->pipe)))) {
         rep->replying = part->more;
         return out_discard(s, part);
@@ -502,7 +502,7 @@ static int send_reply(struct shm_socket *s, const struct part *part)
 static bool fast_answer(struct shm_socket *s, const void *data, size_t size)
 {
     struct rep *rep = s->pattern_data;
-    if (!rep->replying || rep->pipe == NULL || rep->pipe != s->fast_to || rep->size != SHORT_ENVELOPE ||
+    if (!rep->replying || rep->pipe == NULL || rep->pipe != s->fast.to || rep->size != SHORT_ENVELOPE ||
         !send_short(s, rep->tag & REQUEST_NUMBER, data, size))
         return false;
     rep->replying = false;
@@ -519,7 +519,7 @@ static ssize_t fast_question(struct shm_socket *s, void *buffer, size_t room, in
         return -1;
     memset(rep->envelope, 0, SHORT_ENVELOPE);
     rep->size = SHORT_ENVELOPE;
-    rep->pipe = s->fast_in;
+    rep->pipe = s->fast.in;
     take_short(s, buffer, room, (size_t)size);
     rep->replying = true;
     return size;

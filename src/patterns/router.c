@@ -14,6 +14,7 @@
 struct router {
     struct pipe **table; /* by hash of the routing id; NULL free */
     uint32_t size, used; /* size is a power of two */
+    uint32_t last_id;    /* the number of the last id made here */
     bool id_pending;     /* the id part of the current message has still to be given */
 };
 
@@ -86,7 +87,7 @@ static void make_id(struct shm_socket *s, struct pipe *pipe)
 {
     pipe->routing_id_size = 5;
     do {
-        uint32_t number = ++s->next_auto_id;
+        uint32_t number = ++((struct router *)s->pattern_data)->last_id;
         pipe->routing_id[0] = 0;
         for (int i = 0; i < 4; i++)
             pipe->routing_id[1 + i] = (uint8_t)(number >> (24 - 8 * i));
@@ -186,7 +187,7 @@ static int address(struct shm_socket *s, const struct part *part)
 
 static int send_part(struct shm_socket *s, const struct part *part)
 {
-    return s->out.active ? out_continue(s, part) : address(s, part);
+    return s->tx.message.active ? out_continue(s, part) : address(s, part);
 }
 
 static bool can_send(struct shm_socket *s)
@@ -202,8 +203,8 @@ static int advance(struct shm_socket *s)
     int result = in_begin_fair(s);
     if (result != 1)
         return result;
-    struct pipe *pipe = s->in.pipe;
-    uint32_t tag = s->in.taken.tag;
+    struct pipe *pipe = s->rx.message.pipe;
+    uint32_t tag = s->rx.message.taken.tag;
     r->id_pending = true;
     pipe->request_tag = tag & REQUEST_NUMBER;
     if ((tag & REQUEST_CANCELS) && pipe->routing_id[0] == 0 && pipe->state == PIPE_UP) {
@@ -221,8 +222,8 @@ static int next_part(struct shm_socket *s, struct part *part)
     if (!r->id_pending)
         return in_next(s, part);
     r->id_pending = false;
-    part->data = s->in.pipe->routing_id;
-    part->size = s->in.pipe->routing_id_size;
+    part->data = s->rx.message.pipe->routing_id;
+    part->size = s->rx.message.pipe->routing_id_size;
     part->block = NULL;
     part->more = true;
     part->synthetic = true;

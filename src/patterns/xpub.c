@@ -122,7 +122,7 @@ static int read_subscribers(struct shm_socket *s)
     struct part part;
     int result = 0;
     for (uint64_t n = 0; n < PASSED_OVER_MAX && (result = in_begin_fair(s)) == 1; n++) {
-        struct pipe *pipe = s->in.pipe;
+        struct pipe *pipe = s->rx.message.pipe;
         result = in_next(s, &part);
         if (result == 1) {
             unsigned char *copy = malloc(part.size + 1);

@@ -54,21 +54,21 @@ int inside_left_with_the_dead(shm_socket_t *socket, bool may_claim)
 
     for (struct membership *membership = socket->memberships; membership != NULL; membership = membership->next)
         left += membership->bound ? dead_places(membership) : 0; /* the binder's work */
-    for (uint32_t i = 0; !may_claim && i < socket->pipe_count; i++)
-        left += claims_left(socket->pipes[i]);
+    for (uint32_t i = 0; !may_claim && i < socket->pipes.count; i++)
+        left += claims_left(socket->pipes.list[i]);
     return left;
 }
 
 int inside_slots(shm_socket_t *socket)
 {
-    if (socket->has_shared_out)
-        return (int)socket->shared_out.mask + 1;
-    if (socket->pipe_count > 0 && socket->pipes[0]->out != NULL)
-        return (int)socket->pipes[0]->own_ring.mask + 1;
+    if (socket->tx.has_shared)
+        return (int)socket->tx.shared.mask + 1;
+    if (socket->pipes.count > 0 && socket->pipes.list[0]->out != NULL)
+        return (int)socket->pipes.list[0]->own_ring.mask + 1;
     return 8;
 }
 
 bool inside_redelivered(shm_socket_t *socket)
 {
-    return socket->last_redelivered;
+    return socket->rx.last_redelivered;
 }

@@ -88,11 +88,11 @@ static void begin_pipe_late(struct pipe *pipe)
 
 int __wrap_socket_open_shared_out(struct shm_socket *s, uint32_t kind)
 {
-    bool is_new = !s->has_shared_out;
+    bool is_new = !s->tx.has_shared;
     int error = __real_socket_open_shared_out(s, kind);
 
     if (error == 0 && is_new)
-        begin_late(&s->shared_out);
+        begin_late(&s->tx.shared);
     return error;
 }
 

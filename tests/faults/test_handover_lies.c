@@ -196,7 +196,7 @@ static void nobody_comes_in_anothers_name(void)
     CHECK_INT(join(middle, liar), 0);
     await_peers(middle, 2);
     endpoint_announce(&liar->memberships->endpoint, honest->segment.header->id, SHM_DEALER,
-                      honest->pipes[0]->record_block->offset);
+                      honest->pipes.list[0]->record_block->offset);
     socket_sync(middle);
     for (int i = 0; i < 20; i++)
         send_number(honest, i);

@@ -88,7 +88,7 @@ static uint64_t word_of(const shm_socket_t *s, unsigned half)
 
 static uint64_t tempt(unsigned which)
 {
-    struct pipe *pipe = victim != NULL && victim->pipe_count > 0 ? victim->pipes[0] : NULL;
+    struct pipe *pipe = victim != NULL && victim->pipes.count > 0 ? victim->pipes.list[0] : NULL;
     uint64_t tail = pipe != NULL && pipe->has_in ? pipe->in.tail : 0;
     uint64_t head = pipe != NULL && pipe->out != NULL ? pipe->out->head : 0;
     switch (which & 15) {
@@ -118,8 +118,8 @@ static uint64_t tempt(unsigned which)
     case 12:
         return word_of(honest, which >> 4);
     case 13:
-        return honest != NULL && honest->pipe_count > 0 && honest->pipes[0]->record_block != NULL
-                   ? honest->pipes[0]->record_block->offset
+        return honest != NULL && honest->pipes.count > 0 && honest->pipes.list[0]->record_block != NULL
+                   ? honest->pipes.list[0]->record_block->offset
                    : 4096;
     default:
         return which & 3;
@@ -490,8 +490,8 @@ static void hear_the_honest_one(void)
 {
     bool comes = victim->type == SHM_PULL || victim->type == SHM_SUB || victim->type == SHM_DEALER;
     char text[64];
-    for (uint32_t i = 0; i < victim->pipe_count; i++) {
-        const struct pipe *pipe = victim->pipes[i];
+    for (uint32_t i = 0; i < victim->pipes.count; i++) {
+        const struct pipe *pipe = victim->pipes.list[i];
         CHECK(pipe->state != PIPE_UP || pipe->membership == NULL ||
               strcmp(pipe->membership->handed_to, pipe->member.id_hex) == 0);
     }

@@ -91,9 +91,9 @@ static void expose_liar(void)
 static uint64_t tempt(unsigned which)
 {
     struct pipe *pipe = NULL;
-    for (uint32_t i = 0; middle != NULL && i < middle->pipe_count; i++)
-        if (memcmp(middle->pipes[i]->member.id_hex, liars_id, 32) == 0)
-            pipe = middle->pipes[i];
+    for (uint32_t i = 0; middle != NULL && i < middle->pipes.count; i++)
+        if (memcmp(middle->pipes.list[i]->member.id_hex, liars_id, 32) == 0)
+            pipe = middle->pipes.list[i];
     uint64_t tail = pipe != NULL && pipe->has_in ? pipe->in.tail : 0;
     uint64_t head = pipe != NULL && pipe->out != NULL ? pipe->out->head : 0;
     switch (which & 15) {

@@ -92,8 +92,8 @@ static void read_parts(struct shm_socket *s)
     liar_allow("in_next", 4);
     while ((result = in_next(s, &part)) == 1) {
         liar_touch(part.data, part.size);
-        if (!s->in.taken.is_block)
-            CHECK(s->in.at <= SLOT_PAYLOAD);
+        if (!s->rx.message.taken.is_block)
+            CHECK(s->rx.message.at <= SLOT_PAYLOAD);
         liar_allow("in_next", 4);
     }
     CHECK(result == 0 || result == -EPROTO);
@@ -101,15 +101,15 @@ static void read_parts(struct shm_socket *s)
 
 static void take(struct shm_socket *s, bool adopt)
 {
-    struct ring_taken *taken = &s->in.taken;
+    struct ring_taken *taken = &s->rx.message.taken;
     int result = adopt ? ring_in_adopt(ring, taken) : ring_in_take(ring, taken, &s->hazards, 1);
     CHECK(result == -EPROTO || result == 0 || result == 1);
     if (result != 1)
         return;
     CHECK(taken->is_block || taken->size <= SLOT_PAYLOAD);
     liar_touch(taken->bytes, taken->size);
-    s->in.pipe = &peer;
-    s->in.at = 0;
+    s->rx.message.pipe = &peer;
+    s->rx.message.at = 0;
     read_parts(s);
     if (ring->kind == RING_SPMC)
         claims_done(&claims.words[taken->ticket & ring->mask], taken->ticket, claims.owner);
@@ -159,7 +159,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     store_relaxed(&claims_page.hint, 0);
     ring->claims = &claims;
     socket.hazards = (struct hazards){.header = &mine};
-    memset(&socket.in, 0, sizeof socket.in);
+    memset(&socket.rx.message, 0, sizeof socket.rx.message);
     uint64_t reads = 16 * (ring->mask + 1) + 1024;
     for (int step = 0; step < STEPS && (liar_has_more() || step < 4); step++) {
         liar_allow("a call on a ring", reads);

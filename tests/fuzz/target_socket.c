@@ -33,7 +33,7 @@ static uint64_t sent[LIARS]; /* what they have published */
 
 static struct pipe *some_pipe(unsigned which)
 {
-    return victim != NULL && victim->pipe_count > 0 ? victim->pipes[which % victim->pipe_count] : NULL;
+    return victim != NULL && victim->pipes.count > 0 ? victim->pipes.list[which % victim->pipes.count] : NULL;
 }
 
 static uint64_t tempt(unsigned which)
@@ -92,8 +92,8 @@ static uint64_t tempt(unsigned which)
     case 22:
         return pipe != NULL && pipe->record_block != NULL ? pipe->record_block->offset : 4096;
     case 23:
-        return victim != NULL && victim->retired != NULL && pipe != NULL
-                   ? hazard_word(pipe->their_tag, victim->retired->offset)
+        return victim != NULL && victim->tx.retired != NULL && pipe != NULL
+                   ? hazard_word(pipe->their_tag, victim->tx.retired->offset)
                    : 0;
     case 24:
         return 8; /* a part of eight bytes */
@@ -377,13 +377,13 @@ static void step(shm_msg_t *views)
  * one says that it has left, and is read to its end.) */
 static void check_ids(void)
 {
-    for (uint32_t i = 0; i < victim->pipe_count; i++) {
-        const struct pipe *one = victim->pipes[i];
+    for (uint32_t i = 0; i < victim->pipes.count; i++) {
+        const struct pipe *one = victim->pipes.list[i];
         if (one->state != PIPE_UP || one->routing_id_size == 0)
             continue;
         CHECK(one->routing_id_size <= 255 && (one->routing_id[0] != 0 || one->routing_id_size == 5));
         for (uint32_t k = 0; k < i && one->routing_id[0] == 0; k++) /* of those it makes there is one each */
-            CHECK(victim->pipes[k]->state != PIPE_UP || memcmp(victim->pipes[k]->routing_id, one->routing_id, 5) != 0);
+            CHECK(victim->pipes.list[k]->state != PIPE_UP || memcmp(victim->pipes.list[k]->routing_id, one->routing_id, 5) != 0);
     }
 }
 
