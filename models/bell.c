@@ -143,12 +143,12 @@ static int send_nothing(struct shm_socket *s, const struct part *part)
     return 0;
 }
 
-static const struct pattern pattern = {.send = send_nothing, .can_send = can_send};
+static const struct kind pattern = {.send = send_nothing, .can_send = can_send};
 static struct shm_socket sockets[PROCESSES] = {
-    SOCKET(0, .pipes = &lists[0], .pipes.count = KIND == RING_SPSC ? 1 : 2, .pattern = &pattern,
+    SOCKET(0, .pipes = &lists[0], .pipes.count = KIND == RING_SPSC ? 1 : 2, .kind = &pattern,
            .tx.has_shared = KIND != RING_SPSC, .tx.shared = OWN),
-    SOCKET(1, .pipes = &lists[2], .pipes.count = 1, .pattern = &pattern, .mark = 1, .descriptor.inotify = -1, .descriptor.fifo = FIFO),
-    SOCKET(2, .pipes = &lists[3], .pipes.count = 1, .pattern = &pattern),
+    SOCKET(1, .pipes = &lists[2], .pipes.count = 1, .kind = &pattern, .mark = 1, .descriptor.inotify = -1, .descriptor.fifo = FIFO),
+    SOCKET(2, .pipes = &lists[3], .pipes.count = 1, .kind = &pattern),
 };
 
 bool socket_can_receive(struct shm_socket *s)

@@ -80,7 +80,7 @@ static bool fits(int peer_type)
 #endif
 }
 
-static const struct pattern pattern = {.ring_kind = ring_kind, .fits = fits};
+static const struct kind pattern = {.ring_kind = ring_kind, .fits = fits};
 static struct pipe *lists[4] = {&pipes[0], &pipes[1]};
 #if CASE >= 7
 #undef RECORDS
@@ -94,9 +94,9 @@ static struct pipe pipes[2 * PROCESSES] = {
     PIPE(1, 1, 0, 0, 0, .in = IN(0, KIND, ), .has_in = true),
 };
 static struct shm_socket sockets[PROCESSES] = {
-    SOCKET(0, .pipes = &lists[0], .pipes.count = 1, .pattern = &pattern, .type = SHM_PUSH),
-    SOCKET(1, .pipes = &lists[1], .pipes.count = 1, .pipes.capacity = 4, .pattern = &pattern, .type = SHM_PULL),
-    SOCKET(2, .pattern = &pattern, .type = SHM_PUSH),
+    SOCKET(0, .pipes = &lists[0], .pipes.count = 1, .kind = &pattern, .type = SHM_PUSH),
+    SOCKET(1, .pipes = &lists[1], .pipes.count = 1, .pipes.capacity = 4, .kind = &pattern, .type = SHM_PULL),
+    SOCKET(2, .kind = &pattern, .type = SHM_PUSH),
 };
 
 /* What the compiler makes of the copy of a struct member: field by field, as they are read. */

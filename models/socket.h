@@ -9,8 +9,8 @@
 #include "core/socket.c"
 #undef defaults
 
-const struct pattern pattern_pair, pattern_pub, pattern_sub, pattern_xpub, pattern_xsub, pattern_req, pattern_rep,
-    pattern_dealer, pattern_router, pattern_push, pattern_pull;
+const struct kind kind_pair, kind_pub, kind_sub, kind_xpub, kind_xsub, kind_req, kind_rep,
+    kind_dealer, kind_router, kind_push, kind_pull;
 static shared_u64 mark = 1; /* of all sockets here */
 shared_u64 *process_mark_word = &mark;
 

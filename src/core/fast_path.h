@@ -79,16 +79,14 @@ static inline void fast_plan(struct shm_socket *s)
     if (s->descriptor.fd >= 0 || s->options.conflate || s->pipes.draining != 0 || s->auth != NULL)
         return;
     bool own = only != NULL && only->out == &only->own_ring;
-    if (own && (s->type == SHM_PAIR || s->type == SHM_DEALER || s->pattern->fast_send != NULL))
+    if (own && (s->kind->sends_plain || s->kind->fast_send != NULL))
         s->fast.out = only->out, s->fast.to = only;
-    else if (s->tx.has_shared && s->pipes.count > 0 && !s->options.immediate &&
-             (s->type == SHM_PUB || (s->type == SHM_PUSH && !s->options.round_robin)))
+    else if (s->tx.has_shared && s->pipes.count > 0 && !s->options.immediate && s->kind->sends_plain)
         s->fast.out = &s->tx.shared, s->fast.to = NULL;
     if (s->fast.out != NULL && s->fast.out->filled <= s->fast.out->mask)
         s->fast.out = NULL;
     if (only != NULL && only->has_in && only->record != NULL && only->in.end == UINT64_MAX && !only->in.newest_only &&
-        ((s->type == SHM_SUB && s->rx.is_plain) || s->type == SHM_PAIR || s->type == SHM_DEALER ||
-         s->type == SHM_PULL || s->pattern->fast_receive != NULL))
+        (s->rx.is_plain || s->kind->fast_receive != NULL))
         s->fast.in = only;
 }
 
@@ -191,7 +189,7 @@ static inline bool fast_send_block(struct shm_socket *s, struct block *block, si
 {
     struct ring_out *ring = s->fast.out;
     uint64_t reference[2] = {block->offset, size};
-    struct ring_slot *slot = s->pattern->fast_send == NULL ? fast_slot(s, ring, sizeof reference) : NULL;
+    struct ring_slot *slot = s->kind->fast_send == NULL ? fast_slot(s, ring, sizeof reference) : NULL;
     if (slot == NULL || ring->in_flight == NULL)
         return false;
     fast_write(ring, slot, reference, sizeof reference, META_BLOCK);

@@ -12,7 +12,7 @@
 
 static int wait_to_send(struct shm_socket *s, uint64_t deadline_ns, bool *retried)
 {
-    bool room = s->pattern->can_send(s);
+    bool room = s->kind->can_send(s);
     if (room && !*retried) {
         *retried = true; /* room came since; if that is not what was missing, memory is */
         return 0;
@@ -28,14 +28,14 @@ static int wait_to_send(struct shm_socket *s, uint64_t deadline_ns, bool *retrie
     int error = socket_wait(s, SHM_POLLOUT, slice_ns < deadline_ns ? slice_ns : deadline_ns);
     s->tx.blocked = false;
     /* At the end of a slice a little room will do as well. */
-    return error == -EAGAIN && (s->pattern->can_send(s) || clock_now_ns() < deadline_ns) ? 0 : error;
+    return error == -EAGAIN && (s->kind->can_send(s) || clock_now_ns() < deadline_ns) ? 0 : error;
 }
 
-/* What follows a part whose peer has gone since is swallowed. A REQ or REP has its turn to mind, too. */
+/* What follows a part whose peer has gone since is swallowed. */
 static inline int send_part(struct shm_socket *s, const struct part *part)
 {
-    bool swallowed = unlikely(s->tx.message.discard) && s->type != SHM_REQ && s->type != SHM_REP;
-    return swallowed ? out_discard(s, part) : s->pattern->send(s, part);
+    bool swallowed = unlikely(s->tx.message.discard) && !s->kind->ends_discarding;
+    return swallowed ? out_discard(s, part) : s->kind->send(s, part);
 }
 
 static int send_waiting(struct shm_socket *s, const struct part *part, int flags, int error)
@@ -60,7 +60,7 @@ static int send_waiting(struct shm_socket *s, const struct part *part, int flags
 
 ssize_t io_send(struct shm_socket *s, const struct part *part, int flags)
 {
-    if (unlikely(s->pattern->send == NULL)) {
+    if (unlikely(s->kind->send == NULL)) {
         errno = ENOTSUP;
         return -1;
     }
@@ -86,7 +86,7 @@ SHM_API ssize_t shm_send(shm_socket_t *s, const void *data, size_t size, int fla
 {
     if (likely(s != NULL && data != NULL && !(flags & ~SHM_DONTWAIT) && process_is_mine(s->mark) &&
                !atomic_load_explicit(&s->terminated, memory_order_relaxed)) &&
-        likely(s->pattern->fast_send == NULL ? fast_send(s, data, size) : s->pattern->fast_send(s, data, size)))
+        likely(s->kind->fast_send == NULL ? fast_send(s, data, size) : s->kind->fast_send(s, data, size)))
         return (ssize_t)size;
     if (unlikely((data == NULL && size > 0) || (flags & ~(SHM_DONTWAIT | SHM_SNDMORE)) != 0 ||
                  size > SSIZE_MAX)) {
@@ -110,11 +110,11 @@ static int receive(struct shm_socket *s, struct part *part)
         s->rx.pending_error = 0;
         return error;
     }
-    int result = likely(!s->rx.message.active) ? s->pattern->advance(s) : 1;
+    int result = likely(!s->rx.message.active) ? s->kind->advance(s) : 1;
     if (result <= 0)
         return result;
     part->synthetic = false;
-    result = s->pattern->next_part != NULL ? s->pattern->next_part(s, part) : in_next(s, part);
+    result = s->kind->next_part != NULL ? s->kind->next_part(s, part) : in_next(s, part);
     if (unlikely(result < 0) && !pipe_error_passes(result)) /* else that part is given at the next call */
         return in_fail(s, result);
     return result;
@@ -122,11 +122,11 @@ static int receive(struct shm_socket *s, struct part *part)
 
 bool socket_can_receive(struct shm_socket *s)
 {
-    if (s->pattern->advance == NULL)
+    if (s->kind->advance == NULL)
         return false;
     if (s->rx.message.active || s->rx.pending_error != 0)
         return true;
-    int result = s->pattern->advance(s);
+    int result = s->kind->advance(s);
     if (result < 0 && result != -EFSM)
         s->rx.pending_error = result;
     return result > 0 || s->rx.pending_error != 0;
@@ -134,12 +134,12 @@ bool socket_can_receive(struct shm_socket *s)
 
 int io_receive(struct shm_socket *s, struct part *part, int flags)
 {
-    if (unlikely(s->pattern->advance == NULL)) {
+    if (unlikely(s->kind->advance == NULL)) {
         errno = ENOTSUP;
         return -1;
     }
     socket_look(s);
-    if (unlikely(s->type == SHM_PULL && ++s->rx.count % RECEIVES_PER_LOOK == 0))
+    if (unlikely(s->kind->adopts && ++s->rx.count % RECEIVES_PER_LOOK == 0))
         socket_busy(s);
     int result = receive(s, part);
     if (unlikely(result == 0)) {
@@ -184,8 +184,8 @@ SHM_API ssize_t shm_recv(shm_socket_t *s, void *buffer, size_t size, int flags)
 {
     if (likely(s != NULL && buffer != NULL && !(flags & ~SHM_DONTWAIT) && process_is_mine(s->mark) &&
                !atomic_load_explicit(&s->terminated, memory_order_relaxed))) {
-        ssize_t got = s->pattern->fast_receive == NULL ? fast_receive(s, buffer, size, flags)
-                                                        : s->pattern->fast_receive(s, buffer, size, flags);
+        ssize_t got = s->kind->fast_receive == NULL ? fast_receive(s, buffer, size, flags)
+                                                        : s->kind->fast_receive(s, buffer, size, flags);
         if (likely(got >= 0))
             return got;
     }
@@ -243,7 +243,7 @@ SHM_API int shm_proxy(shm_socket_t *frontend, shm_socket_t *backend, shm_socket_
         return -1;
     shm_pollitem_t items[2] = {{frontend, -1, 0, 0}, {backend, -1, 0, 0}};
     for (int i = 0; i < 2; i++)
-        items[i].events = items[i].socket->pattern->advance != NULL ? SHM_POLLIN : 0;
+        items[i].events = items[i].socket->kind->advance != NULL ? SHM_POLLIN : 0;
     for (;;) {
         if (shm_poll(items, frontend == backend ? 1 : 2, -1) < 0)
             return -1;

@@ -266,15 +266,15 @@ static void accept_peer(struct shm_socket *s, struct membership *membership, uin
     struct pipe *pipe;
 
     bool again = membership->rejected[slot] == peer->gen;
-    bool fits = s->pattern->fits((int)peer->type);
+    bool fits = kind_fits(s->kind, peer->type);
     if (membership->rejected[slot] == for_good(peer->gen) || (again && !fits)) {
         if (!endpoint_connector_lives(&membership->endpoint, slot))
             clear_place(s, membership, slot, peer);
         return;
     }
-    if (again && s->type != SHM_PAIR && s->type != SHM_ROUTER) /* theirs may become free */
+    if (again && !s->kind->retries)
         return;
-    bool unwanted = !fits || (s->type == SHM_PAIR && has_partner(s));
+    bool unwanted = !fits || (s->kind->one_peer && has_partner(s));
     if ((unwanted && again) || has_to_look_first(s, membership, slot, peer))
         return;
     uint64_t resume;
@@ -525,7 +525,7 @@ void socket_check_peers(struct shm_socket *s)
         died = died || membership->look_again; /* or was it that one that died? */
     if (died) {
         /* Other pullers take over what the dead one had in hand. */
-        for (uint32_t i = 0; s->type == SHM_PUSH && i < s->pipes.count; i++)
+        for (uint32_t i = 0; s->tx.shared.claims != NULL && i < s->pipes.count; i++)
             pipe_notify(s->pipes.list[i]);
         sync_all(s);
     }
@@ -618,7 +618,7 @@ int socket_join(struct shm_socket *s, const char *name, bool bind)
 
 int socket_join_at(struct shm_socket *s, const char *name, bool bind, const char *only)
 {
-    if (!bind && s->type == SHM_PAIR && has_partner(s))
+    if (!bind && s->kind->one_peer && has_partner(s))
         return -EISCONN;
     struct membership *membership = calloc(1, sizeof *membership);
     if (membership == NULL)
@@ -700,8 +700,8 @@ static void leave_pipe(struct pipe *pipe)
     if (pipe->state == PIPE_UP) {
         if (pipe->authenticated)
             stat_add(s, STAT_PEERS, (uint64_t)-1);
-        if (s->pattern->pipe_gone != NULL && pipe->authenticated)
-            s->pattern->pipe_gone(s, pipe);
+        if (s->kind->pipe_gone != NULL && pipe->authenticated)
+            s->kind->pipe_gone(s, pipe);
         pipe->state = PIPE_LEAVING;
     } else if (pipe->state == PIPE_QUEUED) {
         pipe->state = PIPE_LEAVING;
@@ -755,7 +755,7 @@ static void leave_connected(struct shm_socket *s, struct membership *membership)
     bool binder_lives = endpoint_binder(&membership->endpoint, &binder) && endpoint_binder_lives(&membership->endpoint);
     /* Messages that the binder has not even seen: it reads them like those of one that died. */
     bool inherits = queued && binder_lives && has_unread(pipe) && !session_pending(pipe) &&
-                    pipe->refused != binder.gen && s->pattern->ring_kind(s, -1) != RING_BROADCAST;
+                    pipe->refused != binder.gen && s->kind->ring(s, -1) != RING_BROADCAST;
 
     if (queued && !inherits && pipe->out == &pipe->own_ring)
         stat_add(s, STAT_DROPPED, pipe->own_ring.head - pipe->own_ring.acked);

@@ -96,7 +96,7 @@ SHM_API int shm_msg_loan(shm_msg_t *msg, shm_socket_t *s, size_t size)
         return refuse(EINVAL);
     if (socket_usable(s) < 0)
         return -1;
-    if (s->pattern->send == NULL)
+    if (s->kind->send == NULL)
         return refuse(ENOTSUP);
     if (size > SSIZE_MAX)
         return refuse(EMSGSIZE);
@@ -226,7 +226,7 @@ static inline void fetch_ahead(const struct pipe *pipe)
 static bool fast_view(struct shm_socket *s, struct message *m, int flags)
 {
     const struct ring_slot *slot = fast_await(s, flags);
-    if (slot == NULL || s->fast.in->in.kind != RING_SPSC || s->pattern->fast_receive != NULL)
+    if (slot == NULL || s->fast.in->in.kind != RING_SPSC || s->kind->fast_receive != NULL)
         return false;
     struct pipe *pipe = s->fast.in;
     uint64_t meta = peer_u64(&slot->meta);

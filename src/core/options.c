@@ -7,47 +7,53 @@
 #include "core/socket.h"
 #include "core/session.h"
 
-#define T(type) (1u << SHM_##type)
-#define ANY     0x7ffu
 #define FIELD(name) offsetof(struct options, name)
-#define HAVE_ROUTING_ID (T(REQ) | T(DEALER) | T(ROUTER))
 
-static const struct int_option {
-    int option;
-    size_t field;
-    int min, max;
-    unsigned types;
-    bool before; /* only before the first endpoint */
-} int_options[] = {
-    {SHM_LINGER, FIELD(linger), -1, INT_MAX, ANY, false},
-    {SHM_SNDHWM, FIELD(send_hwm), 0, 1000000, ANY, true},
-    {SHM_RCVHWM, FIELD(receive_hwm), 0, 1000000, ANY, true},
-    {SHM_SNDTIMEO, FIELD(send_timeout), -1, INT_MAX, ANY, false},
-    {SHM_RCVTIMEO, FIELD(receive_timeout), -1, INT_MAX, ANY, false},
-    {SHM_ROUTER_MANDATORY, FIELD(router_mandatory), 0, 1, T(ROUTER), false},
-    {SHM_ROUTER_HANDOVER, FIELD(router_handover), 0, 1, T(ROUTER), false},
-    {SHM_IMMEDIATE, FIELD(immediate), 0, 1, ANY, true},
-    {SHM_XPUB_VERBOSE, FIELD(xpub_verbose), 0, 1, T(XPUB), false},
-    {SHM_XPUB_VERBOSER, FIELD(xpub_verboser), 0, 1, T(XPUB), false},
-    {SHM_XPUB_NODROP, FIELD(lossless), 0, 1, T(XPUB) | T(PUB), true},
-    {SHM_REQ_CORRELATE, FIELD(req_correlate), 0, 1, T(REQ), true},
-    {SHM_REQ_RELAXED, FIELD(req_relaxed), 0, 1, T(REQ), false},
-    {SHM_REQ_RESEND, FIELD(req_resend), 0, 1, T(REQ), true},
-    {SHM_PROBE_ROUTER, FIELD(probe_router), 0, 1, T(REQ) | T(DEALER) | T(ROUTER), true},
-    {SHM_CONFLATE, FIELD(conflate), 0, 1, T(PUB) | T(SUB) | T(PUSH) | T(PULL) | T(DEALER), true},
-    {SHM_LOSSLESS, FIELD(lossless), 0, 1, T(PUB) | T(XPUB), true},
-    {SHM_HISTORY, FIELD(history), 0, 1000000, T(SUB) | T(XSUB), true},
-    {SHM_REDELIVER, FIELD(redeliver), 0, 1, T(PULL), false},
-    {SHM_LOCK_MEMORY, FIELD(lock_memory), 0, 1, ANY, true},
-    {SHM_ROUND_ROBIN, FIELD(round_robin), 0, 1, T(PUSH), true},
-    {SHM_AUTH_SEAL, FIELD(seal), 0, 1, ANY, true},
+/* Those of all kinds, or of those whose `options` name them. */
+static const struct core_option {
+    struct int_option option;
+    bool is_common;
+} core_options[] = {
+    {{SHM_LINGER, FIELD(linger), -1, INT_MAX, false}, true},
+    {{SHM_SNDHWM, FIELD(send_hwm), 0, 1000000, true}, true},
+    {{SHM_RCVHWM, FIELD(receive_hwm), 0, 1000000, true}, true},
+    {{SHM_SNDTIMEO, FIELD(send_timeout), -1, INT_MAX, false}, true},
+    {{SHM_RCVTIMEO, FIELD(receive_timeout), -1, INT_MAX, false}, true},
+    {{SHM_IMMEDIATE, FIELD(immediate), 0, 1, true}, true},
+    {{SHM_LOCK_MEMORY, FIELD(lock_memory), 0, 1, true}, true},
+    {{SHM_AUTH_SEAL, FIELD(seal), 0, 1, true}, true},
+    {{SHM_XPUB_NODROP, FIELD(lossless), 0, 1, true}, false},
+    {{SHM_LOSSLESS, FIELD(lossless), 0, 1, true}, false},
+    {{SHM_PROBE_ROUTER, FIELD(probe_router), 0, 1, true}, false},
+    {{SHM_CONFLATE, FIELD(conflate), 0, 1, true}, false},
+    {{SHM_HISTORY, FIELD(history), 0, 1000000, true}, false},
+    {{SHM_REDELIVER, FIELD(redeliver), 0, 1, false}, false},
+    {{SHM_ROUND_ROBIN, FIELD(round_robin), 0, 1, true}, false},
 };
 
-static const struct int_option *find_int(int option)
+static bool kind_takes(const struct kind *kind, int option)
 {
-    for (size_t i = 0; i < sizeof int_options / sizeof int_options[0]; i++)
-        if (int_options[i].option == option)
-            return &int_options[i];
+    for (const int *o = kind->options; o != NULL && *o != 0; o++)
+        if (*o == option)
+            return true;
+    return false;
+}
+
+/* The int option of that number that S has, and where it lies; NULL: it has none. */
+static const struct int_option *find_int(struct shm_socket *s, int option, char **field)
+{
+    for (size_t i = 0; i < sizeof core_options / sizeof core_options[0]; i++) {
+        const struct int_option *o = &core_options[i].option;
+        if (o->option != option || !(core_options[i].is_common || kind_takes(s->kind, option)))
+            continue;
+        *field = (char *)&s->options + o->field;
+        return o;
+    }
+    for (const struct int_option *o = s->kind->own_options; o != NULL && o->option != 0; o++)
+        if (o->option == option) {
+            *field = (char *)s->kind_data + o->field;
+            return o;
+        }
     return NULL;
 }
 
@@ -56,24 +62,23 @@ static bool has_membership(const struct shm_socket *s)
     return s->memberships != NULL || s->tx.has_shared || s->pipes.count > 0;
 }
 
-static int set_int(struct shm_socket *s, const struct int_option *o, const void *value, size_t size)
+static int set_int(struct shm_socket *s, const struct int_option *o, char *field, const void *value, size_t size)
 {
     int number;
-    if (size != sizeof number || !(o->types & (1u << s->type)))
+    if (size != sizeof number)
         return -EINVAL;
     memcpy(&number, value, sizeof number);
     if (number < o->min || number > o->max)
         return -EINVAL;
     if (o->before && has_membership(s))
         return -EBUSY;
-    memcpy((char *)&s->options + o->field, &number, sizeof number);
+    memcpy(field, &number, sizeof number);
     return 0;
 }
 
 static int set_routing_id(struct shm_socket *s, const void *value, size_t size)
 {
-    if (size < 1 || size > 255 || *(const char *)value == 0 ||
-        !(HAVE_ROUTING_ID & (1u << s->type)))
+    if (size < 1 || size > 255 || *(const char *)value == 0 || !kind_takes(s->kind, SHM_ROUTING_ID))
         return -EINVAL;
     if (has_membership(s))
         return -EBUSY;
@@ -97,11 +102,12 @@ static int set_auth_key(struct shm_socket *s, const void *value, size_t size)
 static int set(struct shm_socket *s, int option, const void *value, size_t size)
 {
     int64_t ns;
-    const struct int_option *o = find_int(option);
+    char *field;
+    const struct int_option *o = find_int(s, option, &field);
     if (option == SHM_AUTH_SEAL && session_available() < 0)
         return -ENOTSUP;
     if (o != NULL)
-        return set_int(s, o, value, size);
+        return set_int(s, o, field, value, size);
     switch (option) {
     case SHM_ROUTING_ID:
         return set_routing_id(s, value, size);
@@ -117,12 +123,12 @@ static int set(struct shm_socket *s, int option, const void *value, size_t size)
         if (size != sizeof s->options.memory_limit)
             return -EINVAL;
         memcpy(&s->options.memory_limit, value, size);
-        s->arena.limit = s->options.memory_limit != 0 ? s->options.memory_limit : socket_default_limit(s->type);
+        s->arena.limit = s->options.memory_limit != 0 ? s->options.memory_limit : socket_default_limit(s);
         return 0;
     case SHM_AUTH_KEY:
         return set_auth_key(s, value, size);
     default:
-        return s->pattern->set_option != NULL ? s->pattern->set_option(s, option, value, size) : -EINVAL;
+        return s->kind->set_option != NULL ? s->kind->set_option(s, option, value, size) : -EINVAL;
     }
 }
 
@@ -186,21 +192,20 @@ static int get_stats(struct shm_socket *s, void *value, size_t *size)
 
 static int get(struct shm_socket *s, int option, void *value, size_t *size)
 {
-    const struct int_option *o = find_int(option);
+    char *field;
+    const struct int_option *o = find_int(s, option, &field);
     uint64_t lost;
     int number;
 
     if (option == SHM_AUTH_SEAL && session_available() < 0)
         return -ENOTSUP;
     if (o != NULL) {
-        if (!(o->types & (1u << s->type)))
-            return -EINVAL;
-        memcpy(&number, (const char *)&s->options + o->field, sizeof number);
+        memcpy(&number, field, sizeof number);
         return give_int(value, size, number);
     }
     switch (option) {
     case SHM_ROUTING_ID:
-        if (!(HAVE_ROUTING_ID & (1u << s->type)))
+        if (!kind_takes(s->kind, SHM_ROUTING_ID))
             return -EINVAL;
         return give(value, size, s->segment.header->routing_id, s->segment.header->routing_id_size);
     case SHM_RCVMORE:

@@ -244,13 +244,13 @@ static int set_apart(struct pipe *pipe)
 static int open_out(struct pipe *pipe, int peer_type)
 {
     struct shm_socket *s = pipe->socket;
-    uint32_t kind = s->pattern->ring_kind(s, peer_type);
+    uint32_t kind = s->kind->ring(s, peer_type);
     if (pipe->out != NULL || kind == 0)
         return 0;
     if (s->tx.has_shared) {
         pipe->out = &s->tx.shared;
     } else {
-        bool control = s->type == SHM_SUB || s->type == SHM_XSUB; /* subscriptions: never to be refused, and few */
+        bool control = s->kind->sends_control;
         uint64_t limit = control ? RING_SLOTS_MAX : mark_of(s->options.send_hwm);
         if (kind == RING_BROADCAST)
             limit = 1; /* conflated: the newest is all */
@@ -360,8 +360,8 @@ int pipe_open_in(struct pipe *pipe, uint64_t resume)
         pipe->in.claims = &pipe->peer->claims;
     }
     pipe->in.tail = first;
-    if (pipe->in.newest_only && (s->type == SHM_SUB || s->type == SHM_XSUB)) {
-        pipe->in.newest_only = false; /* the newest may not be wanted: the pattern looks for itself */
+    if (pipe->in.newest_only && s->kind->filters) {
+        pipe->in.newest_only = false;
         s->rx.is_conflated = true;
     }
     uint64_t mark = mark_of(s->options.receive_hwm), limit = peer_u64_once(&pipe->in.header->limit);
@@ -416,8 +416,8 @@ static void split(struct pipe *pipe)
         rest->has_in = pipe->has_in;
         rest->in = pipe->in;
         rest->announce_every = UINT32_MAX;
-        memcpy(rest->routing_id, pipe->routing_id, sizeof rest->routing_id);
-        rest->routing_id_size = pipe->routing_id_size;
+        rest->kind_data = pipe->kind_data;
+        pipe->kind_data = NULL;
         session_drain(rest, pipe);
         s->pipes.draining++;
         if (s->rx.message.pipe == pipe)
@@ -431,14 +431,11 @@ static void split(struct pipe *pipe)
     pipe->died = false;
 }
 
-/* The kind of ring that may be read before the binder has answered; 0: none. */
-static uint32_t pre_accept_kind(const struct shm_socket *s, const struct member *binder)
+/* The kind of ring that may be read before the binder has accepted us; 0: none. */
+static uint32_t pre_accept_kind(struct shm_socket *s, const struct member *binder)
 {
-    if (s->type == SHM_PULL && binder->type == SHM_PUSH)
-        return RING_SPMC;
-    bool subscriber = s->type == SHM_SUB || s->type == SHM_XSUB;
-    bool publisher = binder->type == SHM_PUB || binder->type == SHM_XPUB;
-    return subscriber && publisher && s->options.history > 0 ? RING_BROADCAST : 0;
+    bool may = s->kind->pre_accept_ring != NULL && kind_fits(s->kind, binder->type);
+    return may ? s->kind->pre_accept_ring(s, (int)binder->type) : 0;
 }
 
 static bool open_pre_accept(struct pipe *pipe, struct peer *peer, const struct member *member, uint32_t kind)
@@ -467,7 +464,7 @@ static void prove_pre_accept(struct pipe *pipe, const struct member *member)
     if (!session_is_pre_accept(pipe, member) || peer_open(&peer, pipe, member->id_hex) < 0)
         return;
     uint32_t type = peer_u32_once(&peer->remote->header->type);
-    if (type <= SHM_XSUB && s->pattern->fits((int)type) && open_out(pipe, (int)type) == 0 &&
+    if (kind_fits(s->kind, type) && open_out(pipe, (int)type) == 0 &&
         session_prove_pre_accept(pipe, member, type, peer->remote->header) == 0)
         notify_bell(&peer->bell);
     peer_drop(peer);
@@ -530,7 +527,14 @@ struct peer *pipe_pre_accept_end(struct pipe *pipe, bool died)
 static int introduce(struct pipe *pipe)
 {
     struct shm_socket *s = pipe->socket;
-    return s->pattern->pipe_new != NULL ? s->pattern->pipe_new(s, pipe) : 0;
+    struct pipe *rival = NULL;
+    if (s->kind->pipe_new == NULL)
+        return 0;
+    int error = s->kind->pipe_new(s, pipe, &rival);
+    if (error != -EEXIST || rival == NULL || !pipe_is_dead(rival))
+        return error;
+    pipe_died(rival); /* its successor is here before the death was noticed */
+    return s->kind->pipe_new(s, pipe, &rival);
 }
 
 static void announce(struct pipe *pipe)
@@ -538,8 +542,8 @@ static void announce(struct pipe *pipe)
     struct shm_socket *s = pipe->socket;
     stat_add(s, STAT_PEERS, 1);
     event_push(s, SHM_EVENT_CONNECTED, pipe, NULL, 0);
-    if (s->pattern->pipe_up != NULL)
-        s->pattern->pipe_up(s, pipe);
+    if (s->kind->pipe_up != NULL)
+        s->kind->pipe_up(s, pipe);
 }
 
 int pipe_renew(struct pipe *pipe)
@@ -582,7 +586,7 @@ int pipe_up(struct pipe *pipe, const struct member *member, uint64_t their_offse
     pipe->member.type = peer_u32_once(&peer->remote->header->type);
     pipe->state = PIPE_UP;
     pipe->died = pipe->superseded = false;
-    if (pipe->member.type > SHM_XSUB || !s->pattern->fits((int)pipe->member.type))
+    if (!kind_fits(s->kind, pipe->member.type))
         error = -EPROTO;
     if (error == 0)
         error = set_apart(pipe);
@@ -611,8 +615,7 @@ int pipe_up(struct pipe *pipe, const struct member *member, uint64_t their_offse
         peer_drop(peer);
         return error;
     }
-    bool control = s->type == SHM_SUB || s->type == SHM_XSUB;
-    if (pipe->out == &pipe->own_ring && !control) {
+    if (pipe->out == &pipe->own_ring && !s->kind->sends_control) {
         uint64_t mark = peer_u32(&theirs->receive_limit);
         pipe->own_ring.limit = mark > 0 && mark < pipe->base_limit ? mark : pipe->base_limit;
     } else if (pipe->out != NULL && pipe->out->kind == RING_BROADCAST) {
@@ -674,8 +677,8 @@ void pipe_gone(struct pipe *pipe, bool died)
     bool keeps = pipe->membership != NULL && !pipe->membership->bound;
     pipe->state = keeps ? PIPE_QUEUED : PIPE_GONE;
     limit_shared(s);
-    if (s->pattern->pipe_gone != NULL && pipe->authenticated)
-        s->pattern->pipe_gone(s, pipe);
+    if (s->kind->pipe_gone != NULL && pipe->authenticated)
+        s->kind->pipe_gone(s, pipe);
     if (keeps) {
         if (pipe->out == &pipe->own_ring) {
             store_relaxed(&pipe->record->start, pipe->own_ring.acked);
@@ -700,6 +703,12 @@ void pipe_turn_away(struct pipe *pipe)
     pipe->superseded = true;
     pipe->has_in = false;
     pipe_gone(pipe, false);
+}
+
+void pipe_supersede(struct pipe *pipe)
+{
+    pipe->has_in = false;
+    pipe->superseded = true;
 }
 
 void pipe_died(struct pipe *pipe)
@@ -782,8 +791,8 @@ void pipe_free(struct pipe *pipe)
 {
     fast_forget(pipe->socket);
     struct shm_socket *s = pipe->socket;
-    if (s->pattern->pipe_free != NULL)
-        s->pattern->pipe_free(s, pipe);
+    if (s->kind->pipe_free != NULL)
+        s->kind->pipe_free(s, pipe);
     if (pipe->state == PIPE_GONE)
         s->pipes.draining--;
     if (pipe->membership != NULL && pipe->membership->bound) {
@@ -809,8 +818,8 @@ void pipe_free(struct pipe *pipe)
 void pipe_drop(struct pipe *pipe)
 {
     struct shm_socket *s = pipe->socket;
-    if (s->pattern->pipe_free != NULL)
-        s->pattern->pipe_free(s, pipe);
+    if (s->kind->pipe_free != NULL)
+        s->kind->pipe_free(s, pipe);
     ring_out_forget(&pipe->own_ring);
     block_forget(pipe->record_block);
     list_remove(s, pipe);

@@ -149,7 +149,7 @@ void session_report(struct shm_socket *s, const struct pipe *peer)
 {
     stat_add(s, STAT_AUTH_FAILED, 1);
     event_push(s, SHM_EVENT_UNTRUSTED, peer, NULL, 0);
-    if (s->pattern->advance != NULL && s->rx.pending_error == 0)
+    if (s->kind->advance != NULL && s->rx.pending_error == 0)
         s->rx.pending_error = -EBADMSG;
 }
 

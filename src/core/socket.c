@@ -10,19 +10,6 @@
 
 #include "transport/os.h"
 
-#define PUB_MEMORY_DEFAULT (UINT64_C(256) << 20)
-
-static const struct pattern *pattern_of(int type)
-{
-    static const struct pattern *const patterns[] = {
-        [SHM_PAIR] = &pattern_pair,     [SHM_PUB] = &pattern_pub,       [SHM_SUB] = &pattern_sub,
-        [SHM_REQ] = &pattern_req,       [SHM_REP] = &pattern_rep,       [SHM_DEALER] = &pattern_dealer,
-        [SHM_ROUTER] = &pattern_router, [SHM_PULL] = &pattern_pull,     [SHM_PUSH] = &pattern_push,
-        [SHM_XPUB] = &pattern_xpub,     [SHM_XSUB] = &pattern_xsub,
-    };
-    return type >= 0 && type <= SHM_XSUB ? patterns[type] : NULL;
-}
-
 static const struct options defaults = {
     .linger = -1,
     .send_hwm = 1000,
@@ -52,11 +39,6 @@ int socket_usable(struct shm_socket *s)
 
 /* ---- opening ---- */
 
-uint64_t socket_default_limit(int type)
-{
-    return type == SHM_PUB || type == SHM_XPUB ? PUB_MEMORY_DEFAULT : UINT64_MAX;
-}
-
 static int open_memory(struct shm_socket *s, int flags)
 {
     int error = flags & SHM_MEMFD ? directory_memfd(&s->directory) : directory_open(&s->directory);
@@ -71,14 +53,14 @@ static int open_memory(struct shm_socket *s, int flags)
     arena_init(&s->arena, &s->segment);
     s->hazards.header = s->segment.header;
     s->stats = s->segment.header->stats;
-    s->arena.limit = socket_default_limit(s->type);
-    return s->pattern->open != NULL ? s->pattern->open(s) : 0;
+    s->arena.limit = socket_default_limit(s);
+    return s->kind->open != NULL ? s->kind->open(s) : 0;
 }
 
 static void free_memory(struct shm_socket *s)
 {
-    if (s->pattern->close != NULL)
-        s->pattern->close(s);
+    if (s->kind->close != NULL)
+        s->kind->close(s);
     free(s->pipes.list);
     free(s->rx.message.copy);
     while (s->tx.retired != NULL) {
@@ -98,8 +80,8 @@ SHM_API shm_socket_t *shm_socket(int type)
 {
     int flags = type & SHM_MEMFD;
     type &= ~SHM_MEMFD;
-    const struct pattern *pattern = pattern_of(type);
-    if (pattern == NULL) {
+    const struct kind *kind = type >= 0 && type < KIND_COUNT ? socket_kinds[type] : NULL;
+    if (kind == NULL) {
         errno = EINVAL;
         return NULL;
     }
@@ -112,7 +94,8 @@ SHM_API shm_socket_t *shm_socket(int type)
     memset(s, 0, sizeof *s);
     s->mark = mark;
     s->type = type;
-    s->pattern = pattern;
+    s->kind = kind;
+    s->rx.is_plain = kind->receives_plain;
     s->options = defaults;
     s->descriptor.fd = s->descriptor.fifo = s->descriptor.inotify = -1;
     s->segment.fd = -1;
@@ -142,7 +125,7 @@ static bool has_untaken(struct shm_socket *s)
         if (endpoint_binder_lives(&pipe->membership->endpoint) && !session_pending(pipe))
             anybody = true;
         else if (pipe->out == &pipe->own_ring && pipe->out->kind == RING_SPSC &&
-                 pipe->out->head > pipe->out->acked && s->type != SHM_SUB && s->type != SHM_XSUB)
+                 pipe->out->head > pipe->out->acked && !s->kind->sends_control)
             untaken = true;
     }
     if (s->tx.has_shared && s->tx.shared.kind == RING_SPMC && !anybody) {
@@ -283,9 +266,8 @@ int socket_prepare(struct shm_socket *s)
             return error;
         s->segment.lock_memory = true;
     }
-    uint32_t kind = s->pattern->ring_kind(s, -1);
-    bool fans_out = s->type == SHM_PUB || s->type == SHM_XPUB || (s->type == SHM_PUSH && kind == RING_SPMC);
-    return fans_out ? socket_open_shared_out(s, kind) : 0;
+    uint32_t kind = s->kind->shared_ring != NULL ? s->kind->shared_ring(s) : 0;
+    return kind != 0 ? socket_open_shared_out(s, kind) : 0;
 }
 
 static int join_here(struct shm_socket *s, const char *name, bool bind)

@@ -17,11 +17,11 @@
 #include "shmq.h"
 #include "base/clock.h"
 #include "base/process.h"
+#include "core/kind.h"
 #include "transport/bell.h"
 #include "transport/endpoint.h"
 #include "transport/ring.h"
 
-struct pattern;
 
 /* A peer's memory, kept as long as a pipe or a view needs it; and keeps the socket's. */
 struct peer {
@@ -71,10 +71,7 @@ struct pipe {
     bool sticky;           /* LEAVING: kept until the socket closes */
     struct pipe *rest;     /* memory for split() */
     uint64_t base_limit;   /* of own_ring, before the peer's SHM_RCVHWM */
-    uint32_t request_tag;  /* ROUTER: of the last request of a REQ */
-    uint8_t routing_id[256];
-    uint32_t routing_id_size;
-    void *pattern_data;
+    void *kind_data;
 };
 
 struct membership {
@@ -142,9 +139,7 @@ struct part {
 
 struct options {
     int linger, send_hwm, receive_hwm, send_timeout, receive_timeout;
-    int router_mandatory, router_handover, immediate, xpub_verbose, xpub_verboser;
-    int req_correlate, req_relaxed, req_resend, conflate, lossless, history, redeliver;
-    int lock_memory, round_robin, probe_router, seal;
+    int immediate, conflate, lossless, history, redeliver, lock_memory, round_robin, probe_router, seal;
     int64_t spin_ns;
     uint64_t memory_limit;
 };
@@ -214,7 +209,7 @@ struct identity {
 struct shm_socket {
     /* read on every call */
     uint64_t mark; /* process.h */
-    const struct pattern *pattern;
+    const struct kind *kind;
     int type;
     _Atomic int terminated;
     struct bell bell;
@@ -244,36 +239,14 @@ struct shm_socket {
     } wait;
     struct descriptor descriptor;
     struct events events;
-    void *pattern_data;
+    void *kind_data;
 };
 
-/* What a pattern is. All are called by the socket's thread, never block, and return 0 or more, or a
- * negative errno. Those that may be NULL do nothing then. */
-struct pattern {
-    bool (*fits)(int peer_type);
-    /* The kind of ring this side sends on to such a peer; 0 none. */
-    uint32_t (*ring_kind)(struct shm_socket *s, int peer_type);
-    int (*open)(struct shm_socket *s);   /* NULL ok: make pattern_data */
-    void (*close)(struct shm_socket *s); /* NULL ok */
-    int (*pipe_new)(struct shm_socket *s, struct pipe *pipe);   /* NULL ok; -EEXIST rejects the peer */
-    void (*pipe_up)(struct shm_socket *s, struct pipe *pipe);   /* NULL ok; both ways work now */
-    void (*pipe_gone)(struct shm_socket *s, struct pipe *pipe); /* NULL ok; the peer is not there */
-    void (*pipe_free)(struct shm_socket *s, struct pipe *pipe); /* NULL ok; forget it */
-    /* Take one part: 0; -EAGAIN would wait. NULL: this type does not send. */
-    int (*send)(struct shm_socket *s, const struct part *part);
-    bool (*can_send)(struct shm_socket *s);
-    /* Bring s->in to the first part that the caller shall see of the next message for it: 1; 0 there
-     * is none. NULL: this type does not receive. */
-    int (*advance)(struct shm_socket *s);
-    int (*next_part)(struct shm_socket *s, struct part *part); /* NULL: in_next() */
-    int (*set_option)(struct shm_socket *s, int option, const void *value, size_t size); /* NULL ok */
-    /* fast_path.h, for a pattern whose messages are more than bytes: false, -1: the general way. Both or none. */
-    bool (*fast_send)(struct shm_socket *s, const void *data, size_t size);
-    ssize_t (*fast_receive)(struct shm_socket *s, void *buffer, size_t size, int flags);
-};
-
-extern const struct pattern pattern_pair, pattern_pub, pattern_sub, pattern_xpub, pattern_xsub, pattern_req,
-    pattern_rep, pattern_dealer, pattern_router, pattern_push, pattern_pull;
+/* Bytes for messages, without SHM_MEMORY_LIMIT. */
+static inline uint64_t socket_default_limit(const struct shm_socket *s)
+{
+    return s->kind->memory_limit != 0 ? s->kind->memory_limit : UINT64_MAX;
+}
 
 static inline void stat_add(struct shm_socket *s, unsigned stat, uint64_t n)
 {
@@ -314,6 +287,7 @@ int pipe_peer_routing_id(const struct pipe *pipe, uint8_t id[256], uint32_t *siz
 bool pipe_is_dead(struct pipe *pipe); /* as the kernel has it */
 /* It may go better the next time: short of memory or descriptors. What the peer left has to stay till then. */
 bool pipe_error_passes(int error);
+void pipe_supersede(struct pipe *pipe); /* another peer has taken its name over: it is not heard any more */
 void pipe_died(struct pipe *pipe);    /* that was found out: take it down */
 void pipe_break(struct pipe *pipe); /* the peer wrote nonsense */
 void peer_drop(struct peer *peer);  /* the pipe does not need it any more */
@@ -395,7 +369,6 @@ void event_push(struct shm_socket *s, int event, const struct pipe *pipe, const 
 
 /* ---- socket.c ---- */
 void socket_unref(struct shm_socket *s);
-uint64_t socket_default_limit(int type); /* of memory for messages */
 int socket_usable(struct shm_socket *s); /* 0, or -1 with errno */
 int socket_prepare(struct shm_socket *s); /* before the first bind or connect: what options ask for */
 

@@ -36,7 +36,7 @@ short socket_events(struct shm_socket *s, short wanted)
     short events = 0;
     if ((wanted & SHM_POLLIN) && socket_can_receive(s))
         events |= SHM_POLLIN;
-    if ((wanted & SHM_POLLOUT) && s->pattern->send != NULL && (s->tx.message.active || s->pattern->can_send(s)))
+    if ((wanted & SHM_POLLOUT) && s->kind->send != NULL && (s->tx.message.active || s->kind->can_send(s)))
         events |= SHM_POLLOUT;
     if ((wanted & SHM_POLLPRI) && (s->events.count > 0 || s->events.missed > 0))
         events |= SHM_POLLPRI;

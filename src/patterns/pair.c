@@ -13,37 +13,32 @@ struct pair {
     bool broken_pipe;
 };
 
-static bool fits(int peer)
-{
-    return peer == SHM_PAIR;
-}
-
-static uint32_t ring_kind(struct shm_socket *s, int peer)
+static uint32_t ring(struct shm_socket *s, int peer)
 {
     return RING_SPSC;
 }
 
 static int open_pair(struct shm_socket *s)
 {
-    s->pattern_data = calloc(1, sizeof(struct pair));
-    return s->pattern_data == NULL ? -ENOMEM : 0;
+    s->kind_data = calloc(1, sizeof(struct pair));
+    return s->kind_data == NULL ? -ENOMEM : 0;
 }
 
 static void close_pair(struct shm_socket *s)
 {
-    free(s->pattern_data);
+    free(s->kind_data);
 }
 
 static void pipe_gone(struct shm_socket *s, struct pipe *pipe)
 {
-    struct pair *pair = s->pattern_data;
+    struct pair *pair = s->kind_data;
     if (pipe->state != PIPE_UP) /* the peer went; we did not */
         pair->broken_pipe = true;
 }
 
 static int pipe_error(struct shm_socket *s)
 {
-    struct pair *pair = s->pattern_data;
+    struct pair *pair = s->kind_data;
     if (!pair->broken_pipe)
         return 0;
     pair->broken_pipe = false;
@@ -63,7 +58,7 @@ static int send_part(struct shm_socket *s, const struct part *part)
 
 static bool can_send(struct shm_socket *s)
 {
-    struct pair *pair = s->pattern_data;
+    struct pair *pair = s->kind_data;
     uint32_t turn = s->pipes.send_next;
     bool can = pair->broken_pipe || pipe_choose(s) != NULL;
     s->pipes.send_next = turn;
@@ -72,14 +67,19 @@ static bool can_send(struct shm_socket *s)
 
 static int advance(struct shm_socket *s)
 {
-    const struct pair *pair = s->pattern_data;
+    const struct pair *pair = s->kind_data;
     int result = likely(!pair->broken_pipe) ? in_begin_fair(s) : in_begin_gone(s);
     return result != 0 ? result : pipe_error(s);
 }
 
-const struct pattern pattern_pair = {
-    .fits = fits,
-    .ring_kind = ring_kind,
+const struct kind kind_pair = {
+    .type = SHM_PAIR,
+    .fits = KIND_BIT(SHM_PAIR),
+    .one_peer = true,
+    .retries = true,
+    .sends_plain = true,
+    .receives_plain = true,
+    .ring = ring,
     .open = open_pair,
     .close = close_pair,
     .pipe_gone = pipe_gone,

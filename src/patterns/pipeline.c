@@ -11,28 +11,24 @@
 #include "core/socket.h"
 #include "patterns/reqrep.h"
 
-static bool fits_push(int peer)
-{
-    return peer == SHM_PULL;
-}
-static bool fits_pull(int peer)
-{
-    return peer == SHM_PUSH;
-}
-static bool fits_dealer(int peer)
-{
-    return peer == SHM_REP || peer == SHM_DEALER || peer == SHM_ROUTER;
-}
-
-static uint32_t kind_push(struct shm_socket *s, int peer)
+static uint32_t ring_push(struct shm_socket *s, int peer)
 {
     return s->options.conflate ? RING_BROADCAST : s->options.round_robin ? RING_SPSC : RING_SPMC;
 }
-static uint32_t kind_pull(struct shm_socket *s, int peer)
+static uint32_t shared_ring_push(struct shm_socket *s)
+{
+    return ring_push(s, -1) == RING_SPMC ? RING_SPMC : 0;
+}
+static uint32_t ring_pull(struct shm_socket *s, int peer)
 {
     return 0;
 }
-static uint32_t kind_dealer(struct shm_socket *s, int peer)
+/* From a PUSH's queue, whose claims need nobody's consent. */
+static uint32_t pre_accept_ring_pull(struct shm_socket *s, int peer)
+{
+    return RING_SPMC;
+}
+static uint32_t ring_dealer(struct shm_socket *s, int peer)
 {
     return s->options.conflate ? RING_BROADCAST : RING_SPSC;
 }
@@ -132,22 +128,35 @@ static void probe(struct shm_socket *s, struct pipe *pipe)
         out_single(s, pipe->out, pipe, &empty, 0);
 }
 
-const struct pattern pattern_push = {
-    .fits = fits_push,
-    .ring_kind = kind_push,
+const struct kind kind_push = {
+    .type = SHM_PUSH,
+    .fits = KIND_BIT(SHM_PULL),
+    .sends_plain = true,
+    .options = (const int[]){SHM_CONFLATE, SHM_ROUND_ROBIN, 0},
+    .ring = ring_push,
+    .shared_ring = shared_ring_push,
     .send = send_push,
     .can_send = can_send_push,
 };
 
-const struct pattern pattern_pull = {
-    .fits = fits_pull,
-    .ring_kind = kind_pull,
+const struct kind kind_pull = {
+    .type = SHM_PULL,
+    .fits = KIND_BIT(SHM_PUSH),
+    .receives_plain = true,
+    .adopts = true,
+    .options = (const int[]){SHM_CONFLATE, SHM_REDELIVER, 0},
+    .ring = ring_pull,
+    .pre_accept_ring = pre_accept_ring_pull,
     .advance = advance,
 };
 
-const struct pattern pattern_dealer = {
-    .fits = fits_dealer,
-    .ring_kind = kind_dealer,
+const struct kind kind_dealer = {
+    .type = SHM_DEALER,
+    .fits = KIND_BIT(SHM_REP) | KIND_BIT(SHM_DEALER) | KIND_BIT(SHM_ROUTER),
+    .sends_plain = true,
+    .receives_plain = true,
+    .options = (const int[]){SHM_CONFLATE, SHM_ROUTING_ID, SHM_PROBE_ROUTER, 0},
+    .ring = ring_dealer,
     .pipe_new = skip_answers_to_others,
     .pipe_up = probe,
     .send = send_in_turn,

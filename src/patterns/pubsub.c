@@ -11,20 +11,21 @@
 
 #include "core/socket.h"
 #include "patterns/prefixes.h"
+#include "patterns/pubsub.h"
 
 /* ---- publishing ---- */
 
-static bool fits_publisher(int peer)
-{
-    return peer == SHM_SUB || peer == SHM_XSUB;
-}
-
-static uint32_t kind_publisher(struct shm_socket *s, int peer)
+uint32_t publisher_ring(struct shm_socket *s, int peer)
 {
     return RING_BROADCAST;
 }
 
-static int publish(struct shm_socket *s, const struct part *part)
+uint32_t publisher_shared_ring(struct shm_socket *s)
+{
+    return RING_BROADCAST;
+}
+
+int publisher_send(struct shm_socket *s, const struct part *part)
 {
     if (s->tx.message.active)
         return out_continue(s, part);
@@ -37,41 +38,47 @@ static int publish(struct shm_socket *s, const struct part *part)
     return out_part(s, &s->tx.shared, NULL, part, 0);
 }
 
-static bool can_publish(struct shm_socket *s)
+bool publisher_can_send(struct shm_socket *s)
 {
     return !s->tx.has_shared || ring_has_room(s, &s->tx.shared, NULL);
 }
 
-const struct pattern pattern_pub = {
-    .fits = fits_publisher,
-    .ring_kind = kind_publisher,
-    .send = publish,
-    .can_send = can_publish,
+const struct kind kind_pub = {
+    .type = SHM_PUB,
+    .fits = FITS_PUBLISHER,
+    .sends_plain = true,
+    .memory_limit = PUBLISHER_MEMORY_LIMIT,
+    .options = (const int[]){SHM_CONFLATE, SHM_LOSSLESS, SHM_XPUB_NODROP, 0},
+    .ring = publisher_ring,
+    .shared_ring = publisher_shared_ring,
+    .send = publisher_send,
+    .can_send = publisher_can_send,
 };
 
 /* ---- subscribing ---- */
 
-static bool fits_subscriber(int peer)
+/* The history, which the publisher does not notice. */
+static uint32_t pre_accept_ring_subscriber(struct shm_socket *s, int peer)
 {
-    return peer == SHM_PUB || peer == SHM_XPUB;
+    return s->options.history > 0 ? RING_BROADCAST : 0;
 }
 
-static uint32_t kind_subscriber(struct shm_socket *s, int peer)
+static uint32_t ring_subscriber(struct shm_socket *s, int peer)
 {
     return peer == SHM_XPUB ? RING_SPSC : 0;
 }
 
 static int open_subscriber(struct shm_socket *s)
 {
-    s->pattern_data = calloc(1, sizeof(struct prefixes));
-    return s->pattern_data == NULL ? -ENOMEM : 0;
+    s->kind_data = calloc(1, sizeof(struct prefixes));
+    return s->kind_data == NULL ? -ENOMEM : 0;
 }
 
 static void close_subscriber(struct shm_socket *s)
 {
-    if (s->pattern_data != NULL)
-        prefixes_deinit(s->pattern_data);
-    free(s->pattern_data);
+    if (s->kind_data != NULL)
+        prefixes_deinit(s->kind_data);
+    free(s->kind_data);
 }
 
 /* Any message to all XPUBs. Their rings have room for a million. */
@@ -110,14 +117,14 @@ static void tell_all(struct shm_socket *s, unsigned char what, const void *topic
 
 static void repeat_subscriptions(struct shm_socket *s, struct pipe *pipe)
 {
-    struct prefixes *wanted = s->pattern_data;
+    struct prefixes *wanted = s->kind_data;
     for (size_t i = 0; pipe->out != NULL && i < wanted->count; i++)
         tell(s, pipe, 1, wanted->sorted[i].bytes, wanted->sorted[i].size);
 }
 
 static int subscribe(struct shm_socket *s, const void *topic, size_t size)
 {
-    struct prefixes *wanted = s->pattern_data;
+    struct prefixes *wanted = s->kind_data;
     bool first = wanted->count == 0;
     int result = prefixes_add(wanted, topic, size);
     if (result < 0)
@@ -134,7 +141,7 @@ static int subscribe(struct shm_socket *s, const void *topic, size_t size)
 
 static int unsubscribe(struct shm_socket *s, const void *topic, size_t size)
 {
-    struct prefixes *wanted = s->pattern_data;
+    struct prefixes *wanted = s->kind_data;
     int result = prefixes_remove(wanted, topic, size);
     s->rx.is_plain = wanted->count > 0 && wanted->sorted[0].size == 0;
     if (result == 1)
@@ -152,7 +159,7 @@ static int set_option(struct shm_socket *s, int option, const void *value, size_
 /* Bring s->in to the next message that was subscribed. */
 static int next_wanted(struct shm_socket *s)
 {
-    const struct prefixes *wanted = s->pattern_data;
+    const struct prefixes *wanted = s->kind_data;
     struct part first;
 
     for (uint64_t n = 0; n < PASSED_OVER_MAX; n++) {
@@ -190,7 +197,7 @@ static int newest_wanted(struct shm_socket *s)
 
 static int advance_subscriber(struct shm_socket *s)
 {
-    const struct prefixes *wanted = s->pattern_data;
+    const struct prefixes *wanted = s->kind_data;
     if (wanted->count == 0)
         return 0;
     return s->options.conflate || s->rx.is_conflated ? newest_wanted(s) : next_wanted(s);
@@ -219,9 +226,14 @@ static bool can_send_upstream(struct shm_socket *s)
     return true;
 }
 
-const struct pattern pattern_sub = {
-    .fits = fits_subscriber,
-    .ring_kind = kind_subscriber,
+const struct kind kind_sub = {
+    .type = SHM_SUB,
+    .fits = FITS_SUBSCRIBER,
+    .sends_control = true,
+    .filters = true,
+    .options = (const int[]){SHM_CONFLATE, SHM_HISTORY, 0},
+    .ring = ring_subscriber,
+    .pre_accept_ring = pre_accept_ring_subscriber,
     .open = open_subscriber,
     .close = close_subscriber,
     .pipe_up = repeat_subscriptions,
@@ -229,9 +241,14 @@ const struct pattern pattern_sub = {
     .set_option = set_option,
 };
 
-const struct pattern pattern_xsub = {
-    .fits = fits_subscriber,
-    .ring_kind = kind_subscriber,
+const struct kind kind_xsub = {
+    .type = SHM_XSUB,
+    .fits = FITS_SUBSCRIBER,
+    .sends_control = true,
+    .filters = true,
+    .options = (const int[]){SHM_HISTORY, 0},
+    .ring = ring_subscriber,
+    .pre_accept_ring = pre_accept_ring_subscriber,
     .open = open_subscriber,
     .close = close_subscriber,
     .pipe_up = repeat_subscriptions,

@@ -60,6 +60,7 @@ static inline void take_short(struct shm_socket *s, void *buffer, size_t room, s
 /* ---- REQ ---- */
 
 struct req {
+    int correlate, relaxed, resend; /* SHM_REQ_CORRELATE ... */
     bool waiting;
     bool lost;  /* the peer died with the request in hand */
     bool began; /* a request with more parts to come */
@@ -70,19 +71,14 @@ struct req {
     size_t copy_size, copy_room;
 };
 
-static bool fits_req(int peer)
-{
-    return peer == SHM_REP || peer == SHM_ROUTER;
-}
-
-int skip_answers_to_others(struct shm_socket *s, struct pipe *pipe)
+int skip_answers_to_others(struct shm_socket *s, struct pipe *pipe, struct pipe **rival)
 {
     if (pipe->membership->bound && pipe->has_in && (s->type == SHM_REQ || pipe->member.type == SHM_REP))
         pipe_skip_to_head(pipe);
     return 0;
 }
 
-static uint32_t kind_spsc(struct shm_socket *s, int peer)
+static uint32_t ring_spsc(struct shm_socket *s, int peer)
 {
     return RING_SPSC;
 }
@@ -94,13 +90,13 @@ static int open_req(struct shm_socket *s)
         return -ENOMEM;
     /* Not from 1: what a REP still says to a dead REQ may reach the next one that binds the name. */
     memcpy(&req->id, s->segment.header->id, sizeof req->id);
-    s->pattern_data = req;
+    s->kind_data = req;
     return 0;
 }
 
 static void close_req(struct shm_socket *s)
 {
-    struct req *req = s->pattern_data;
+    struct req *req = s->kind_data;
     if (req != NULL)
         free(req->copy);
     free(req);
@@ -137,7 +133,7 @@ static int begin_request(struct shm_socket *s, struct req *req)
         return -EAGAIN;
     uint32_t tag = next_id(req);
     out_begin(s, pipe->out, pipe, req->waiting ? tag | REQUEST_CANCELS : tag);
-    int error = s->options.req_correlate ? out_add(s, &tag, sizeof tag, NULL) : 0;
+    int error = req->correlate ? out_add(s, &tag, sizeof tag, NULL) : 0;
     if (error == 0)
         error = out_add(s, "", 0, NULL);
     if (error < 0) {
@@ -154,7 +150,7 @@ static int begin_request(struct shm_socket *s, struct req *req)
 /* The peer went between two parts: in the end that is as if it had gone with the whole request. */
 static int send_to_nobody(struct shm_socket *s, struct req *req, const struct part *part)
 {
-    int error = s->options.req_resend ? keep_copy(req, part) : 0;
+    int error = req->resend ? keep_copy(req, part) : 0;
     if (error == 0)
         error = out_discard(s, part);
     if (error == 0 && !part->more)
@@ -164,12 +160,12 @@ static int send_to_nobody(struct shm_socket *s, struct req *req, const struct pa
 
 static int send_request(struct shm_socket *s, const struct part *part)
 {
-    struct req *req = s->pattern_data;
+    struct req *req = s->kind_data;
     bool began = !s->tx.message.active;
     if (s->tx.message.discard)
         return send_to_nobody(s, req, part);
     if (began) {
-        if (req->waiting && !s->options.req_relaxed)
+        if (req->waiting && !req->relaxed)
             return -EFSM;
         if (s->rx.message.active)
             in_end(s); /* what was not read of the last reply */
@@ -179,7 +175,7 @@ static int send_request(struct shm_socket *s, const struct part *part)
     }
     struct pipe *pipe = req->pipe;
     size_t kept = req->copy_size;
-    int error = s->options.req_resend ? keep_copy(req, part) : 0;
+    int error = req->resend ? keep_copy(req, part) : 0;
     if (error == 0)
         error = out_continue(s, part);
     if (error < 0) {
@@ -197,9 +193,9 @@ static int send_request(struct shm_socket *s, const struct part *part)
 
 static bool can_request(struct shm_socket *s)
 {
-    struct req *req = s->pattern_data;
+    struct req *req = s->kind_data;
     uint32_t turn = s->pipes.send_next;
-    bool can = (!req->waiting || s->options.req_relaxed) && pipe_choose(s) != NULL;
+    bool can = (!req->waiting || req->relaxed) && pipe_choose(s) != NULL;
     s->pipes.send_next = turn;
     return can;
 }
@@ -207,7 +203,7 @@ static bool can_request(struct shm_socket *s)
 /* The peer went. A connector's request that nobody had read yet waits for the next binder. */
 static void req_pipe_gone(struct shm_socket *s, struct pipe *pipe)
 {
-    struct req *req = s->pattern_data;
+    struct req *req = s->kind_data;
     if (!req->waiting || req->pipe != pipe)
         return;
     bool queued = pipe->state == PIPE_QUEUED && req->ticket >= pipe->own_ring.acked;
@@ -216,7 +212,7 @@ static void req_pipe_gone(struct shm_socket *s, struct pipe *pipe)
 
 static void req_pipe_free(struct shm_socket *s, struct pipe *pipe)
 {
-    struct req *req = s->pattern_data;
+    struct req *req = s->kind_data;
     if (req->pipe != pipe)
         return;
     req->lost = req->waiting;
@@ -261,7 +257,7 @@ static int is_reply(struct shm_socket *s, const struct req *req)
     int result;
     if ((s->rx.message.taken.tag & REQUEST_NUMBER) != req->id)
         return 0;
-    if (s->options.req_correlate) {
+    if (req->correlate) {
         if ((result = in_next(s, &part)) != 1 || part.size != sizeof number)
             return result < 0 ? result : 0;
         peer_copy(&number, part.data, sizeof number);
@@ -274,7 +270,7 @@ static int is_reply(struct shm_socket *s, const struct req *req)
 
 static int advance_req(struct shm_socket *s)
 {
-    struct req *req = s->pattern_data;
+    struct req *req = s->kind_data;
     if (!req->waiting)
         return -EFSM;
     int result = 0;
@@ -286,7 +282,7 @@ static int advance_req(struct shm_socket *s)
     }
     if (result != 0 || !req->lost)
         return result;
-    if (s->options.req_resend)
+    if (req->resend)
         return send_again(s, req);
     req->waiting = req->lost = false;
     return -ECONNRESET;
@@ -294,7 +290,7 @@ static int advance_req(struct shm_socket *s)
 
 static int next_part_req(struct shm_socket *s, struct part *part)
 {
-    struct req *req = s->pattern_data;
+    struct req *req = s->kind_data;
     int result = in_next(s, part);
     if (result == 1 && !part->more)
         req->waiting = req->lost = false;
@@ -303,8 +299,8 @@ static int next_part_req(struct shm_socket *s, struct part *part)
 
 static bool fast_request(struct shm_socket *s, const void *data, size_t size)
 {
-    struct req *req = s->pattern_data;
-    if (req->waiting || s->rx.message.active || s->options.req_correlate || s->options.req_resend ||
+    struct req *req = s->kind_data;
+    if (req->waiting || s->rx.message.active || req->correlate || req->resend ||
         !send_short(s, next_id(req), data, size))
         return false;
     req->pipe = s->fast.to;
@@ -318,9 +314,9 @@ static bool fast_request(struct shm_socket *s, const void *data, size_t size)
 
 static ssize_t fast_reply(struct shm_socket *s, void *buffer, size_t room, int flags)
 {
-    struct req *req = s->pattern_data;
+    struct req *req = s->kind_data;
     uint32_t tag;
-    if (!req->waiting || s->options.req_correlate)
+    if (!req->waiting || req->correlate)
         return -1;
     ssize_t size = await_short(s, flags, &tag);
     if (size < 0 || (tag & REQUEST_NUMBER) != req->id)
@@ -340,7 +336,7 @@ static void probe(struct shm_socket *s, struct pipe *pipe)
 /* Has a binder that we never saw read our request, and died with it? */
 static void req_pipe_up(struct shm_socket *s, struct pipe *pipe)
 {
-    struct req *req = s->pattern_data;
+    struct req *req = s->kind_data;
     uint64_t tail;
     if (req->waiting && req->pipe == pipe && pipe_peer_tail(pipe, &tail) &&
         req->ticket < peer_u64(&pipe->theirs->first))
@@ -348,9 +344,20 @@ static void req_pipe_up(struct shm_socket *s, struct pipe *pipe)
     probe(s, pipe);
 }
 
-const struct pattern pattern_req = {
-    .fits = fits_req,
-    .ring_kind = kind_spsc,
+static const struct int_option own_options[] = {
+    {SHM_REQ_CORRELATE, offsetof(struct req, correlate), 0, 1, true},
+    {SHM_REQ_RELAXED, offsetof(struct req, relaxed), 0, 1, false},
+    {SHM_REQ_RESEND, offsetof(struct req, resend), 0, 1, true},
+    {0},
+};
+
+const struct kind kind_req = {
+    .type = SHM_REQ,
+    .fits = KIND_BIT(SHM_REP) | KIND_BIT(SHM_ROUTER),
+    .ends_discarding = true,
+    .options = (const int[]){SHM_ROUTING_ID, SHM_PROBE_ROUTER, 0},
+    .own_options = own_options,
+    .ring = ring_spsc,
     .open = open_req,
     .close = close_req,
     .pipe_new = skip_answers_to_others,
@@ -375,17 +382,12 @@ struct rep {
     size_t size, room;
 };
 
-static bool fits_rep(int peer)
-{
-    return peer == SHM_REQ || peer == SHM_DEALER;
-}
-
 static int open_rep(struct shm_socket *s)
 {
     struct rep *rep = calloc(1, sizeof *rep);
     if (rep == NULL)
         return -ENOMEM;
-    s->pattern_data = rep;
+    s->kind_data = rep;
     rep->room = SHORT_ENVELOPE;
     rep->envelope = malloc(rep->room);
     return rep->envelope == NULL ? -ENOMEM : 0;
@@ -393,7 +395,7 @@ static int open_rep(struct shm_socket *s)
 
 static void close_rep(struct shm_socket *s)
 {
-    struct rep *rep = s->pattern_data;
+    struct rep *rep = s->kind_data;
     if (rep != NULL)
         free(rep->envelope);
     free(rep);
@@ -401,7 +403,7 @@ static void close_rep(struct shm_socket *s)
 
 static void rep_pipe_gone(struct shm_socket *s, struct pipe *pipe)
 {
-    struct rep *rep = s->pattern_data;
+    struct rep *rep = s->kind_data;
     if (rep->pipe == pipe)
         rep->pipe = NULL;
 }
@@ -448,7 +450,7 @@ static int read_envelope(struct shm_socket *s, struct rep *rep)
 
 static int advance_rep(struct shm_socket *s)
 {
-    struct rep *rep = s->pattern_data;
+    struct rep *rep = s->kind_data;
     if (rep->replying)
         return -EFSM;
     int result = 0;
@@ -463,7 +465,7 @@ static int advance_rep(struct shm_socket *s)
 
 static int next_part_rep(struct shm_socket *s, struct part *part)
 {
-    struct rep *rep = s->pattern_data;
+    struct rep *rep = s->kind_data;
     int result = in_next(s, part);
     if (result == 1 && !part->more)
         rep->replying = true;
@@ -472,7 +474,7 @@ static int next_part_rep(struct shm_socket *s, struct part *part)
 
 static int send_reply(struct shm_socket *s, const struct part *part)
 {
-    struct rep *rep = s->pattern_data;
+    struct rep *rep = s->kind_data;
     bool began = !s->tx.message.active;
     int error = 0;
     if (!rep->replying)
@@ -501,7 +503,7 @@ static int send_reply(struct shm_socket *s, const struct part *part)
 
 static bool fast_answer(struct shm_socket *s, const void *data, size_t size)
 {
-    struct rep *rep = s->pattern_data;
+    struct rep *rep = s->kind_data;
     if (!rep->replying || rep->pipe == NULL || rep->pipe != s->fast.to || rep->size != SHORT_ENVELOPE ||
         !send_short(s, rep->tag & REQUEST_NUMBER, data, size))
         return false;
@@ -511,7 +513,7 @@ static bool fast_answer(struct shm_socket *s, const void *data, size_t size)
 
 static ssize_t fast_question(struct shm_socket *s, void *buffer, size_t room, int flags)
 {
-    struct rep *rep = s->pattern_data;
+    struct rep *rep = s->kind_data;
     if (rep->replying)
         return -1;
     ssize_t size = await_short(s, flags, &rep->tag);
@@ -527,13 +529,15 @@ static ssize_t fast_question(struct shm_socket *s, void *buffer, size_t room, in
 
 static bool can_reply(struct shm_socket *s)
 {
-    struct rep *rep = s->pattern_data;
+    struct rep *rep = s->kind_data;
     return rep->replying;
 }
 
-const struct pattern pattern_rep = {
-    .fits = fits_rep,
-    .ring_kind = kind_spsc,
+const struct kind kind_rep = {
+    .type = SHM_REP,
+    .fits = KIND_BIT(SHM_REQ) | KIND_BIT(SHM_DEALER),
+    .ends_discarding = true,
+    .ring = ring_spsc,
     .open = open_rep,
     .close = close_rep,
     .pipe_gone = rep_pipe_gone,

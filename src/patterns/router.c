@@ -10,8 +10,10 @@
 
 #include "core/socket.h"
 #include "patterns/reqrep.h"
+#include "patterns/router.h"
 
 struct router {
+    int mandatory, handover; /* SHM_ROUTER_MANDATORY, _HANDOVER */
     struct pipe **table; /* by hash of the routing id; NULL free */
     uint32_t size, used; /* size is a power of two */
     uint32_t last_id;    /* the number of the last id made here */
@@ -19,6 +21,17 @@ struct router {
 };
 
 /* ---- ids ---- */
+
+static struct router_peer *peer_of(const struct pipe *pipe)
+{
+    return pipe->kind_data;
+}
+
+static bool has_id(const struct pipe *pipe, const void *id, size_t size)
+{
+    const struct router_peer *peer = peer_of(pipe);
+    return peer->id_size == size && memcmp(peer->id, id, size) == 0;
+}
 
 static uint64_t hash(const void *id, size_t size)
 {
@@ -32,14 +45,14 @@ static struct pipe **find(struct router *r, const void *id, size_t size)
 {
     for (uint64_t at = hash(id, size);; at++) {
         struct pipe **place = &r->table[at & (r->size - 1)];
-        if (*place == NULL || ((*place)->routing_id_size == size && memcmp((*place)->routing_id, id, size) == 0))
+        if (*place == NULL || has_id(*place, id, size))
             return place;
     }
 }
 
 static void insert(struct router *r, struct pipe *pipe)
 {
-    *find(r, pipe->routing_id, pipe->routing_id_size) = pipe;
+    *find(r, peer_of(pipe)->id, peer_of(pipe)->id_size) = pipe;
     r->used++;
 }
 
@@ -64,9 +77,10 @@ static int grow(struct router *r)
 /* Close the gap, so that a search never stops too early. */
 static void take_out(struct router *r, struct pipe *pipe)
 {
-    if (pipe->routing_id_size == 0 || r->table == NULL)
+    const struct router_peer *peer = peer_of(pipe);
+    if (peer == NULL || peer->id_size == 0 || r->table == NULL)
         return;
-    struct pipe **place = find(r, pipe->routing_id, pipe->routing_id_size);
+    struct pipe **place = find(r, peer->id, peer->id_size);
     if (*place != pipe)
         return;
     *place = NULL;
@@ -78,20 +92,20 @@ static void take_out(struct router *r, struct pipe *pipe)
         if (next == NULL)
             return;
         r->table[at] = NULL;
-        *find(r, next->routing_id, next->routing_id_size) = next;
+        *find(r, peer_of(next)->id, peer_of(next)->id_size) = next;
     }
 }
 
-/* One that nobody has: the numbers come round, and who asks for many must not get another's. */
-static void make_id(struct shm_socket *s, struct pipe *pipe)
+/* An id that no peer has: the numbers wrap, and a peer that makes us count must not get another's. */
+static void make_id(struct router *r, struct router_peer *peer)
 {
-    pipe->routing_id_size = 5;
+    peer->id_size = 5;
+    peer->id[0] = 0;
     do {
-        uint32_t number = ++((struct router *)s->pattern_data)->last_id;
-        pipe->routing_id[0] = 0;
+        uint32_t number = ++r->last_id;
         for (int i = 0; i < 4; i++)
-            pipe->routing_id[1 + i] = (uint8_t)(number >> (24 - 8 * i));
-    } while (*find(s->pattern_data, pipe->routing_id, 5) != NULL);
+            peer->id[1 + i] = (uint8_t)(number >> (24 - 8 * i));
+    } while (*find(r, peer->id, 5) != NULL);
 }
 
 /* Relaxed: nothing behind it is read for it. */
@@ -107,56 +121,73 @@ static bool has_gone(struct pipe *pipe)
     return has_left(pipe) || pipe_is_dead(pipe);
 }
 
-static int pipe_new(struct shm_socket *s, struct pipe *pipe)
+/* Another peer has the id that PIPE's peer claims. 0: OTHER gives it up, or PIPE goes without; else -EEXIST. */
+static int contest(struct router *r, struct pipe *pipe, struct pipe *other, bool *nameless)
 {
-    struct router *r = s->pattern_data;
+    if (has_left(other)) {
+        take_out(r, other); /* its place may be another's by now: it is read to its end */
+        return 0;
+    }
+    *nameless = has_gone(pipe);
+    if (*nameless)
+        return 0;
+    if (!r->handover)
+        return -EEXIST;
+    take_out(r, other);
+    peer_of(other)->id_size = 0;
+    pipe_supersede(other);
+    return 0;
+}
+
+static int pipe_new(struct shm_socket *s, struct pipe *pipe, struct pipe **rival)
+{
+    struct router *r = s->kind_data;
     unsigned char id[256];
     uint32_t size;
 
     int error = pipe_peer_routing_id(pipe, id, &size);
     if (error == 0)
         error = grow(r);
+    if (error == 0 && pipe->kind_data == NULL && (pipe->kind_data = calloc(1, sizeof(struct router_peer))) == NULL)
+        error = -ENOMEM;
     if (error < 0)
         return error;
-    pipe->routing_id_size = 0;
+    struct router_peer *peer = peer_of(pipe);
+    peer->id_size = 0;
     if (size == 0) {
-        make_id(s, pipe);
+        make_id(r, peer);
         insert(r, pipe);
         return 0;
     }
     if (id[0] == 0)
         return -EPROTO; /* those are made here: it would take another's */
     struct pipe *other = *find(r, id, size);
+    bool nameless = false;
     if (other != NULL && other != pipe && pipe_is_dead(other)) {
-        pipe_died(other); /* a successor, before the death was noticed */
-        other = NULL;
-    } else if (other != NULL && other != pipe && has_left(other)) {
-        take_out(r, other); /* likewise, and its place may be another's by now: it is read to its end */
-        other = NULL;
+        *rival = other;
+        return -EEXIST;
     }
-    bool came_late = other != NULL && other != pipe && has_gone(pipe);
-    if (came_late)
-        other = NULL;
-    if (other != NULL && other != pipe) {
-        if (!s->options.router_handover)
-            return -EEXIST;
-        take_out(r, other);
-        other->routing_id_size = 0;
-        other->has_in = false;
-        other->superseded = true;
-    }
-    memcpy(pipe->routing_id, id, size);
-    pipe->routing_id_size = size;
-    if (!came_late)
+    if (other != NULL && other != pipe && (error = contest(r, pipe, other, &nameless)) < 0)
+        return error;
+    memcpy(peer->id, id, size);
+    peer->id_size = size;
+    if (!nameless)
         insert(r, pipe);
     return 0;
 }
 
 static void pipe_gone(struct shm_socket *s, struct pipe *pipe)
 {
-    struct router *r = s->pattern_data;
+    struct router *r = s->kind_data;
     if (r != NULL)
         take_out(r, pipe);
+}
+
+static void pipe_free(struct shm_socket *s, struct pipe *pipe)
+{
+    pipe_gone(s, pipe);
+    free(pipe->kind_data);
+    pipe->kind_data = NULL;
 }
 
 static void probe(struct shm_socket *s, struct pipe *pipe)
@@ -170,18 +201,18 @@ static void probe(struct shm_socket *s, struct pipe *pipe)
 
 static int address(struct shm_socket *s, const struct part *part)
 {
-    struct router *r = s->pattern_data;
+    struct router *r = s->kind_data;
     struct pipe *pipe = r->table != NULL ? *find(r, part->data, part->size) : NULL;
 
     if (pipe == NULL || !pipe_is_open(pipe))
-        return s->options.router_mandatory ? -EHOSTUNREACH : out_discard(s, part);
+        return r->mandatory ? -EHOSTUNREACH : out_discard(s, part);
     if (!pipe_has_room(pipe))
-        return s->options.router_mandatory ? -EAGAIN : out_discard(s, part);
+        return r->mandatory ? -EAGAIN : out_discard(s, part);
     if (!part->more)
         return out_discard(s, part); /* a message of an address only */
     if (part->block != NULL)
         arena_free(&s->arena, part->block);
-    out_begin(s, pipe->out, pipe, pipe->request_tag);
+    out_begin(s, pipe->out, pipe, peer_of(pipe)->request_tag);
     return 0;
 }
 
@@ -199,18 +230,19 @@ static bool can_send(struct shm_socket *s)
 
 static int advance(struct shm_socket *s)
 {
-    struct router *r = s->pattern_data;
+    struct router *r = s->kind_data;
     int result = in_begin_fair(s);
     if (result != 1)
         return result;
     struct pipe *pipe = s->rx.message.pipe;
     uint32_t tag = s->rx.message.taken.tag;
     r->id_pending = true;
-    pipe->request_tag = tag & REQUEST_NUMBER;
-    if ((tag & REQUEST_CANCELS) && pipe->routing_id[0] == 0 && pipe->state == PIPE_UP) {
+    struct router_peer *peer = peer_of(pipe);
+    peer->request_tag = tag & REQUEST_NUMBER;
+    if ((tag & REQUEST_CANCELS) && peer->id[0] == 0 && pipe->state == PIPE_UP) {
         /* Answers to what it gave up shall not reach it: it becomes somebody else. */
         take_out(r, pipe);
-        make_id(s, pipe);
+        make_id(r, peer);
         insert(r, pipe);
     }
     return 1;
@@ -218,51 +250,56 @@ static int advance(struct shm_socket *s)
 
 static int next_part(struct shm_socket *s, struct part *part)
 {
-    struct router *r = s->pattern_data;
+    struct router *r = s->kind_data;
     if (!r->id_pending)
         return in_next(s, part);
     r->id_pending = false;
-    part->data = s->rx.message.pipe->routing_id;
-    part->size = s->rx.message.pipe->routing_id_size;
+    part->data = peer_of(s->rx.message.pipe)->id;
+    part->size = peer_of(s->rx.message.pipe)->id_size;
     part->block = NULL;
     part->more = true;
     part->synthetic = true;
     return 1;
 }
 
-static bool fits(int peer)
-{
-    return peer == SHM_REQ || peer == SHM_DEALER || peer == SHM_ROUTER;
-}
-
-static uint32_t ring_kind(struct shm_socket *s, int peer)
+static uint32_t ring(struct shm_socket *s, int peer)
 {
     return RING_SPSC;
 }
 
 static int open_router(struct shm_socket *s)
 {
-    s->pattern_data = calloc(1, sizeof(struct router));
-    return s->pattern_data == NULL ? -ENOMEM : 0;
+    s->kind_data = calloc(1, sizeof(struct router));
+    return s->kind_data == NULL ? -ENOMEM : 0;
 }
 
 static void close_router(struct shm_socket *s)
 {
-    struct router *r = s->pattern_data;
+    struct router *r = s->kind_data;
     if (r != NULL)
         free(r->table);
     free(r);
 }
 
-const struct pattern pattern_router = {
-    .fits = fits,
-    .ring_kind = ring_kind,
+static const struct int_option own_options[] = {
+    {SHM_ROUTER_MANDATORY, offsetof(struct router, mandatory), 0, 1, false},
+    {SHM_ROUTER_HANDOVER, offsetof(struct router, handover), 0, 1, false},
+    {0},
+};
+
+const struct kind kind_router = {
+    .type = SHM_ROUTER,
+    .fits = KIND_BIT(SHM_REQ) | KIND_BIT(SHM_DEALER) | KIND_BIT(SHM_ROUTER),
+    .retries = true,
+    .options = (const int[]){SHM_ROUTING_ID, SHM_PROBE_ROUTER, 0},
+    .own_options = own_options,
+    .ring = ring,
     .open = open_router,
     .close = close_router,
     .pipe_new = pipe_new,
     .pipe_up = probe,
     .pipe_gone = pipe_gone,
-    .pipe_free = pipe_gone,
+    .pipe_free = pipe_free,
     .send = send_part,
     .can_send = can_send,
     .advance = advance,

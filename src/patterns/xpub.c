@@ -9,6 +9,7 @@
 
 #include "core/socket.h"
 #include "patterns/prefixes.h"
+#include "patterns/pubsub.h"
 
 struct note {
     struct note *next;
@@ -17,6 +18,7 @@ struct note {
 };
 
 struct xpub {
+    int verbose, verboser; /* SHM_XPUB_VERBOSE, _VERBOSER */
     struct prefixes all;
     struct note *first, **last; /* to be read by the caller */
     struct note *given;         /* the one that is being read */
@@ -28,13 +30,13 @@ static int open_xpub(struct shm_socket *s)
     if (x == NULL)
         return -ENOMEM;
     x->last = &x->first;
-    s->pattern_data = x;
+    s->kind_data = x;
     return 0;
 }
 
 static void close_xpub(struct shm_socket *s)
 {
-    struct xpub *x = s->pattern_data;
+    struct xpub *x = s->kind_data;
     if (x == NULL)
         return;
     for (struct note *n = x->first, *next; n != NULL; n = next) {
@@ -75,44 +77,43 @@ static void pass_on(struct xpub *x, const void *bytes, size_t size)
         memcpy(n->bytes, bytes, size);
 }
 
-static int pipe_new(struct shm_socket *s, struct pipe *pipe)
+static int pipe_new(struct shm_socket *s, struct pipe *pipe, struct pipe **rival)
 {
-    pipe->pattern_data = calloc(1, sizeof(struct prefixes));
-    return pipe->pattern_data == NULL ? -ENOMEM : 0;
+    pipe->kind_data = calloc(1, sizeof(struct prefixes));
+    return pipe->kind_data == NULL ? -ENOMEM : 0;
 }
 
-static void forget(struct shm_socket *s, struct prefixes *theirs, const struct prefix *prefix)
+static void forget(struct shm_socket *s, const struct prefix *prefix)
 {
-    struct xpub *x = s->pattern_data;
-    if (prefixes_remove(&x->all, prefix->bytes, prefix->size) == 1 || s->options.xpub_verboser)
+    struct xpub *x = s->kind_data;
+    if (prefixes_remove(&x->all, prefix->bytes, prefix->size) == 1 || x->verboser)
         note(x, 0, prefix->bytes, prefix->size);
-    (void)theirs;
 }
 
 static void pipe_gone(struct shm_socket *s, struct pipe *pipe)
 {
-    struct prefixes *theirs = pipe->pattern_data;
+    struct prefixes *theirs = pipe->kind_data;
     if (theirs == NULL)
         return;
     for (size_t i = 0; i < theirs->count; i++)
-        forget(s, theirs, &theirs->sorted[i]);
+        forget(s, &theirs->sorted[i]);
     prefixes_deinit(theirs);
     free(theirs);
-    pipe->pattern_data = NULL;
+    pipe->kind_data = NULL;
 }
 
 static void subscription(struct shm_socket *s, struct pipe *pipe, const unsigned char *bytes, size_t size)
 {
-    struct xpub *x = s->pattern_data;
-    struct prefixes *theirs = pipe->pattern_data;
+    struct xpub *x = s->kind_data;
+    struct prefixes *theirs = pipe->kind_data;
     if (bytes[0] == 1) {
         bool anew = prefixes_add(theirs, bytes + 1, size - 1) == 1 && prefixes_add(&x->all, bytes + 1, size - 1) == 1;
-        if (anew || s->options.xpub_verbose || s->options.xpub_verboser)
+        if (anew || x->verbose || x->verboser)
             note(x, 1, bytes + 1, size - 1);
     } else {
         struct prefix one = {(unsigned char *)(uintptr_t)(bytes + 1), size - 1, 1};
         if (prefixes_remove(theirs, bytes + 1, size - 1) == 1)
-            forget(s, theirs, &one);
+            forget(s, &one);
     }
 }
 
@@ -131,8 +132,8 @@ static int read_subscribers(struct shm_socket *s)
             } else {
                 peer_copy(copy, part.data, part.size); /* before it is looked at: it may change */
                 if (part.size == 0 || copy[0] > 1)
-                    pass_on(s->pattern_data, copy, part.size);
-                else if (pipe->pattern_data != NULL)
+                    pass_on(s->kind_data, copy, part.size);
+                else if (pipe->kind_data != NULL)
                     subscription(s, pipe, copy, part.size);
             }
             free(copy);
@@ -146,14 +147,14 @@ static int read_subscribers(struct shm_socket *s)
 
 static int advance(struct shm_socket *s)
 {
-    struct xpub *x = s->pattern_data;
+    struct xpub *x = s->kind_data;
     int result = read_subscribers(s);
     return x->first != NULL ? 1 : result;
 }
 
 static int next_part(struct shm_socket *s, struct part *part)
 {
-    struct xpub *x = s->pattern_data;
+    struct xpub *x = s->kind_data;
     free(x->given);
     x->given = x->first;
     x->first = x->given->next;
@@ -167,36 +168,27 @@ static int next_part(struct shm_socket *s, struct part *part)
     return 1;
 }
 
-static int send_part(struct shm_socket *s, const struct part *part)
-{
-    return pattern_pub.send(s, part);
-}
+static const struct int_option own_options[] = {
+    {SHM_XPUB_VERBOSE, offsetof(struct xpub, verbose), 0, 1, false},
+    {SHM_XPUB_VERBOSER, offsetof(struct xpub, verboser), 0, 1, false},
+    {0},
+};
 
-static bool can_send(struct shm_socket *s)
-{
-    return pattern_pub.can_send(s);
-}
-
-static bool fits(int peer)
-{
-    return peer == SHM_SUB || peer == SHM_XSUB;
-}
-
-static uint32_t ring_kind(struct shm_socket *s, int peer)
-{
-    return RING_BROADCAST;
-}
-
-const struct pattern pattern_xpub = {
-    .fits = fits,
-    .ring_kind = ring_kind,
+const struct kind kind_xpub = {
+    .type = SHM_XPUB,
+    .fits = FITS_PUBLISHER,
+    .memory_limit = PUBLISHER_MEMORY_LIMIT,
+    .options = (const int[]){SHM_LOSSLESS, SHM_XPUB_NODROP, 0},
+    .own_options = own_options,
+    .ring = publisher_ring,
+    .shared_ring = publisher_shared_ring,
     .open = open_xpub,
     .close = close_xpub,
     .pipe_new = pipe_new,
     .pipe_gone = pipe_gone,
     .pipe_free = pipe_gone,
-    .send = send_part,
-    .can_send = can_send,
+    .send = publisher_send,
+    .can_send = publisher_can_send,
     .advance = advance,
     .next_part = next_part,
 };

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "patterns/router.h"
 #include "core/message_layout.h"
 #include "core/socket.h"
 #include "liar.h"
@@ -377,13 +378,15 @@ static void step(shm_msg_t *views)
  * one says that it has left, and is read to its end.) */
 static void check_ids(void)
 {
-    for (uint32_t i = 0; i < victim->pipes.count; i++) {
-        const struct pipe *one = victim->pipes.list[i];
-        if (one->state != PIPE_UP || one->routing_id_size == 0)
+    for (uint32_t i = 0; victim->type == SHM_ROUTER && i < victim->pipes.count; i++) {
+        const struct router_peer *one = victim->pipes.list[i]->kind_data;
+        if (victim->pipes.list[i]->state != PIPE_UP || one == NULL || one->id_size == 0)
             continue;
-        CHECK(one->routing_id_size <= 255 && (one->routing_id[0] != 0 || one->routing_id_size == 5));
-        for (uint32_t k = 0; k < i && one->routing_id[0] == 0; k++) /* of those it makes there is one each */
-            CHECK(victim->pipes.list[k]->state != PIPE_UP || memcmp(victim->pipes.list[k]->routing_id, one->routing_id, 5) != 0);
+        CHECK(one->id_size <= 255 && (one->id[0] != 0 || one->id_size == 5));
+        for (uint32_t k = 0; k < i && one->id[0] == 0; k++) { /* of those it makes there is one each */
+            const struct router_peer *other = victim->pipes.list[k]->kind_data;
+            CHECK(victim->pipes.list[k]->state != PIPE_UP || other == NULL || memcmp(other->id, one->id, 5) != 0);
+        }
     }
 }
 
