@@ -214,7 +214,7 @@ static uint64_t seen[2];
 static void *ringer(void *i)
 {
     store_relaxed(&changes[(intptr_t)i], 1);
-    notify_bell(&peers[2].bell); /* process 0's */
+    peer_notify_bell(&peers[2].bell); /* process 0's */
     return NULL;
 }
 
@@ -222,7 +222,7 @@ model_thread(notified)
 {
     for (int i = 0; i < 2; i++) {
         if (load_relaxed(&sockets[0].bell.page->changed) != 0) {
-            socket_sync(&sockets[0]);
+            membership_sync(&sockets[0]);
             for (int k = 0; k < 2; k++)
                 seen[k] = load_relaxed(&changes[k]);
         }

@@ -278,7 +278,7 @@ model_thread(maker)
     pipes[0].out = NULL;
     open_pipe_out(&pipes[0], SHM_PULL);
 #else
-    socket_open_shared_out(&sockets[0], RING_SPMC);
+    pipe_open_shared_ring(&sockets[0], RING_SPMC);
 #endif
     return NULL;
 }
@@ -314,7 +314,7 @@ model_thread(reader)
 
 model_thread(leaver)
 {
-    socket_free_pipes(&sockets[0]);
+    pipe_free_ended(&sockets[0]);
     return NULL;
 }
 
@@ -465,7 +465,7 @@ model_thread(closer)
 {
     peer_drop(&peers[1]);
     const struct segment_header *header = sockets[1].hazards.header;
-    socket_unref(&sockets[1]);
+    memory_unref(&sockets[1]);
     assert(header != NULL);
     return NULL;
 }
@@ -500,7 +500,7 @@ int main(void)
     pipes[0].own_ring.kind = RING_SPSC;
     pipes[0].own_ring.head = 1;
 #ifdef TURNED
-    pipes[0].state = PIPE_GONE;
+    pipes[0].state = PIPE_DRAINING;
     pipes[0].has_in = false;
     pipes[0].own_ring.block = (struct block *)&files;
 #endif
@@ -519,7 +519,7 @@ int main(void)
     pthread_create(&b, NULL, opener, NULL);
 #elif CASE == 3 || CASE == 5
     pipes[0].state = PIPE_LEAVING;
-    pipes[1].state = PIPE_GONE;
+    pipes[1].state = PIPE_DRAINING;
     pipes[1].hazard_tag = pipes[0].hazard_tag;
     pipes[0].own_ring.head = 1;
     memory[1].record[0].last_connected = 1;       /* the token of pipe 0 */

@@ -99,7 +99,7 @@ static bool receive(int p)
     uint64_t n = received[p];
 #if DIE
     if (p == 2 && model_is_dead(1))
-        socket_adopt(&sockets[p]);
+        rx_adopt(&sockets[p]);
 #endif
     uint64_t value = receive_value(&sockets[p], from[p], FAST_IN >> n & 1, VIEW >> n & 1);
     if (value == 0)

@@ -110,7 +110,7 @@ void event_push(struct shm_socket *s, int event, const struct pipe *pipe, const 
 }
 
 #ifndef MODEL_HAS_SOCKET
-void socket_unref(struct shm_socket *s)
+void memory_unref(struct shm_socket *s)
 {
     atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel);
 }
@@ -174,7 +174,7 @@ static bool send_value(struct shm_socket *s, struct ring_out *ring, struct pipe 
     s->fast.to = pipe;
     if (quickly && fast_send(s, &value, sizeof value))
         return true;
-    return ring_has_room(s, ring, pipe) && out_single(s, ring, pipe, &part, 0) == 0;
+    return ring_has_room(s, ring, pipe) && tx_single(s, ring, pipe, &part, 0) == 0;
 }
 
 /* In a block. False: no room, or no memory. */
@@ -182,7 +182,7 @@ static bool send_block(struct shm_socket *s, struct ring_out *ring, struct pipe 
 {
     if (!ring_has_room(s, ring, pipe))
         return false;
-    struct block *block = socket_block(s, 128);
+    struct block *block = tx_block(s, 128);
     if (block == NULL)
         return false;
 #ifdef PRE_ACCEPT
@@ -191,7 +191,7 @@ static bool send_block(struct shm_socket *s, struct ring_out *ring, struct pipe 
     *(uint64_t *)(void *)block->data = value;
 #endif
     struct part part = {block->data, sizeof value, block, false, false};
-    return out_single(s, ring, pipe, &part, 0) == 0;
+    return tx_single(s, ring, pipe, &part, 0) == 0;
 }
 
 /* 0, or the value. VIEW: read it only after the message is done with, by a hold. The value is looked at
@@ -203,13 +203,13 @@ static uint64_t receive_value(struct shm_socket *s, struct pipe *pipe, bool quic
     s->fast.in = quickly ? pipe : NULL;
     if (quickly && fast_receive(s, &value, sizeof value, RECEIVE_FLAGS) == 8)
         return value;
-    if (in_begin(s, pipe) != 1)
+    if (rx_begin(s, pipe) != 1)
         return 0;
-    assert(in_next(s, &part) == 1 && part.size == 8 && !part.more);
-    struct view_ref *ref = view ? in_view_ref(s) : NULL;
+    assert(rx_next(s, &part) == 1 && part.size == 8 && !part.more);
+    struct view_ref *ref = view ? view_ref_message(s) : NULL;
     if (ref == NULL)
         value = *(const uint64_t *)part.data;
-    in_end(s);
+    rx_end(s);
     if (hold != NULL) {
         value = *(const uint64_t *)part.data;
         view_ref_release(ref);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Events: what happened to a socket's peers, kept in a small ring of the socket's own. */
-#include <errno.h>
+#include "core/event.h"
+
 #include <stdio.h>
 #include <string.h>
 
-#include "core/socket.h"
+#include "core/peer.h"
 
 void event_push(struct shm_socket *s, int event, const struct pipe *pipe, const char *name, uint64_t value)
 {
@@ -32,38 +32,20 @@ void event_push(struct shm_socket *s, int event, const struct pipe *pipe, const 
         snprintf(e->endpoint, sizeof e->endpoint, "%s", name);
 }
 
-SHM_API int shm_event_recv(shm_socket_t *s, shm_event_t *event, int flags)
+bool event_take(struct shm_socket *s, shm_event_t *event)
 {
-    if (event == NULL || (flags & ~SHM_DONTWAIT) != 0) {
-        errno = EINVAL;
-        return -1;
+    if (s->events.missed > 0) {
+        memset(event, 0, sizeof *event);
+        event->event = SHM_EVENT_MISSED;
+        event->peer_type = -1;
+        event->value = s->events.missed;
+        s->events.missed = 0;
+        return true;
     }
-    if (socket_usable(s) < 0)
-        return -1;
-    bool wait = !(flags & SHM_DONTWAIT) && s->options.receive_timeout != 0;
-    uint64_t deadline = wait ? clock_deadline_ns(s->options.receive_timeout) : 0;
-    for (;;) {
-        socket_look(s);
-        if (s->events.missed > 0) {
-            memset(event, 0, sizeof *event);
-            event->event = SHM_EVENT_MISSED;
-            event->peer_type = -1;
-            event->value = s->events.missed;
-            s->events.missed = 0;
-            return 0;
-        }
-        if (s->events.count > 0) {
-            *event = s->events.list[s->events.first];
-            s->events.first = (s->events.first + 1) % EVENTS_KEPT;
-            s->events.count--;
-            return 0;
-        }
-        int error = wait ? socket_wait(s, SHM_POLLPRI, deadline) : -EAGAIN;
-        if (error < 0) {
-            if (!wait)
-                socket_empty_poll(s);
-            errno = -error;
-            return -1;
-        }
-    }
+    if (s->events.count == 0)
+        return false;
+    *event = s->events.list[s->events.first];
+    s->events.first = (s->events.first + 1) % EVENTS_KEPT;
+    s->events.count--;
+    return true;
 }

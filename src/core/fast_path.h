@@ -9,7 +9,10 @@
 
 #include <string.h>
 
+#include "core/peer.h"
+#include "core/rx.h"
 #include "core/socket.h"
+#include "core/tx.h"
 
 /* Slots that the sender fetches for writing ahead of time: their transfer overlaps with the work. */
 #define FAST_AHEAD 8
@@ -76,7 +79,7 @@ static inline void fast_plan(struct shm_socket *s)
 {
     struct pipe *only = s->pipes.count == 1 && s->pipes.list[0]->state == PIPE_UP ? s->pipes.list[0] : NULL;
     fast_forget(s);
-    if (s->descriptor.fd >= 0 || s->options.conflate || s->pipes.draining != 0 || s->auth != NULL)
+    if (s->wait.descriptor.fd >= 0 || s->options.conflate || s->pipes.draining != 0 || s->auth != NULL)
         return;
     bool own = only != NULL && only->out == &only->own_ring;
     if (own && (s->kind->sends_plain || s->kind->fast_send != NULL))
@@ -152,7 +155,7 @@ static inline FAST void fast_publish(struct shm_socket *s, struct ring_out *ring
         if (unlikely(bell_ring(&pipe->peer->bell)))
             stat_add(s, STAT_WAKES, 1);
     } else if (unlikely(peer_u32(&s->bell.page->has_waiters) != 0)) /* behind the fence */
-        wake_readers(s);
+        tx_wake_readers(s);
     s->tx.refused = false;
     stat_add(s, STAT_SENT, 1);
     stat_add(s, STAT_BYTES_SENT, size);
@@ -212,11 +215,11 @@ static inline FAST const struct ring_slot *fast_await(struct shm_socket *s, int 
     if (peer_u64_acquire(&slot->seq) != ready) { /* R2 */
         if ((flags & SHM_DONTWAIT) || s->options.spin_ns == 0 || s->options.receive_timeout == 0)
             return NULL;
-        pipe_end_read(pipe);
+        rx_end_read(pipe);
         /* At the heels of a sender that streams, each look takes the line from it: let it get ahead. */
         uint32_t streak = ring->streak;
         if (unlikely(streak > FAST_STREAM)) {
-            pause_ns(FAST_APART_NS);
+            pause_for_ns(FAST_APART_NS);
             streak = 0;
         }
         ring->streak = 0;
@@ -244,7 +247,7 @@ static inline FAST void fast_done(struct shm_socket *s, struct pipe *pipe, size_
     if (pipe->in.kind != RING_SPMC) {
         store_release(&pipe->record->tail, next); /* R3 */
         if (unlikely(++pipe->unannounced >= pipe->announce_every))
-            pipe_end_read(pipe);
+            rx_end_read(pipe);
     }
     s->rx.last_more = s->rx.last_redelivered = false;
     stat_add(s, STAT_RECEIVED, 1);
@@ -276,6 +279,9 @@ static inline FAST ssize_t fast_receive(struct shm_socket *s, void *buffer, size
         copy_short(buffer, local, copied);
     } else {
         struct claims *claims = ring->claims;
+        if (unlikely((s->rx.count + 1) % RECEIVES_PER_LOOK == 0))
+            return -1;
+        s->rx.count++;
         uint64_t seen = peer_u64(&claims->words[t & ring->mask]);
         if (unlikely(claim_is_taken(seen, t) || !claims_take(claims, t & ring->mask, seen, t)))
             return -1;
@@ -289,8 +295,6 @@ static inline FAST ssize_t fast_receive(struct shm_socket *s, void *buffer, size
         claims_done(&claims->words[t & ring->mask], t, claims->owner); /* C2 */
         if (unlikely(bell_ring(&pipe->peer->bell)))
             stat_add(s, STAT_WAKES, 1);
-        if (unlikely(++s->rx.count % RECEIVES_PER_LOOK == 0))
-            socket_busy(s);
     }
     fast_done(s, pipe, length);
     return (ssize_t)length;

@@ -55,8 +55,7 @@ struct kind {
     /* ---- life; each may be NULL ---- */
     int (*open)(struct shm_socket *s); /* make kind_data */
     void (*close)(struct shm_socket *s);
-    /* A new peer. -EEXIST: *RIVAL has what it claims; the core ends that one if it is dead, and asks again. */
-    int (*pipe_new)(struct shm_socket *s, struct pipe *pipe, struct pipe **rival);
+    int (*pipe_new)(struct shm_socket *s, struct pipe *pipe); /* a new peer; -EEXIST, -EPROTO turn it away */
     void (*pipe_up)(struct shm_socket *s, struct pipe *pipe);   /* both ways work now */
     void (*pipe_gone)(struct shm_socket *s, struct pipe *pipe); /* the peer is not there */
     void (*pipe_free)(struct shm_socket *s, struct pipe *pipe); /* forget it */

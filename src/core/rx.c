@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Intake: messages on their way in. Taking, parts, letting go, views. */
-#include <errno.h>
+#include "core/rx.h"
+
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/event.h"
 #include "core/message_layout.h"
-#include "core/socket.h"
+#include "core/peer.h"
 #include "core/session.h"
+#include "core/view_ref.h"
 
 /* ---- a message begins ---- */
 
@@ -90,7 +92,7 @@ static int take(struct shm_socket *s, struct pipe *pipe)
             return adopted;
         pipe->adopt_due = false;
     }
-    if (unlikely(pipe->pre_accept) && pipe->in.kind == RING_BROADCAST)
+    if (unlikely(pipe->state == PIPE_PRE_ACCEPT) && pipe->in.kind == RING_BROADCAST)
         return take_pre_accept(s, pipe);
     int result = ring_in_take(&pipe->in, taken, &s->hazards, pipe->hazard_tag);
     if (unlikely(pipe->in.owed != 0))
@@ -120,16 +122,16 @@ static int authenticate(struct shm_socket *s, struct pipe *pipe, int result)
         result = session_open(s, pipe, &in->taken);
     if (result >= 0)
         return 1;
-    if (pipe_error_passes(result)) {
+    if (error_passes(result)) {
         put_back(s);
         return result;
     }
     stat_add(s, STAT_AUTH_FAILED, 1);
-    in_end(s);
+    rx_end(s);
     return -EBADMSG;
 }
 
-int in_begin(struct shm_socket *s, struct pipe *pipe)
+int rx_begin(struct shm_socket *s, struct pipe *pipe)
 {
     if (!pipe->has_in)
         return 0;
@@ -137,17 +139,17 @@ int in_begin(struct shm_socket *s, struct pipe *pipe)
     if (unlikely(pipe->in.lost != 0))
         count_lost(s, pipe);
     if (result == 0) {
-        pipe_end_read(pipe);
-        if (unlikely(pipe->state == PIPE_GONE) && !pipe->drained) {
+        rx_end_read(pipe);
+        if (unlikely(pipe->state == PIPE_DRAINING) && !pipe->drained) {
             pipe->drained = true; /* it can be forgotten now: at the next look */
-            store_relaxed(&s->bell.page->changed, 1);
+            socket_look_again(s);
         }
         return 0;
     }
-    if (unlikely(pipe_error_passes(result)))
+    if (unlikely(error_passes(result)))
         return result;
     if (unlikely(result < 0) && s->auth == NULL) {
-        pipe_break(pipe);
+        pipe_note_fault(pipe);
         return -EPROTO;
     }
     struct incoming *in = &s->rx.message;
@@ -159,21 +161,21 @@ int in_begin(struct shm_socket *s, struct pipe *pipe)
     return likely(s->auth == NULL) ? 1 : authenticate(s, pipe, result);
 }
 
-int in_begin_gone(struct shm_socket *s)
+int rx_begin_draining(struct shm_socket *s)
 {
     for (uint32_t i = 0; unlikely(s->pipes.draining > 0) && i < s->pipes.count; i++)
-        if (s->pipes.list[i]->state == PIPE_GONE) {
-            int result = in_begin(s, s->pipes.list[i]);
+        if (s->pipes.list[i]->state == PIPE_DRAINING) {
+            int result = rx_begin(s, s->pipes.list[i]);
             if (result != 0)
                 return result;
         }
     return 0;
 }
 
-int in_begin_fair(struct shm_socket *s)
+int rx_begin_fair(struct shm_socket *s)
 {
     uint32_t count = s->pipes.count;
-    int gone = in_begin_gone(s);
+    int gone = rx_begin_draining(s);
     if (gone != 0)
         return gone;
     uint32_t next = s->pipes.receive_next;
@@ -181,7 +183,7 @@ int in_begin_fair(struct shm_socket *s)
         if (next >= count)
             next = 0;
         struct pipe *pipe = s->pipes.list[next++];
-        int result = in_begin(s, pipe);
+        int result = rx_begin(s, pipe);
         if (result != 0) {
             s->pipes.receive_next = next;
             return result;
@@ -190,7 +192,7 @@ int in_begin_fair(struct shm_socket *s)
     return 0;
 }
 
-void socket_adopt(struct shm_socket *s)
+void rx_adopt(struct shm_socket *s)
 {
     for (uint32_t i = 0; i < s->pipes.count; i++)
         s->pipes.list[i]->adopt_due = s->pipes.list[i]->has_in && s->pipes.list[i]->in.kind == RING_SPMC;
@@ -198,7 +200,7 @@ void socket_adopt(struct shm_socket *s)
 
 /* ---- its parts ---- */
 
-int in_next(struct shm_socket *s, struct part *part)
+int rx_next(struct shm_socket *s, struct part *part)
 {
     struct incoming *in = &s->rx.message;
     struct ring_taken *taken = &in->taken;
@@ -245,20 +247,20 @@ int in_next(struct shm_socket *s, struct part *part)
 
 /* ---- it ends ---- */
 
-void pipe_skip_to_head(struct pipe *pipe)
+void rx_skip_to_head(struct pipe *pipe)
 {
     ring_in_skip_to_head(&pipe->in);
     if (pipe->record != NULL)
         store_relaxed(&pipe->record->tail, pipe->in.tail); /* private: hazards keep blocks, not the tail */
 }
 
-void pipe_end_read(struct pipe *pipe)
+void rx_end_read(struct pipe *pipe)
 {
     if (pipe->unannounced == 0)
         return;
     pipe->unannounced = 0;
     fence_seq_cst(); /* S1 is the store of the tail */
-    if (pipe->state == PIPE_UP && bell_ring(&pipe->peer->bell))
+    if (pipe_has_met(pipe) && bell_ring(&pipe->peer->bell))
         stat_add(pipe->socket, STAT_WAKES, 1);
 }
 
@@ -273,10 +275,10 @@ static void advance(struct pipe *pipe)
     store_release(&pipe->record->tail, ring->tail); /* R3 */
     store_relaxed(&pipe->record->received, ++pipe->received);
     if (++pipe->unannounced >= pipe->announce_every)
-        pipe_end_read(pipe);
+        rx_end_read(pipe);
 }
 
-void in_end(struct shm_socket *s)
+void rx_end(struct shm_socket *s)
 {
     struct incoming *in = &s->rx.message;
     struct pipe *pipe = in->pipe;
@@ -301,108 +303,55 @@ void in_end(struct shm_socket *s)
     in->ref = NULL;
 }
 
-void in_leave(struct shm_socket *s)
+void rx_leave(struct shm_socket *s)
 {
     if (s->rx.message.given) {
-        in_end(s);
+        rx_end(s);
         return;
     }
     session_untake(s->rx.message.pipe, &s->rx.message.taken);
     put_back(s);
 }
 
-int in_fail(struct shm_socket *s, int error)
+int rx_fail(struct shm_socket *s, int error)
 {
     struct pipe *pipe = s->rx.message.pipe;
-    if (pipe_error_passes(error)) {
+    if (error_passes(error)) {
         put_back(s);
         return error;
     }
-    in_end(s);
-    pipe_break(pipe);
+    rx_end(s);
+    pipe_note_fault(pipe);
     return -EPROTO;
 }
 
-/* ---- views ---- */
+/* ---- for the caller ---- */
 
-/* The peer's references are counted in two words, so that taking one needs no locked instruction. */
-static void keep_peer(struct view_ref *ref, struct peer *peer)
+int rx_part(struct shm_socket *s, struct part *part)
 {
-    ref->peer = peer;
-    peer->taken++;
-}
-
-void view_ref_release(struct view_ref *ref)
-{
-    /* The last one leaves the count at 1 until all is done: 0 means free. Nobody can race for it. */
-    int refs;
-    while ((refs = atomic_load_explicit(&ref->refs, memory_order_acquire)) > 1)
-        if (atomic_compare_exchange_weak_explicit(&ref->refs, &refs, refs - 1, memory_order_release,
-                                                  memory_order_relaxed))
-            return;
-    struct peer *peer = ref->peer;
-    struct shm_socket *s = peer->socket;
-    if (ref->claim != NULL) {
-        claims_done(ref->claim, ref->ticket, ref->owner); /* C2 */
-        bell_ring(&peer->bell);
-    } else {
-        hazard_clear(&s->hazards, (unsigned)(ref - s->view_refs));
+    if (unlikely(s->rx.pending_error != 0)) {
+        int error = s->rx.pending_error;
+        s->rx.pending_error = 0;
+        return error;
     }
-    atomic_store_explicit(&ref->refs, 0, memory_order_release); /* free for the next */
-    peer_release(peer);
+    int result = likely(!s->rx.message.active) ? s->kind->advance(s) : 1;
+    if (result <= 0)
+        return result;
+    part->synthetic = false;
+    result = s->kind->next_part != NULL ? s->kind->next_part(s, part) : rx_next(s, part);
+    if (unlikely(result < 0) && !error_passes(result)) /* else that part is given at the next call */
+        return rx_fail(s, result);
+    return result;
 }
 
-static struct view_ref *unused_view_ref(struct shm_socket *s)
+bool rx_is_ready(struct shm_socket *s)
 {
-    for (int i = HAZARD_IN_HAND + 1; i < SEGMENT_HAZARDS; i++)
-        if (atomic_load_explicit(&s->view_refs[i].refs, memory_order_acquire) == 0)
-            return &s->view_refs[i];
-    return NULL;
-}
-
-struct view_ref *view_ref_block(struct pipe *pipe, uint64_t offset)
-{
-    struct shm_socket *s = pipe->socket;
-    struct view_ref *ref = unused_view_ref(s);
-    if (ref == NULL)
-        return NULL;
-    ref->claim = NULL;
-    keep_peer(ref, pipe->peer);
-    atomic_store_explicit(&ref->refs, 1, memory_order_relaxed);
-    hazard_set(&s->hazards, (unsigned)(ref - s->view_refs), hazard_word(pipe->hazard_tag, offset));
-    return ref;
-}
-
-static struct view_ref *view_ref_claim(struct pipe *pipe, uint64_t ticket)
-{
-    struct view_ref *ref = unused_view_ref(pipe->socket);
-    if (ref == NULL)
-        return NULL;
-    ref->claim = &pipe->in.claims->words[ticket & pipe->in.mask];
-    ref->ticket = ticket;
-    ref->owner = pipe->in.claims->owner;
-    keep_peer(ref, pipe->peer);
-    atomic_store_explicit(&ref->refs, 1, memory_order_relaxed);
-    return ref;
-}
-
-/* What keeps the current message; NULL: all places are taken. */
-static struct view_ref *make_view_ref(struct shm_socket *s)
-{
-    struct incoming *in = &s->rx.message;
-    if (in->pipe->in.kind == RING_SPMC)
-        return view_ref_claim(in->pipe, in->taken.ticket);
-    if (in->pipe->in.kind == RING_BROADCAST && !in->taken.protected)
-        return NULL;
-    return view_ref_block(in->pipe, in->taken.offset);
-}
-
-struct view_ref *in_view_ref(struct shm_socket *s)
-{
-    struct incoming *in = &s->rx.message;
-    if (in->ref == NULL)
-        in->ref = make_view_ref(s);
-    if (in->ref != NULL)
-        atomic_fetch_add_explicit(&in->ref->refs, 1, memory_order_relaxed);
-    return in->ref;
+    if (s->kind->advance == NULL)
+        return false;
+    if (s->rx.message.active || s->rx.pending_error != 0)
+        return true;
+    int result = s->kind->advance(s);
+    if (result < 0 && result != -EFSM)
+        s->rx.pending_error = result;
+    return result > 0 || s->rx.pending_error != 0;
 }

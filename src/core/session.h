@@ -72,6 +72,8 @@ uint64_t session_start(const struct pipe *pipe);
 uint64_t session_resume(struct pipe *pipe, uint64_t resume);
 /* A connector's messages wait for a binder that lives, but there is no proof for it yet. */
 bool session_pending(const struct pipe *pipe);
+/* The name that the peer gave itself; with a key, as proven. 0 or -EPROTO. */
+int pipe_peer_routing_id(const struct pipe *pipe, uint8_t id[256], uint32_t *size);
 /* Tell of a peer, or a message, that was turned away. */
 void session_report(struct shm_socket *s, const struct pipe *peer);
 

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "core/socket.h"
+#include "core/pattern.h"
 
 struct pair {
     bool broken_pipe;
@@ -29,10 +29,10 @@ static void close_pair(struct shm_socket *s)
     free(s->kind_data);
 }
 
-static void pipe_gone(struct shm_socket *s, struct pipe *pipe)
+static void peer_gone(struct shm_socket *s, struct pipe *pipe)
 {
     struct pair *pair = s->kind_data;
-    if (pipe->state != PIPE_UP) /* the peer went; we did not */
+    if (pipe->state != PIPE_LEAVING) /* the peer went; we did not */
         pair->broken_pipe = true;
 }
 
@@ -51,16 +51,16 @@ static int send_part(struct shm_socket *s, const struct part *part)
     if (error < 0)
         return error;
     if (s->tx.message.active)
-        return out_continue(s, part);
-    struct pipe *pipe = pipe_choose(s);
-    return pipe == NULL ? -EAGAIN : out_part(s, pipe->out, pipe, part, 0);
+        return tx_continue(s, part);
+    struct pipe *pipe = tx_choose(s);
+    return pipe == NULL ? -EAGAIN : tx_part(s, pipe->out, pipe, part, 0);
 }
 
 static bool can_send(struct shm_socket *s)
 {
     struct pair *pair = s->kind_data;
     uint32_t turn = s->pipes.send_next;
-    bool can = pair->broken_pipe || pipe_choose(s) != NULL;
+    bool can = pair->broken_pipe || tx_choose(s) != NULL;
     s->pipes.send_next = turn;
     return can;
 }
@@ -68,7 +68,7 @@ static bool can_send(struct shm_socket *s)
 static int advance(struct shm_socket *s)
 {
     const struct pair *pair = s->kind_data;
-    int result = likely(!pair->broken_pipe) ? in_begin_fair(s) : in_begin_gone(s);
+    int result = likely(!pair->broken_pipe) ? rx_begin_fair(s) : rx_begin_draining(s);
     return result != 0 ? result : pipe_error(s);
 }
 
@@ -82,7 +82,7 @@ const struct kind kind_pair = {
     .ring = ring,
     .open = open_pair,
     .close = close_pair,
-    .pipe_gone = pipe_gone,
+    .pipe_gone = peer_gone,
     .send = send_part,
     .can_send = can_send,
     .advance = advance,

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "core/socket.h"
+#include "core/pattern.h"
 #include "patterns/reqrep.h"
 
 static uint32_t ring_push(struct shm_socket *s, int peer)
@@ -47,17 +47,17 @@ static uint32_t own_tag(const struct shm_socket *s)
 static int send_in_turn(struct shm_socket *s, const struct part *part)
 {
     if (s->tx.message.active)
-        return out_continue(s, part);
+        return tx_continue(s, part);
     if (s->options.conflate && part->more)
         return -EINVAL;
-    struct pipe *pipe = pipe_choose(s);
-    return pipe == NULL ? -EAGAIN : out_part(s, pipe->out, pipe, part, s->type == SHM_DEALER ? own_tag(s) : 0);
+    struct pipe *pipe = tx_choose(s);
+    return pipe == NULL ? -EAGAIN : tx_part(s, pipe->out, pipe, part, s->type == SHM_DEALER ? own_tag(s) : 0);
 }
 
 static bool can_send_in_turn(struct shm_socket *s)
 {
     uint32_t turn = s->pipes.send_next;
-    bool can = pipe_choose(s) != NULL;
+    bool can = tx_choose(s) != NULL;
     s->pipes.send_next = turn;
     return can;
 }
@@ -75,10 +75,10 @@ static bool may_queue(struct shm_socket *s)
 static int send_shared(struct shm_socket *s, const struct part *part)
 {
     if (s->tx.message.active)
-        return out_continue(s, part);
+        return tx_continue(s, part);
     if (!may_queue(s) || !ring_has_room(s, &s->tx.shared, NULL))
         return -EAGAIN;
-    return out_part(s, &s->tx.shared, NULL, part, 0);
+    return tx_part(s, &s->tx.shared, NULL, part, 0);
 }
 
 static int send_push(struct shm_socket *s, const struct part *part)
@@ -97,13 +97,13 @@ static bool can_send_push(struct shm_socket *s)
 
 static int advance(struct shm_socket *s)
 {
-    int result = in_begin_fair(s);
+    int result = rx_begin_fair(s);
     if (likely(!s->options.conflate) || result != 1)
         return result;
     for (uint64_t n = 0; n < PASSED_OVER_MAX && ring_in_has_more(&s->rx.message.pipe->in); n++) {
         struct pipe *pipe = s->rx.message.pipe;
-        in_end(s);
-        result = in_begin(s, pipe);
+        rx_end(s);
+        result = rx_begin(s, pipe);
         if (result != 1)
             return result;
     }
@@ -116,7 +116,7 @@ static int advance_dealer(struct shm_socket *s)
     for (uint64_t n = 0; n < PASSED_OVER_MAX && (result = advance(s)) == 1; n++) {
         if (s->rx.message.pipe->member.type != SHM_REP || (s->rx.message.taken.tag & REQUEST_NUMBER) == own_tag(s))
             return 1;
-        in_end(s);
+        rx_end(s);
     }
     return result == 1 ? 0 : result;
 }
@@ -125,7 +125,7 @@ static void probe(struct shm_socket *s, struct pipe *pipe)
 {
     struct part empty = {"", 0, NULL, false, false};
     if (s->options.probe_router && pipe->out != NULL && pipe_has_room(pipe))
-        out_single(s, pipe->out, pipe, &empty, 0);
+        tx_single(s, pipe->out, pipe, &empty, 0);
 }
 
 const struct kind kind_push = {

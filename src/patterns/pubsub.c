@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/socket.h"
+#include "core/pattern.h"
 #include "patterns/prefixes.h"
 #include "patterns/pubsub.h"
 
@@ -28,14 +28,14 @@ uint32_t publisher_shared_ring(struct shm_socket *s)
 int publisher_send(struct shm_socket *s, const struct part *part)
 {
     if (s->tx.message.active)
-        return out_continue(s, part);
+        return tx_continue(s, part);
     if (s->options.conflate && part->more)
         return -EINVAL;
     if (!s->tx.has_shared)
-        return out_discard(s, part); /* neither bound nor connected: nobody can be there */
+        return tx_discard(s, part); /* neither bound nor connected: nobody can be there */
     if (!ring_has_room(s, &s->tx.shared, NULL))
         return -EAGAIN;
-    return out_part(s, &s->tx.shared, NULL, part, 0);
+    return tx_part(s, &s->tx.shared, NULL, part, 0);
 }
 
 bool publisher_can_send(struct shm_socket *s)
@@ -88,7 +88,7 @@ static void pass_up(struct shm_socket *s, const void *bytes, size_t size)
     for (uint32_t i = 0; i < s->pipes.count; i++) {
         struct pipe *pipe = s->pipes.list[i];
         if (pipe->state == PIPE_UP && pipe->out != NULL && pipe_has_room(pipe))
-            out_single(s, pipe->out, pipe, &part, 0);
+            tx_single(s, pipe->out, pipe, &part, 0);
     }
 }
 
@@ -105,7 +105,7 @@ static void tell(struct shm_socket *s, struct pipe *pipe, unsigned char what, co
     if (pipe == NULL)
         pass_up(s, message, size + 1);
     else if (pipe_has_room(pipe))
-        out_single(s, pipe->out, pipe, &part, 0);
+        tx_single(s, pipe->out, pipe, &part, 0);
     if (message != small)
         free(message);
 }
@@ -133,7 +133,7 @@ static int subscribe(struct shm_socket *s, const void *topic, size_t size)
     /* What was published before anything was subscribed is not for us, unless history was asked for. */
     for (uint32_t i = 0; first && s->options.history == 0 && i < s->pipes.count; i++)
         if (s->pipes.list[i]->has_in && s->pipes.list[i]->in.kind == RING_BROADCAST)
-            pipe_skip_to_head(s->pipes.list[i]);
+            rx_skip_to_head(s->pipes.list[i]);
     if (result == 1)
         tell_all(s, 1, topic, size);
     return 0;
@@ -163,17 +163,17 @@ static int next_wanted(struct shm_socket *s)
     struct part first;
 
     for (uint64_t n = 0; n < PASSED_OVER_MAX; n++) {
-        int result = in_begin_fair(s);
+        int result = rx_begin_fair(s);
         if (result != 1 || wanted->sorted[0].size == 0)
             return result;
-        result = in_next(s, &first);
-        if (pipe_error_passes(result))
-            return in_fail(s, result);
+        result = rx_next(s, &first);
+        if (error_passes(result))
+            return rx_fail(s, result);
         if (result < 0 || (result == 1 && prefixes_match(wanted, first.data, first.size))) {
             s->rx.message.at = s->rx.message.previous;
             return 1; /* an error comes again when the part is read */
         }
-        in_end(s);
+        rx_end(s);
     }
     return 0;
 }
@@ -185,11 +185,11 @@ static int newest_wanted(struct shm_socket *s)
     for (uint64_t n = 0; n < PASSED_OVER_MAX && result == 1 && ring_in_has_more(&s->rx.message.pipe->in); n++) {
         struct pipe *pipe = s->rx.message.pipe;
         uint64_t ticket = s->rx.message.taken.ticket;
-        in_end(s);
+        rx_end(s);
         result = next_wanted(s);
         if (result == 0) {
             pipe->in.tail = ticket; /* lapped meanwhile, it is skipped and the newer ones are looked at */
-            return in_begin(s, pipe);
+            return rx_begin(s, pipe);
         }
     }
     return result;

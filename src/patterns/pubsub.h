@@ -3,7 +3,7 @@
 #ifndef SHMQ_PATTERNS_PUBSUB_H
 #define SHMQ_PATTERNS_PUBSUB_H
 
-#include "core/socket.h"
+#include "core/pattern.h"
 
 #define FITS_PUBLISHER         (KIND_BIT(SHM_SUB) | KIND_BIT(SHM_XSUB))
 #define FITS_SUBSCRIBER        (KIND_BIT(SHM_PUB) | KIND_BIT(SHM_XPUB))

@@ -11,7 +11,7 @@
 
 #include "core/message_layout.h"
 #include "core/fast_path.h"
-#include "core/socket.h"
+#include "core/pattern.h"
 #include "patterns/reqrep.h"
 
 /* ---- the fast way: an empty part and a short one, in a slot ---- */
@@ -71,10 +71,10 @@ struct req {
     size_t copy_size, copy_room;
 };
 
-int skip_answers_to_others(struct shm_socket *s, struct pipe *pipe, struct pipe **rival)
+int skip_answers_to_others(struct shm_socket *s, struct pipe *pipe)
 {
     if (pipe->membership->bound && pipe->has_in && (s->type == SHM_REQ || pipe->member.type == SHM_REP))
-        pipe_skip_to_head(pipe);
+        rx_skip_to_head(pipe);
     return 0;
 }
 
@@ -128,16 +128,16 @@ static uint32_t next_id(const struct req *req)
 /* Choose a peer and put the envelope. */
 static int begin_request(struct shm_socket *s, struct req *req)
 {
-    struct pipe *pipe = pipe_choose(s);
+    struct pipe *pipe = tx_choose(s);
     if (pipe == NULL)
         return -EAGAIN;
     uint32_t tag = next_id(req);
-    out_begin(s, pipe->out, pipe, req->waiting ? tag | REQUEST_CANCELS : tag);
-    int error = req->correlate ? out_add(s, &tag, sizeof tag, NULL) : 0;
+    tx_begin(s, pipe->out, pipe, req->waiting ? tag | REQUEST_CANCELS : tag);
+    int error = req->correlate ? tx_add(s, &tag, sizeof tag, NULL) : 0;
     if (error == 0)
-        error = out_add(s, "", 0, NULL);
+        error = tx_add(s, "", 0, NULL);
     if (error < 0) {
-        out_cancel(s);
+        tx_cancel(s);
         return error;
     }
     req->pipe = pipe;
@@ -152,7 +152,7 @@ static int send_to_nobody(struct shm_socket *s, struct req *req, const struct pa
 {
     int error = req->resend ? keep_copy(req, part) : 0;
     if (error == 0)
-        error = out_discard(s, part);
+        error = tx_discard(s, part);
     if (error == 0 && !part->more)
         req->waiting = req->lost = true;
     return error;
@@ -168,7 +168,7 @@ static int send_request(struct shm_socket *s, const struct part *part)
         if (req->waiting && !req->relaxed)
             return -EFSM;
         if (s->rx.message.active)
-            in_end(s); /* what was not read of the last reply */
+            rx_end(s); /* what was not read of the last reply */
         int error = begin_request(s, req);
         if (error < 0)
             return error;
@@ -177,11 +177,11 @@ static int send_request(struct shm_socket *s, const struct part *part)
     size_t kept = req->copy_size;
     int error = req->resend ? keep_copy(req, part) : 0;
     if (error == 0)
-        error = out_continue(s, part);
+        error = tx_continue(s, part);
     if (error < 0) {
         req->copy_size = kept;
         if (began)
-            out_cancel(s);
+            tx_cancel(s);
         return error;
     }
     if (!part->more) {
@@ -195,7 +195,7 @@ static bool can_request(struct shm_socket *s)
 {
     struct req *req = s->kind_data;
     uint32_t turn = s->pipes.send_next;
-    bool can = (!req->waiting || req->relaxed) && pipe_choose(s) != NULL;
+    bool can = (!req->waiting || req->relaxed) && tx_choose(s) != NULL;
     s->pipes.send_next = turn;
     return can;
 }
@@ -237,7 +237,7 @@ static int send_again(struct shm_socket *s, struct req *req)
     }
     if (error < 0) { /* nobody there yet: again at the next look */
         if (s->tx.message.active)
-            out_cancel(s);
+            tx_cancel(s);
         free(req->copy);
         req->copy = copy;
         req->copy_size = size;
@@ -258,13 +258,13 @@ static int is_reply(struct shm_socket *s, const struct req *req)
     if ((s->rx.message.taken.tag & REQUEST_NUMBER) != req->id)
         return 0;
     if (req->correlate) {
-        if ((result = in_next(s, &part)) != 1 || part.size != sizeof number)
+        if ((result = rx_next(s, &part)) != 1 || part.size != sizeof number)
             return result < 0 ? result : 0;
         peer_copy(&number, part.data, sizeof number);
         if (number != req->id)
             return 0;
     }
-    result = in_next(s, &part);
+    result = rx_next(s, &part);
     return result == 1 ? part.size == 0 && part.more : result;
 }
 
@@ -274,11 +274,11 @@ static int advance_req(struct shm_socket *s)
     if (!req->waiting)
         return -EFSM;
     int result = 0;
-    for (uint64_t n = 0; n < PASSED_OVER_MAX && (result = in_begin_fair(s)) == 1; n++) {
+    for (uint64_t n = 0; n < PASSED_OVER_MAX && (result = rx_begin_fair(s)) == 1; n++) {
         result = is_reply(s, req);
         if (result != 0)
-            return result < 0 ? in_fail(s, result) : 1;
-        in_end(s); /* of a request that was given up */
+            return result < 0 ? rx_fail(s, result) : 1;
+        rx_end(s); /* of a request that was given up */
     }
     if (result != 0 || !req->lost)
         return result;
@@ -291,7 +291,7 @@ static int advance_req(struct shm_socket *s)
 static int next_part_req(struct shm_socket *s, struct part *part)
 {
     struct req *req = s->kind_data;
-    int result = in_next(s, part);
+    int result = rx_next(s, part);
     if (result == 1 && !part->more)
         req->waiting = req->lost = false;
     return result;
@@ -330,7 +330,7 @@ static void probe(struct shm_socket *s, struct pipe *pipe)
 {
     struct part empty = {"", 0, NULL, false, false};
     if (s->options.probe_router && pipe->member.type == SHM_ROUTER && pipe_has_room(pipe))
-        out_single(s, pipe->out, pipe, &empty, 0);
+        tx_single(s, pipe->out, pipe, &empty, 0);
 }
 
 /* Has a binder that we never saw read our request, and died with it? */
@@ -429,13 +429,13 @@ static int keep_part(struct rep *rep, const struct part *part)
     return 0;
 }
 
-/* Keep the envelope of the message just begun. 1 done; 0 it has none: drop it; or what in_fail() is for. */
+/* Keep the envelope of the message just begun. 1 done; 0 it has none: drop it; or what rx_fail() is for. */
 static int read_envelope(struct shm_socket *s, struct rep *rep)
 {
     struct part part;
     rep->size = 0;
     do {
-        int result = in_next(s, &part);
+        int result = rx_next(s, &part);
         if (result < 0)
             return result;
         if (result != 1 || !part.more)
@@ -454,11 +454,11 @@ static int advance_rep(struct shm_socket *s)
     if (rep->replying)
         return -EFSM;
     int result = 0;
-    for (uint64_t n = 0; n < PASSED_OVER_MAX && (result = in_begin_fair(s)) == 1; n++) {
+    for (uint64_t n = 0; n < PASSED_OVER_MAX && (result = rx_begin_fair(s)) == 1; n++) {
         result = read_envelope(s, rep);
         if (result != 0)
-            return result < 0 ? in_fail(s, result) : 1;
-        in_end(s);
+            return result < 0 ? rx_fail(s, result) : 1;
+        rx_end(s);
     }
     return result == 1 ? 0 : result;
 }
@@ -466,7 +466,7 @@ static int advance_rep(struct shm_socket *s)
 static int next_part_rep(struct shm_socket *s, struct part *part)
 {
     struct rep *rep = s->kind_data;
-    int result = in_next(s, part);
+    int result = rx_next(s, part);
     if (result == 1 && !part->more)
         rep->replying = true;
     return result;
@@ -483,17 +483,17 @@ static int send_reply(struct shm_socket *s, const struct part *part)
     if (s->tx.message.discard ||
         (began && (rep->pipe == NULL || !pipe_is_open(rep->pipe) || !pipe_has_room(rep->pipe)))) {
         rep->replying = part->more;
-        return out_discard(s, part);
+        return tx_discard(s, part);
     }
     if (began) {
-        out_begin(s, rep->pipe->out, rep->pipe, rep->tag & REQUEST_NUMBER);
-        error = out_add_raw(s, rep->envelope, rep->size);
+        tx_begin(s, rep->pipe->out, rep->pipe, rep->tag & REQUEST_NUMBER);
+        error = tx_add_raw(s, rep->envelope, rep->size);
     }
     if (error == 0)
-        error = out_continue(s, part);
+        error = tx_continue(s, part);
     if (error < 0) {
         if (began)
-            out_cancel(s);
+            tx_cancel(s);
         return error;
     }
     if (!part->more)

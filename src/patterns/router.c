@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/socket.h"
+#include "core/pattern.h"
 #include "patterns/reqrep.h"
 #include "patterns/router.h"
 
@@ -124,8 +124,11 @@ static bool has_gone(struct pipe *pipe)
 /* Another peer has the id that PIPE's peer claims. 0: OTHER gives it up, or PIPE goes without; else -EEXIST. */
 static int contest(struct router *r, struct pipe *pipe, struct pipe *other, bool *nameless)
 {
-    if (has_left(other)) {
-        take_out(r, other); /* its place may be another's by now: it is read to its end */
+    bool dead = pipe_is_dead(other);
+    if (dead || has_left(other)) {
+        take_out(r, other); /* before that was noticed; its place may be another's by now. It is read to its end */
+        if (dead)
+            pipe_note_death(other);
         return 0;
     }
     *nameless = has_gone(pipe);
@@ -139,7 +142,7 @@ static int contest(struct router *r, struct pipe *pipe, struct pipe *other, bool
     return 0;
 }
 
-static int pipe_new(struct shm_socket *s, struct pipe *pipe, struct pipe **rival)
+static int peer_new(struct shm_socket *s, struct pipe *pipe)
 {
     struct router *r = s->kind_data;
     unsigned char id[256];
@@ -163,10 +166,6 @@ static int pipe_new(struct shm_socket *s, struct pipe *pipe, struct pipe **rival
         return -EPROTO; /* those are made here: it would take another's */
     struct pipe *other = *find(r, id, size);
     bool nameless = false;
-    if (other != NULL && other != pipe && pipe_is_dead(other)) {
-        *rival = other;
-        return -EEXIST;
-    }
     if (other != NULL && other != pipe && (error = contest(r, pipe, other, &nameless)) < 0)
         return error;
     memcpy(peer->id, id, size);
@@ -176,16 +175,16 @@ static int pipe_new(struct shm_socket *s, struct pipe *pipe, struct pipe **rival
     return 0;
 }
 
-static void pipe_gone(struct shm_socket *s, struct pipe *pipe)
+static void peer_gone(struct shm_socket *s, struct pipe *pipe)
 {
     struct router *r = s->kind_data;
     if (r != NULL)
         take_out(r, pipe);
 }
 
-static void pipe_free(struct shm_socket *s, struct pipe *pipe)
+static void peer_free(struct shm_socket *s, struct pipe *pipe)
 {
-    pipe_gone(s, pipe);
+    peer_gone(s, pipe);
     free(pipe->kind_data);
     pipe->kind_data = NULL;
 }
@@ -194,7 +193,7 @@ static void probe(struct shm_socket *s, struct pipe *pipe)
 {
     struct part empty = {"", 0, NULL, false, false};
     if (s->options.probe_router && pipe->out != NULL && pipe_has_room(pipe))
-        out_single(s, pipe->out, pipe, &empty, 0);
+        tx_single(s, pipe->out, pipe, &empty, 0);
 }
 
 /* ---- sending ---- */
@@ -205,20 +204,20 @@ static int address(struct shm_socket *s, const struct part *part)
     struct pipe *pipe = r->table != NULL ? *find(r, part->data, part->size) : NULL;
 
     if (pipe == NULL || !pipe_is_open(pipe))
-        return r->mandatory ? -EHOSTUNREACH : out_discard(s, part);
+        return r->mandatory ? -EHOSTUNREACH : tx_discard(s, part);
     if (!pipe_has_room(pipe))
-        return r->mandatory ? -EAGAIN : out_discard(s, part);
+        return r->mandatory ? -EAGAIN : tx_discard(s, part);
     if (!part->more)
-        return out_discard(s, part); /* a message of an address only */
+        return tx_discard(s, part); /* a message of an address only */
     if (part->block != NULL)
         arena_free(&s->arena, part->block);
-    out_begin(s, pipe->out, pipe, peer_of(pipe)->request_tag);
+    tx_begin(s, pipe->out, pipe, peer_of(pipe)->request_tag);
     return 0;
 }
 
 static int send_part(struct shm_socket *s, const struct part *part)
 {
-    return s->tx.message.active ? out_continue(s, part) : address(s, part);
+    return s->tx.message.active ? tx_continue(s, part) : address(s, part);
 }
 
 static bool can_send(struct shm_socket *s)
@@ -231,7 +230,7 @@ static bool can_send(struct shm_socket *s)
 static int advance(struct shm_socket *s)
 {
     struct router *r = s->kind_data;
-    int result = in_begin_fair(s);
+    int result = rx_begin_fair(s);
     if (result != 1)
         return result;
     struct pipe *pipe = s->rx.message.pipe;
@@ -252,7 +251,7 @@ static int next_part(struct shm_socket *s, struct part *part)
 {
     struct router *r = s->kind_data;
     if (!r->id_pending)
-        return in_next(s, part);
+        return rx_next(s, part);
     r->id_pending = false;
     part->data = peer_of(s->rx.message.pipe)->id;
     part->size = peer_of(s->rx.message.pipe)->id_size;
@@ -296,10 +295,10 @@ const struct kind kind_router = {
     .ring = ring,
     .open = open_router,
     .close = close_router,
-    .pipe_new = pipe_new,
+    .pipe_new = peer_new,
     .pipe_up = probe,
-    .pipe_gone = pipe_gone,
-    .pipe_free = pipe_free,
+    .pipe_gone = peer_gone,
+    .pipe_free = peer_free,
     .send = send_part,
     .can_send = can_send,
     .advance = advance,

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/socket.h"
+#include "core/pattern.h"
 #include "patterns/prefixes.h"
 #include "patterns/pubsub.h"
 
@@ -77,7 +77,7 @@ static void pass_on(struct xpub *x, const void *bytes, size_t size)
         memcpy(n->bytes, bytes, size);
 }
 
-static int pipe_new(struct shm_socket *s, struct pipe *pipe, struct pipe **rival)
+static int peer_new(struct shm_socket *s, struct pipe *pipe)
 {
     pipe->kind_data = calloc(1, sizeof(struct prefixes));
     return pipe->kind_data == NULL ? -ENOMEM : 0;
@@ -90,7 +90,7 @@ static void forget(struct shm_socket *s, const struct prefix *prefix)
         note(x, 0, prefix->bytes, prefix->size);
 }
 
-static void pipe_gone(struct shm_socket *s, struct pipe *pipe)
+static void peer_gone(struct shm_socket *s, struct pipe *pipe)
 {
     struct prefixes *theirs = pipe->kind_data;
     if (theirs == NULL)
@@ -122,9 +122,9 @@ static int read_subscribers(struct shm_socket *s)
 {
     struct part part;
     int result = 0;
-    for (uint64_t n = 0; n < PASSED_OVER_MAX && (result = in_begin_fair(s)) == 1; n++) {
+    for (uint64_t n = 0; n < PASSED_OVER_MAX && (result = rx_begin_fair(s)) == 1; n++) {
         struct pipe *pipe = s->rx.message.pipe;
-        result = in_next(s, &part);
+        result = rx_next(s, &part);
         if (result == 1) {
             unsigned char *copy = malloc(part.size + 1);
             if (copy == NULL) {
@@ -139,8 +139,8 @@ static int read_subscribers(struct shm_socket *s)
             free(copy);
         }
         if (result < 0)
-            return in_fail(s, result);
-        in_end(s);
+            return rx_fail(s, result);
+        rx_end(s);
     }
     return result == 1 ? 0 : result;
 }
@@ -184,9 +184,9 @@ const struct kind kind_xpub = {
     .shared_ring = publisher_shared_ring,
     .open = open_xpub,
     .close = close_xpub,
-    .pipe_new = pipe_new,
-    .pipe_gone = pipe_gone,
-    .pipe_free = pipe_gone,
+    .pipe_new = peer_new,
+    .pipe_gone = peer_gone,
+    .pipe_free = peer_gone,
     .send = publisher_send,
     .can_send = publisher_can_send,
     .advance = advance,

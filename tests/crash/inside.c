@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "core/membership.h"
 #include "core/socket.h"
 
 void inside_warm_up(void)
@@ -12,8 +13,8 @@ void inside_warm_up(void)
 
 void inside_check_peers(shm_socket_t *socket)
 {
-    socket_check_peers(socket);
-    socket_look(socket);
+    membership_check(socket);
+    membership_look(socket);
 }
 
 static int dead_places(struct membership *membership)

@@ -18,10 +18,10 @@ int __real_pipe_new(struct pipe **out, struct shm_socket *s, struct membership *
                     int peer_type);
 int __wrap_pipe_new(struct pipe **out, struct shm_socket *s, struct membership *membership, uint32_t slot,
                     int peer_type);
-int __real_pipe_up(struct pipe *pipe, const struct member *member, uint64_t offset, uint64_t resume);
-int __wrap_pipe_up(struct pipe *pipe, const struct member *member, uint64_t offset, uint64_t resume);
-int __real_socket_open_shared_out(struct shm_socket *s, uint32_t kind);
-int __wrap_socket_open_shared_out(struct shm_socket *s, uint32_t kind);
+int __real_pipe_meet_peer(struct pipe *pipe, const struct member *member, uint64_t offset, uint64_t resume);
+int __wrap_pipe_meet_peer(struct pipe *pipe, const struct member *member, uint64_t offset, uint64_t resume);
+int __real_pipe_open_shared_ring(struct shm_socket *s, uint32_t kind);
+int __wrap_pipe_open_shared_ring(struct shm_socket *s, uint32_t kind);
 int __real_ring_out_open(struct ring_out *ring, struct arena *arena, uint32_t kind, uint64_t limit,
                          bool fill_now);
 int __wrap_ring_out_open(struct ring_out *ring, struct arena *arena, uint32_t kind, uint64_t limit,
@@ -86,10 +86,10 @@ static void begin_pipe_late(struct pipe *pipe)
         store_relaxed(&pipe->record->start, wrap_first);
 }
 
-int __wrap_socket_open_shared_out(struct shm_socket *s, uint32_t kind)
+int __wrap_pipe_open_shared_ring(struct shm_socket *s, uint32_t kind)
 {
     bool is_new = !s->tx.has_shared;
-    int error = __real_socket_open_shared_out(s, kind);
+    int error = __real_pipe_open_shared_ring(s, kind);
 
     if (error == 0 && is_new)
         begin_late(&s->tx.shared);
@@ -106,9 +106,9 @@ int __wrap_pipe_new(struct pipe **out, struct shm_socket *s, struct membership *
     return error;
 }
 
-int __wrap_pipe_up(struct pipe *pipe, const struct member *member, uint64_t offset, uint64_t resume)
+int __wrap_pipe_meet_peer(struct pipe *pipe, const struct member *member, uint64_t offset, uint64_t resume)
 {
-    int error = __real_pipe_up(pipe, member, offset, resume);
+    int error = __real_pipe_meet_peer(pipe, member, offset, resume);
 
     if (error == 0)
         begin_pipe_late(pipe); /* made just now, when the peer's type was known */

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "core/membership.h"
 #include "core/socket.h"
 
 enum { HELLO_SIZE = 32, PLACE_SIZE = 33 };
@@ -197,7 +198,7 @@ static void nobody_comes_in_anothers_name(void)
     await_peers(middle, 2);
     endpoint_announce(&liar->memberships->endpoint, honest->segment.header->id, SHM_DEALER,
                       honest->pipes.list[0]->record_block->offset);
-    socket_sync(middle);
+    membership_sync(middle);
     for (int i = 0; i < 20; i++)
         send_number(honest, i);
     for (int i = 0; i < 20; i++) {

@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/membership.h"
 #include "core/socket.h"
 #include "liar.h"
 #include "maps.h"
@@ -387,7 +388,7 @@ static bool hand_over(void)
     bool binds = strcmp(victim->segment.id_hex, liar->segment.id_hex) > 0;
     snprintf(file, sizeof file, "%s.ep", place);
     if (!binds) {
-        CHECK(socket_join(liar, place, true) == 0);
+        CHECK(membership_join(liar, place, true) == 0);
         truth[0] = memfd_store_lend(directory_fd(liar->directory), file);
         note_file(3, truth[0]);
         tell(line[1], place, PLACE_SIZE, truth, 1);
@@ -414,7 +415,7 @@ static bool hand_over(void)
             }
             memfd_store_take(directory_fd(liar->directory), file, theirs.fds[0], OS_WRITE);
             theirs.bytes[32] = '\0';
-            socket_join(liar, (char *)theirs.bytes, false);
+            membership_join(liar, (char *)theirs.bytes, false);
         } else {
             close_heard(&theirs);
         }
@@ -449,13 +450,13 @@ static void use(void)
             shm_recv(s, bytes, sizeof bytes, SHM_DONTWAIT);
             break;
         case 2:
-            socket_sync(s);
+            membership_sync(s);
             break;
         case 3:
             shm_getsockopt(s, SHM_FD, &fd, &size);
             break;
         case 4:
-            socket_check_peers(s);
+            membership_check(s);
             break;
         default:
             shm_poll(&(shm_pollitem_t){s, -1, SHM_POLLIN | SHM_POLLOUT, 0}, 1, 0);

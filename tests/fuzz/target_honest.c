@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/membership.h"
 #include "core/socket.h"
 #include "liar.h"
 #include "maps.h"
@@ -265,8 +266,8 @@ static void meet(void)
 {
     CHECK(shm_connect(honest, "it") == 0);
     for (int i = 0; i < 4; i++) {
-        socket_sync(middle);
-        socket_sync(honest);
+        membership_sync(middle);
+        membership_sync(honest);
     }
 }
 
@@ -309,8 +310,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     expose_liar();
     babble();
     if (liar_first) {
-        socket_sync(middle);
-        socket_sync(liar);
+        membership_sync(middle);
+        membership_sync(liar);
         meet();
     }
     for (unsigned round = 0; round < ROUNDS && (round < 6 || liar_has_more()); round++)

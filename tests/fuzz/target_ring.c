@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/rx.h"
 #include "core/message_layout.h"
 #include "core/socket.h"
 #include "liar.h"
@@ -89,12 +90,12 @@ static void read_parts(struct shm_socket *s)
 {
     struct part part;
     int result;
-    liar_allow("in_next", 4);
-    while ((result = in_next(s, &part)) == 1) {
+    liar_allow("rx_next", 4);
+    while ((result = rx_next(s, &part)) == 1) {
         liar_touch(part.data, part.size);
         if (!s->rx.message.taken.is_block)
             CHECK(s->rx.message.at <= SLOT_PAYLOAD);
-        liar_allow("in_next", 4);
+        liar_allow("rx_next", 4);
     }
     CHECK(result == 0 || result == -EPROTO);
 }

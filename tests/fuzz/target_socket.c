@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "patterns/router.h"
+#include "core/membership.h"
 #include "core/message_layout.h"
 #include "core/socket.h"
 #include "liar.h"
@@ -334,7 +335,7 @@ static void step(shm_msg_t *views)
         store_relaxed(&victim->bell.page->changed, 1);
         break;
     case 11:
-        socket_check_peers(victim);
+        membership_check(victim);
         break;
     case 12:
         if (shm_event_recv(victim, &event, SHM_DONTWAIT) == 0)

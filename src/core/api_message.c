@@ -3,13 +3,14 @@
  * shm_msg_t: a loan (memory of a socket's own segment, to be sent), a view (a peer's memory, held
  * until closed), or bytes of its own (inside, or on the heap when no hold was to be had).
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/io.h"
+#include "core/api.h"
 #include "core/fast_path.h"
 #include "core/session.h"
+#include "core/tx.h"
+#include "core/view_ref.h"
 
 #define MESSAGE_MAGIC UINT32_C(0x6d73676d)
 
@@ -57,7 +58,7 @@ static inline void make_empty(struct message *m)
 /* Give back whatever it holds. */
 static inline void let_go(struct message *m)
 {
-    if (m->ref != NULL && process_is_mine(m->ref->peer->socket->mark))
+    if (m->ref != NULL && view_ref_is_mine(m->ref))
         view_ref_release(m->ref);
     if (m->block != NULL && process_is_mine(m->socket->mark))
         arena_free(&m->socket->arena, m->block);
@@ -94,7 +95,7 @@ SHM_API int shm_msg_loan(shm_msg_t *msg, shm_socket_t *s, size_t size)
 {
     if (msg == NULL)
         return refuse(EINVAL);
-    if (socket_usable(s) < 0)
+    if (api_usable(s) < 0)
         return -1;
     if (s->kind->send == NULL)
         return refuse(ENOTSUP);
@@ -102,7 +103,7 @@ SHM_API int shm_msg_loan(shm_msg_t *msg, shm_socket_t *s, size_t size)
         return refuse(EMSGSIZE);
     if (s->auth != NULL)
         return loan_private(msg, s->options.memory_limit, size);
-    struct block *block = socket_block(s, size);
+    struct block *block = tx_block(s, size);
     if (block == NULL)
         return -1;
     struct message *m = message_of(msg);
@@ -150,14 +151,14 @@ SHM_API ssize_t shm_msg_send(shm_msg_t *msg, shm_socket_t *s, int flags)
 {
     if (!is_message(msg) || (flags & ~(SHM_DONTWAIT | SHM_SNDMORE)) != 0)
         return refuse(EINVAL);
-    if (socket_usable(s) < 0)
+    if (api_usable(s) < 0)
         return -1;
     struct message *m = message_of(msg);
     struct part part = {m->is_inline ? m->bytes : m->data, m->size, NULL, (flags & SHM_SNDMORE) != 0, false};
     if (m->block != NULL && m->socket == s && s->auth == NULL)
         part.block = m->block;
     if (part.block == NULL || part.more || !fast_send_block(s, part.block, part.size)) {
-        if (io_send(s, &part, flags) < 0)
+        if (api_send(s, &part, flags) < 0)
             return -1;
         fast_plan(s);
     }
@@ -191,7 +192,7 @@ static int keep(struct shm_socket *s, struct message *m, const struct part *part
     bool of_peer = s->rx.message.active && !part->synthetic;
     bool claimed = of_peer && s->rx.message.pipe->in.kind == RING_SPMC;
     if (claimed || (of_peer && part->size > SLOT_PAYLOAD && s->auth == NULL))
-        m->ref = in_view_ref(s);
+        m->ref = view_ref_message(s);
     if (s->auth != NULL && part->size > SLOT_PAYLOAD && (m->heap = session_give(s, part->data, part->size)) != NULL) {
         m->is_inline = 0;
         m->data = m->heap;
@@ -261,13 +262,13 @@ SHM_API ssize_t shm_msg_recv(shm_msg_t *msg, shm_socket_t *s, int flags)
     struct part part;
     if (!is_message(msg) || (flags & ~SHM_DONTWAIT) != 0)
         return refuse(EINVAL);
-    if (socket_usable(s) < 0)
+    if (api_usable(s) < 0)
         return -1;
     struct message *m = message_of(msg);
     let_go(m);
     if (fast_view(s, m, flags))
         return (ssize_t)m->size;
-    if (io_receive(s, &part, flags) < 0)
+    if (api_receive(s, &part, flags) < 0)
         return -1;
     int error = keep(s, m, &part);
     if (error < 0) {
@@ -276,7 +277,7 @@ SHM_API ssize_t shm_msg_recv(shm_msg_t *msg, shm_socket_t *s, int flags)
     }
     m->more = part.more;
     m->redelivered = s->rx.last_redelivered;
-    io_received(s, &part);
+    api_received(s, &part);
     fast_plan(s);
     return (ssize_t)part.size;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Options: one table says for each where it lies, what it may be, for whom and when. */
-#include <errno.h>
 #include <limits.h>
 #include <string.h>
 
-#include "core/socket.h"
+#include "core/api.h"
+#include "core/memory.h"
 #include "core/session.h"
 
 #define FIELD(name) offsetof(struct options, name)
@@ -123,7 +123,7 @@ static int set(struct shm_socket *s, int option, const void *value, size_t size)
         if (size != sizeof s->options.memory_limit)
             return -EINVAL;
         memcpy(&s->options.memory_limit, value, size);
-        s->arena.limit = s->options.memory_limit != 0 ? s->options.memory_limit : socket_default_limit(s);
+        s->arena.limit = s->options.memory_limit != 0 ? s->options.memory_limit : memory_default_limit(s);
         return 0;
     case SHM_AUTH_KEY:
         return set_auth_key(s, value, size);
@@ -132,24 +132,15 @@ static int set(struct shm_socket *s, int option, const void *value, size_t size)
     }
 }
 
-static int result_of(int error)
-{
-    if (error < 0) {
-        errno = -error;
-        return -1;
-    }
-    return 0;
-}
-
 SHM_API int shm_setsockopt(shm_socket_t *s, int option, const void *value, size_t size)
 {
     if (value == NULL && size > 0)
-        return result_of(-EINVAL);
-    if (socket_usable(s) < 0)
+        return api_result(-EINVAL);
+    if (api_usable(s) < 0)
         return -1;
-    socket_look(s);
+    membership_look(s);
     fast_forget(s);
-    return result_of(value == NULL && option != SHM_SUBSCRIBE && option != SHM_UNSUBSCRIBE
+    return api_result(value == NULL && option != SHM_SUBSCRIBE && option != SHM_UNSUBSCRIBE
                          ? -EINVAL
                          : set(s, option, value, size));
 }
@@ -173,7 +164,7 @@ static int give_int(void *value, size_t *size, int number)
 static int get_events(struct shm_socket *s)
 {
     int events = socket_events(s, SHM_POLLIN | SHM_POLLOUT);
-    if (s->descriptor.fd >= 0 && !(events & SHM_POLLIN)) {
+    if (s->wait.descriptor.fd >= 0 && !(events & SHM_POLLIN)) {
         s->tx.refused = !(events & SHM_POLLOUT);
         socket_fd_rearm(s);
         events = socket_events(s, SHM_POLLIN | SHM_POLLOUT);
@@ -213,7 +204,7 @@ static int get(struct shm_socket *s, int option, void *value, size_t *size)
     case SHM_FD:
         if (*size < sizeof number)
             return -EINVAL;
-        number = socket_fd(s);
+        number = descriptor_open(&s->wait);
         return number < 0 ? number : give_int(value, size, number);
     case SHM_EVENTS:
         return give_int(value, size, get_events(s));
@@ -240,9 +231,9 @@ static int get(struct shm_socket *s, int option, void *value, size_t *size)
 SHM_API int shm_getsockopt(shm_socket_t *s, int option, void *value, size_t *size)
 {
     if (value == NULL || size == NULL)
-        return result_of(-EINVAL);
-    if (socket_usable(s) < 0)
+        return api_result(-EINVAL);
+    if (api_usable(s) < 0)
         return -1;
-    socket_look(s);
-    return result_of(get(s, option, value, size));
+    membership_look(s);
+    return api_result(get(s, option, value, size));
 }

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Sockets: their life, and the calls that are about the socket as a whole. */
-#include "core/socket.h"
-#include "core/session.h"
-
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "core/api.h"
+#include "core/memory.h"
+#include "core/peer.h"
+#include "core/pipe.h"
+#include "core/rx.h"
+#include "core/session.h"
+#include "core/tx.h"
 #include "transport/os.h"
 
 static const struct options defaults = {
@@ -20,61 +23,26 @@ static const struct options defaults = {
     .spin_ns = -2,
 };
 
-int socket_usable(struct shm_socket *s)
+int api_result(int error)
 {
-    if (unlikely(s == NULL)) {
-        errno = EINVAL;
-        return -1;
-    }
-    if (unlikely(!process_is_mine(s->mark))) {
-        errno = EFORKED;
-        return -1;
-    }
-    if (unlikely(atomic_load_explicit(&s->terminated, memory_order_relaxed))) {
-        errno = ETERM;
-        return -1;
-    }
+    if (error >= 0)
+        return 0;
+    errno = -error;
+    return -1;
+}
+
+int api_usable(struct shm_socket *s)
+{
+    if (unlikely(s == NULL))
+        return api_result(-EINVAL);
+    if (unlikely(!process_is_mine(s->mark)))
+        return api_result(-EFORKED);
+    if (unlikely(api_is_terminated(s)))
+        return api_result(-ETERM);
     return 0;
 }
 
 /* ---- opening ---- */
-
-static int open_memory(struct shm_socket *s, int flags)
-{
-    int error = flags & SHM_MEMFD ? directory_memfd(&s->directory) : directory_open(&s->directory);
-    if (error < 0)
-        return error;
-    error = segment_new(&s->segment, s->directory, (uint32_t)s->type);
-    if (error < 0)
-        return error;
-    error = bell_new(&s->bell, directory_fd(s->directory), s->segment.id_hex);
-    if (error < 0)
-        return error;
-    arena_init(&s->arena, &s->segment);
-    s->hazards.header = s->segment.header;
-    s->stats = s->segment.header->stats;
-    s->arena.limit = socket_default_limit(s);
-    return s->kind->open != NULL ? s->kind->open(s) : 0;
-}
-
-static void free_memory(struct shm_socket *s)
-{
-    if (s->kind->close != NULL)
-        s->kind->close(s);
-    free(s->pipes.list);
-    free(s->rx.message.copy);
-    while (s->tx.retired != NULL) {
-        struct block *next = s->tx.retired->next;
-        block_forget(s->tx.retired);
-        s->tx.retired = next;
-    }
-    if (s->tx.shared.claims != NULL && process_is_mine(s->mark))
-        claims_detach(s->tx.shared.claims);
-    free(s->tx.shared.claims);
-    ring_out_forget(&s->tx.shared);
-    arena_deinit(&s->arena);
-    free(s);
-}
 
 SHM_API shm_socket_t *shm_socket(int type)
 {
@@ -97,16 +65,19 @@ SHM_API shm_socket_t *shm_socket(int type)
     s->kind = kind;
     s->rx.is_plain = kind->receives_plain;
     s->options = defaults;
-    s->descriptor.fd = s->descriptor.fifo = s->descriptor.inotify = -1;
+    s->wait = (struct waitable){.ops = &socket_waitable, .bell = &s->bell, .spin_ns = &s->options.spin_ns};
+    descriptor_init(&s->wait.descriptor);
     s->segment.fd = -1;
     s->refs = 1;
-    s->liveness.checked_at = s->liveness.looked_at = s->liveness.adopted_at = cpu_ticks();
-    int error = open_memory(s, flags);
+    s->wait.checked_at = s->liveness.looked_at = s->liveness.adopted_at = cpu_ticks();
+    int error = memory_open(s, flags);
     if (error < 0) {
-        socket_unref(s);
+        memory_unref(s);
         errno = -error;
         return NULL;
     }
+    s->wait.directory = s->directory;
+    s->wait.sleeps = &s->stats[STAT_SLEEPS];
     return s;
 }
 
@@ -118,9 +89,9 @@ static bool has_untaken(struct shm_socket *s)
     bool anybody = false, untaken = false;
     for (uint32_t i = 0; i < s->pipes.count; i++) {
         struct pipe *pipe = s->pipes.list[i];
-        if (pipe->state == PIPE_UP)
+        if (pipe_has_met(pipe))
             anybody = true;
-        if (pipe->state != PIPE_QUEUED)
+        if (!pipe_is_queued(pipe))
             continue;
         if (endpoint_binder_lives(&pipe->membership->endpoint) && !session_pending(pipe))
             anybody = true;
@@ -138,8 +109,8 @@ static bool has_untaken(struct shm_socket *s)
 static void linger(struct shm_socket *s)
 {
     uint64_t deadline_ns = clock_deadline_ns(s->options.linger);
-    socket_look(s);
-    while (s->options.linger != 0 && !atomic_load_explicit(&s->terminated, memory_order_relaxed) && has_untaken(s)) {
+    membership_look(s);
+    while (s->options.linger != 0 && !api_is_terminated(s) && has_untaken(s)) {
         uint64_t now_ns = clock_now_ns();
         if (now_ns >= deadline_ns)
             return;
@@ -148,8 +119,8 @@ static void linger(struct shm_socket *s)
         if (peer_u32(&s->bell.page->changed) == 0)
             bell_sleep(&s->bell, BELL_WAITING, left < BELL_SLICE_NS ? left : BELL_SLICE_NS);
         bell_retract(&s->bell);
-        socket_sync(s);
-        socket_check_peers(s);
+        membership_sync(s);
+        membership_check(s);
     }
 }
 
@@ -157,12 +128,7 @@ static void linger(struct shm_socket *s)
 static void close_inherited(struct shm_socket *s)
 {
     session_close(s);
-    if (s->descriptor.fd >= 0) {
-        close(s->descriptor.fd);
-        close(s->descriptor.fifo);
-        if (s->descriptor.inotify >= 0)
-            close(s->descriptor.inotify);
-    }
+    descriptor_close(&s->wait);
     if (s->segment.fd >= 0)
         close(s->segment.fd);
     directory_forget(s->directory);
@@ -177,7 +143,7 @@ static void close_inherited(struct shm_socket *s)
         free(s->pipes.list[i]->session);
         free(s->pipes.list[i]);
     }
-    free_memory(s);
+    memory_free(s);
 }
 
 SHM_API int shm_close(shm_socket_t *s)
@@ -191,44 +157,19 @@ SHM_API int shm_close(shm_socket_t *s)
         return 0;
     }
     if (s->rx.message.active)
-        in_leave(s);
+        rx_leave(s);
     if (s->tx.message.active)
-        out_cancel(s);
+        tx_cancel(s);
     linger(s);
     atomic_store_explicit(&s->terminated, 1, memory_order_relaxed);
     store_relaxed(&s->segment.header->closed, 1);
-    s->files_awaited = socket_leave_all(s);
+    s->files_awaited = membership_leave_all(s);
     session_close(s);
-    socket_fd_close(s);
+    descriptor_close(&s->wait);
     while (s->pipes.count > 0)
-        pipe_drop(s->pipes.list[s->pipes.count - 1]);
-    socket_unref(s);
+        pipe_discard(s->pipes.list[s->pipes.count - 1]);
+    memory_unref(s);
     return 0;
-}
-
-/* Does an endpoint still lead those to our files who are promised what is in them? */
-static bool is_named(const struct shm_socket *s)
-{
-    return directory_is_memfd(s->directory) || segment_is_named(directory_fd(s->directory), s->segment.id_hex);
-}
-
-void socket_unref(struct shm_socket *s)
-{
-    if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
-        return;
-    if (s->tx.shared.claims != NULL) {
-        claims_detach(s->tx.shared.claims);
-        free(s->tx.shared.claims);
-        s->tx.shared.claims = NULL;
-    }
-    bell_detach(&s->bell);
-    if (s->segment.directory != NULL) {
-        /* Without our lock first, then the look: whoever takes our name away before it removes the files. */
-        segment_unmap(&s->segment);
-        segment_close(&s->segment, !s->files_awaited || !is_named(s));
-    }
-    directory_close(s->directory);
-    free_memory(s);
 }
 
 /* ---- names ---- */
@@ -242,11 +183,11 @@ static int with_name(shm_socket_t *s, const char *address, join_fn *call, bool b
         errno = EINVAL;
         return -1;
     }
-    if (socket_usable(s) < 0)
+    if (api_usable(s) < 0)
         return -1;
     int error = endpoint_name(name, address);
     if (error == 0) {
-        socket_look(s);
+        membership_look(s);
         error = call(s, name, bind);
     }
     if (error < 0) {
@@ -256,7 +197,7 @@ static int with_name(shm_socket_t *s, const char *address, join_fn *call, bool b
     return 0;
 }
 
-int socket_prepare(struct shm_socket *s)
+int api_prepare(struct shm_socket *s)
 {
     if (s->options.seal && s->auth == NULL)
         return -EINVAL; /* never in plain by mistake */
@@ -267,13 +208,13 @@ int socket_prepare(struct shm_socket *s)
         s->segment.lock_memory = true;
     }
     uint32_t kind = s->kind->shared_ring != NULL ? s->kind->shared_ring(s) : 0;
-    return kind != 0 ? socket_open_shared_out(s, kind) : 0;
+    return kind != 0 ? pipe_open_shared_ring(s, kind) : 0;
 }
 
 static int join_here(struct shm_socket *s, const char *name, bool bind)
 {
-    int error = directory_is_memfd(s->directory) ? -ENOTSUP : socket_prepare(s); /* there: shm_handover() */
-    return error < 0 ? error : socket_join(s, name, bind);
+    int error = directory_is_memfd(s->directory) ? -ENOTSUP : api_prepare(s); /* there: shm_handover() */
+    return error < 0 ? error : membership_join(s, name, bind);
 }
 
 SHM_API int shm_bind(shm_socket_t *s, const char *endpoint)
@@ -288,12 +229,12 @@ SHM_API int shm_connect(shm_socket_t *s, const char *endpoint)
 
 SHM_API int shm_unbind(shm_socket_t *s, const char *endpoint)
 {
-    return with_name(s, endpoint, socket_leave, true);
+    return with_name(s, endpoint, membership_leave, true);
 }
 
 SHM_API int shm_disconnect(shm_socket_t *s, const char *endpoint)
 {
-    return with_name(s, endpoint, socket_leave, false);
+    return with_name(s, endpoint, membership_leave, false);
 }
 
 SHM_API int shm_shutdown(shm_socket_t *s)
@@ -303,7 +244,7 @@ SHM_API int shm_shutdown(shm_socket_t *s)
         return -1;
     }
     atomic_store_explicit(&s->terminated, 1, memory_order_relaxed);
-    notify_bell(&s->bell);
+    peer_notify_bell(&s->bell);
     return 0;
 }
 

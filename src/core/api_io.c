@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The data path of the public face: shm_send(), shm_recv(), shm_proxy(). (message.c: shm_msg_*.) */
-#include "core/io.h"
-
-#include <errno.h>
+/* shm_send(), shm_recv(). */
 #include <string.h>
 
+#include "core/api.h"
 #include "core/fast_path.h"
+#include "core/rx.h"
+#include "core/tx.h"
 
 /* Room there is, but no memory until receivers let go: ask again soon. */
 #define MEMORY_RETRY_NS 500000
@@ -35,7 +35,7 @@ static int wait_to_send(struct shm_socket *s, uint64_t deadline_ns, bool *retrie
 static inline int send_part(struct shm_socket *s, const struct part *part)
 {
     bool swallowed = unlikely(s->tx.message.discard) && !s->kind->ends_discarding;
-    return swallowed ? out_discard(s, part) : s->kind->send(s, part);
+    return swallowed ? tx_discard(s, part) : s->kind->send(s, part);
 }
 
 static int send_waiting(struct shm_socket *s, const struct part *part, int flags, int error)
@@ -48,8 +48,8 @@ static int send_waiting(struct shm_socket *s, const struct part *part, int flags
         error = wait_to_send(s, deadline_ns, &retried);
         if (error < 0)
             return error;
-        socket_look(s);
-        if (atomic_load_explicit(&s->terminated, memory_order_relaxed))
+        membership_look(s);
+        if (api_is_terminated(s))
             return -ETERM;
         error = send_part(s, part); /* while it waited, the peer of the parts before may have gone */
     }
@@ -58,13 +58,13 @@ static int send_waiting(struct shm_socket *s, const struct part *part, int flags
     return error;
 }
 
-ssize_t io_send(struct shm_socket *s, const struct part *part, int flags)
+ssize_t api_send(struct shm_socket *s, const struct part *part, int flags)
 {
     if (unlikely(s->kind->send == NULL)) {
         errno = ENOTSUP;
         return -1;
     }
-    socket_look(s);
+    membership_look(s);
     int error = send_part(s, part);
     if (unlikely(error == -EAGAIN))
         error = send_waiting(s, part, flags, error);
@@ -85,7 +85,7 @@ ssize_t io_send(struct shm_socket *s, const struct part *part, int flags)
 SHM_API ssize_t shm_send(shm_socket_t *s, const void *data, size_t size, int flags)
 {
     if (likely(s != NULL && data != NULL && !(flags & ~SHM_DONTWAIT) && process_is_mine(s->mark) &&
-               !atomic_load_explicit(&s->terminated, memory_order_relaxed)) &&
+               !api_is_terminated(s)) &&
         likely(s->kind->fast_send == NULL ? fast_send(s, data, size) : s->kind->fast_send(s, data, size)))
         return (ssize_t)size;
     if (unlikely((data == NULL && size > 0) || (flags & ~(SHM_DONTWAIT | SHM_SNDMORE)) != 0 ||
@@ -93,55 +93,26 @@ SHM_API ssize_t shm_send(shm_socket_t *s, const void *data, size_t size, int fla
         errno = EINVAL;
         return -1;
     }
-    if (unlikely(socket_usable(s) < 0))
+    if (unlikely(api_usable(s) < 0))
         return -1;
     struct part part = {data != NULL ? data : "", size, NULL, (flags & SHM_SNDMORE) != 0, false};
-    ssize_t result = io_send(s, &part, flags);
+    ssize_t result = api_send(s, &part, flags);
     fast_plan(s);
     return result;
 }
 
 /* ---- receiving ---- */
 
-static int receive(struct shm_socket *s, struct part *part)
-{
-    if (unlikely(s->rx.pending_error != 0)) {
-        int error = s->rx.pending_error;
-        s->rx.pending_error = 0;
-        return error;
-    }
-    int result = likely(!s->rx.message.active) ? s->kind->advance(s) : 1;
-    if (result <= 0)
-        return result;
-    part->synthetic = false;
-    result = s->kind->next_part != NULL ? s->kind->next_part(s, part) : in_next(s, part);
-    if (unlikely(result < 0) && !pipe_error_passes(result)) /* else that part is given at the next call */
-        return in_fail(s, result);
-    return result;
-}
-
-bool socket_can_receive(struct shm_socket *s)
-{
-    if (s->kind->advance == NULL)
-        return false;
-    if (s->rx.message.active || s->rx.pending_error != 0)
-        return true;
-    int result = s->kind->advance(s);
-    if (result < 0 && result != -EFSM)
-        s->rx.pending_error = result;
-    return result > 0 || s->rx.pending_error != 0;
-}
-
-int io_receive(struct shm_socket *s, struct part *part, int flags)
+int api_receive(struct shm_socket *s, struct part *part, int flags)
 {
     if (unlikely(s->kind->advance == NULL)) {
         errno = ENOTSUP;
         return -1;
     }
-    socket_look(s);
+    membership_look(s);
     if (unlikely(s->kind->adopts && ++s->rx.count % RECEIVES_PER_LOOK == 0))
-        socket_busy(s);
-    int result = receive(s, part);
+        socket_received_many(s);
+    int result = rx_part(s, part);
     if (unlikely(result == 0)) {
         bool wait = !(flags & SHM_DONTWAIT) && s->options.receive_timeout != 0;
         uint64_t deadline_ns = wait ? clock_deadline_ns(s->options.receive_timeout) : 0;
@@ -149,11 +120,11 @@ int io_receive(struct shm_socket *s, struct part *part, int flags)
             result = socket_wait(s, SHM_POLLIN, deadline_ns);
             if (result < 0)
                 break;
-            socket_look(s);
-            if (atomic_load_explicit(&s->terminated, memory_order_relaxed))
+            membership_look(s);
+            if (api_is_terminated(s))
                 result = -ETERM;
             else
-                result = receive(s, part);
+                result = rx_part(s, part);
         }
         if (result == 0)
             result = -EAGAIN;
@@ -171,19 +142,19 @@ int io_receive(struct shm_socket *s, struct part *part, int flags)
     return 0;
 }
 
-void io_received(struct shm_socket *s, const struct part *part)
+void api_received(struct shm_socket *s, const struct part *part)
 {
     if (part->more)
         return;
     stat_add(s, STAT_RECEIVED, 1);
     if (s->rx.message.active)
-        in_end(s);
+        rx_end(s);
 }
 
 SHM_API ssize_t shm_recv(shm_socket_t *s, void *buffer, size_t size, int flags)
 {
     if (likely(s != NULL && buffer != NULL && !(flags & ~SHM_DONTWAIT) && process_is_mine(s->mark) &&
-               !atomic_load_explicit(&s->terminated, memory_order_relaxed))) {
+               !api_is_terminated(s))) {
         ssize_t got = s->kind->fast_receive == NULL ? fast_receive(s, buffer, size, flags)
                                                         : s->kind->fast_receive(s, buffer, size, flags);
         if (likely(got >= 0))
@@ -194,63 +165,12 @@ SHM_API ssize_t shm_recv(shm_socket_t *s, void *buffer, size_t size, int flags)
         errno = EINVAL;
         return -1;
     }
-    if (unlikely(socket_usable(s) < 0 || io_receive(s, &part, flags) < 0))
+    if (unlikely(api_usable(s) < 0 || api_receive(s, &part, flags) < 0))
         return -1;
     size_t copied = part.size < size ? part.size : size;
     if (copied > 0)
         memcpy(buffer, part.data, copied);
-    io_received(s, &part);
+    api_received(s, &part);
     fast_plan(s);
     return (ssize_t)part.size;
-}
-
-/* ---- proxy ---- */
-
-/* One whole message from one socket to another. */
-static int forward(shm_socket_t *from, shm_socket_t *to, shm_socket_t *capture)
-{
-    shm_msg_t msg;
-    int more;
-    bool failed = false;
-
-    shm_msg_init(&msg);
-    do {
-        if (shm_msg_recv(&msg, from, SHM_DONTWAIT) < 0) {
-            shm_msg_close(&msg);
-            return errno == EAGAIN ? 0 : -1;
-        }
-        more = shm_msg_more(&msg);
-        if (capture != NULL &&
-            shm_send(capture, shm_msg_data(&msg), shm_msg_size(&msg), more ? SHM_SNDMORE : 0) < 0) {
-            failed = true;
-            break;
-        }
-        if (shm_msg_send(&msg, to, more ? SHM_SNDMORE : 0) < 0)
-            failed = true;
-    } while (more && !failed);
-    if (failed) {
-        int error = errno;
-        shm_msg_close(&msg);
-        errno = error;
-        return -1;
-    }
-    return 1;
-}
-
-SHM_API int shm_proxy(shm_socket_t *frontend, shm_socket_t *backend, shm_socket_t *capture)
-{
-    if (socket_usable(frontend) < 0 || socket_usable(backend) < 0 || (capture != NULL && socket_usable(capture) < 0))
-        return -1;
-    shm_pollitem_t items[2] = {{frontend, -1, 0, 0}, {backend, -1, 0, 0}};
-    for (int i = 0; i < 2; i++)
-        items[i].events = items[i].socket->kind->advance != NULL ? SHM_POLLIN : 0;
-    for (;;) {
-        if (shm_poll(items, frontend == backend ? 1 : 2, -1) < 0)
-            return -1;
-        for (int i = 0; i < 2; i++) {
-            shm_socket_t *other = items[1 - i].socket;
-            if ((items[i].revents & SHM_POLLIN) && forward(items[i].socket, other, capture) < 0)
-                return -1;
-        }
-    }
 }

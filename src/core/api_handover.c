@@ -19,12 +19,12 @@
 
 #include "base/clock.h"
 #include "base/process.h"
-#include "core/pipe.h"
+#include "core/api.h"
+#include "core/peer.h"
 #include "transport/os.h"
 #include "transport/memfd_store.h"
 
 #define HELLO_MAGIC UINT64_C(0x316f6c6c65686d73) /* "smhello1" */
-#define FILES_MAX   4
 
 /* Room for more descriptors than there may be, and for what else may come: credentials, a label of SELinux. */
 #define CONTROL_SIZE 1024
@@ -62,7 +62,7 @@ static int await(const struct line *line, short events)
 static int say(const struct line *line, const void *data, size_t size, const int *fds, unsigned count)
 {
     union {
-        char bytes[CMSG_SPACE(sizeof(int) * FILES_MAX)];
+        char bytes[CMSG_SPACE(sizeof(int) * PEER_FILES)];
         struct cmsghdr align;
     } control = {0};
     struct iovec part = {(void *)(uintptr_t)data, size};
@@ -89,7 +89,7 @@ static int say(const struct line *line, const void *data, size_t size, const int
 
 /* Returns how many there were. What the caller asked the system to tell of the peer (SO_PASSCRED, SO_PASSPIDFD) comes
  * along. */
-static unsigned take_fds(struct msghdr *message, int fds[FILES_MAX], unsigned *count)
+static unsigned take_fds(struct msghdr *message, int fds[PEER_FILES], unsigned *count)
 {
     unsigned all = 0;
     for (struct cmsghdr *head = CMSG_FIRSTHDR(message); head != NULL; head = CMSG_NXTHDR(message, head)) {
@@ -99,7 +99,7 @@ static unsigned take_fds(struct msghdr *message, int fds[FILES_MAX], unsigned *c
         for (unsigned i = 0; i < n; i++) {
             int fd;
             memcpy(&fd, CMSG_DATA(head) + i * sizeof fd, sizeof fd);
-            if (head->cmsg_type == SCM_RIGHTS && *count < FILES_MAX)
+            if (head->cmsg_type == SCM_RIGHTS && *count < PEER_FILES)
                 fds[(*count)++] = fd;
             else if (fd >= 0)
                 close(fd);
@@ -116,7 +116,7 @@ static void close_all(const int *fds, unsigned count)
 }
 
 /* SIZE bytes, and the descriptors that come with them: how many, or an error and none. */
-static int hear(const struct line *line, void *data, size_t size, int fds[FILES_MAX])
+static int hear(const struct line *line, void *data, size_t size, int fds[PEER_FILES])
 {
     union {
         char bytes[CONTROL_SIZE];
@@ -137,7 +137,7 @@ static int hear(const struct line *line, void *data, size_t size, int fds[FILES_
             error = -EPIPE;
         else if (n < 0)
             error = errno == EAGAIN ? await(line, POLLIN) : -errno;
-        else if ((message.msg_flags & MSG_CTRUNC) && all <= FILES_MAX)
+        else if ((message.msg_flags & MSG_CTRUNC) && all <= PEER_FILES)
             error = -EMFILE; /* there was room for more: what was wanting are descriptors of ours */
         else if (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC))
             error = -EPROTO;
@@ -151,46 +151,29 @@ static int hear(const struct line *line, void *data, size_t size, int fds[FILES_
 
 /* ---- what is handed over ---- */
 
-/* In the order of the descriptors. */
-static const struct {
-    const char *suffix;
-    int kind; /* memfd_store_take() */
-} files[FILES_MAX] = {{".seg", OS_READ}, {".bell", OS_WRITE}, {".fifo", MEMFD_STORE_FIFO}, {".claims", OS_WRITE}};
-
-static void file_of(char name[48], const char *id_hex, unsigned file)
-{
-    snprintf(name, 48, "%.32s%s", id_hex, files[file].suffix);
-}
+/* How each of a peer's files is taken into the store, in the order of peer_file_name(). */
+static const int kinds_of_files[PEER_FILES] = {OS_READ, OS_WRITE, MEMFD_STORE_FIFO, OS_WRITE};
 
 static int say_hello(struct shm_socket *s, const struct line *line)
 {
     struct hello hello = {HELLO_MAGIC, SHMQ_ABI, s->tx.shared.claims != NULL ? 4 : 3, {0}};
-    int pocket = directory_fd(s->directory), fds[FILES_MAX];
+    int pocket = directory_fd(s->directory), fds[PEER_FILES];
     char name[48];
 
     memcpy(hello.id, s->segment.header->id, sizeof hello.id);
-    file_of(name, s->segment.id_hex, 2);
+    peer_file_name(name, s->segment.id_hex, 2);
     int error = memfd_store_fifo_new(pocket, name); /* for an SHM_FD that may be asked for later */
     for (unsigned i = 0; i < hello.files && error >= 0; i++) {
-        file_of(name, s->segment.id_hex, i);
+        peer_file_name(name, s->segment.id_hex, i);
         error = fds[i] = memfd_store_lend(pocket, name);
     }
     return error < 0 ? error : say(line, &hello, sizeof hello, fds, hello.files);
 }
 
-void handover_forget(struct shm_socket *s, const char *id_hex)
-{
-    char name[48];
-    for (unsigned i = 0; i < FILES_MAX; i++) {
-        file_of(name, id_hex, i);
-        os_file_unlink(directory_fd(s->directory), name);
-    }
-}
-
-/* The peer's files, into the pocket. */
+/* The peer's files, into our store. */
 static int hear_hello(struct shm_socket *s, const struct line *line, struct hello *hello, char id_hex[33])
 {
-    int fds[FILES_MAX], error = 0;
+    int fds[PEER_FILES], error = 0;
     char name[48];
 
     int count = hear(line, hello, sizeof *hello, fds);
@@ -203,7 +186,7 @@ static int hear_hello(struct shm_socket *s, const struct line *line, struct hell
         error = -ENOCOMPATPROTO;
     else if (hello->files != (uint32_t)count || count < 3 || strcmp(id_hex, s->segment.id_hex) == 0)
         error = -EPROTO;
-    file_of(name, id_hex, 0);
+    peer_file_name(name, id_hex, 0);
     if (error == 0 && memfd_store_lend(directory_fd(s->directory), name) >= 0)
         error = -EISCONN;
     if (error < 0) {
@@ -211,12 +194,12 @@ static int hear_hello(struct shm_socket *s, const struct line *line, struct hell
         return error;
     }
     for (unsigned i = 0; i < (unsigned)count; i++) {
-        file_of(name, id_hex, i);
-        int taken = memfd_store_take(directory_fd(s->directory), name, fds[i], files[i].kind);
+        peer_file_name(name, id_hex, i);
+        int taken = memfd_store_take(directory_fd(s->directory), name, fds[i], kinds_of_files[i]);
         error = error < 0 ? error : taken;
     }
     if (error < 0)
-        handover_forget(s, id_hex);
+        peer_forget_files(s, id_hex);
     return error;
 }
 
@@ -233,7 +216,7 @@ static void file_of_place(char file[48], const struct place *place)
 
 static int membership(struct shm_socket *s, const struct place *place, bool bind, const char *peer)
 {
-    int error = socket_join_at(s, place->name, bind, peer);
+    int error = membership_join_at(s, place->name, bind, peer);
     if (error == 0)
         s->memberships->look_again = true; /* it may die before it comes */
     return error;
@@ -243,7 +226,7 @@ static int bind_place(struct shm_socket *s, const struct line *line, const char 
 {
     struct place place;
     uint8_t id[SEGMENT_ID_SIZE];
-    int fds[FILES_MAX];
+    int fds[PEER_FILES];
     char file[48], here;
 
     int error = os_random(id, sizeof id);
@@ -258,11 +241,11 @@ static int bind_place(struct shm_socket *s, const struct line *line, const char 
     error = fd < 0 ? fd : say(line, &place, sizeof place, &fd, 1);
     int count = error < 0 ? error : hear(line, &here, sizeof here, fds);
     if (count < 0) {
-        socket_leave(s, place.name, true);
+        membership_leave(s, place.name, true);
         return count;
     }
     close_all(fds, (unsigned)count);
-    socket_sync(s);
+    membership_sync(s);
     return 0;
 }
 
@@ -278,14 +261,14 @@ static int connect_there(struct shm_socket *s, const struct line *line, const st
         return error;
     error = endpoint_binder_lives(&s->memberships->endpoint) ? say(line, "", 1, NULL, 0) : -ECONNRESET;
     if (error < 0)
-        socket_leave(s, place->name, false);
+        membership_leave(s, place->name, false);
     return error;
 }
 
 static int connect_place(struct shm_socket *s, const struct line *line, const char *peer)
 {
     struct place place;
-    int fds[FILES_MAX];
+    int fds[PEER_FILES];
     char file[48];
 
     int count = hear(line, &place, sizeof place, fds);
@@ -316,7 +299,7 @@ static int hand_over(struct shm_socket *s, const struct line *line)
         return -errno;
     if (!directory_is_memfd(s->directory) || domain != AF_UNIX)
         return -EINVAL;
-    int error = socket_prepare(s);
+    int error = api_prepare(s);
     if (error == 0)
         error = say_hello(s, line);
     if (error == 0)
@@ -325,7 +308,7 @@ static int hand_over(struct shm_socket *s, const struct line *line)
         return error;
     error = strcmp(s->segment.id_hex, id_hex) > 0 ? bind_place(s, line, id_hex) : connect_place(s, line, id_hex);
     if (error < 0)
-        handover_forget(s, id_hex);
+        peer_forget_files(s, id_hex);
     return error;
 }
 
@@ -335,9 +318,9 @@ SHM_API int shm_handover(shm_socket_t *s, int fd, int timeout_ms)
         errno = EINVAL;
         return -1;
     }
-    if (socket_usable(s) < 0)
+    if (api_usable(s) < 0)
         return -1;
-    socket_look(s);
+    membership_look(s);
     struct line line = {fd, clock_deadline_ns(timeout_ms)};
     int error = hand_over(s, &line);
     if (error < 0)

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT */
+/* The binder's side of a membership: who connects is met, or turned away; what binders before us left is minded. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/event.h"
+#include "core/membership.h"
+#include "core/peer.h"
+#include "core/pipe.h"
+#include "core/rx.h"
+#include "core/session.h"
+
+static int make_places(struct membership *membership, uint32_t high)
+{
+    if (high <= membership->capacity)
+        return 0;
+    uint32_t capacity = high < 16 ? 16 : 2 * high;
+    struct pipe **pipes = realloc(membership->pipes, capacity * sizeof(struct pipe *));
+    if (pipes == NULL)
+        return -ENOMEM;
+    membership->pipes = pipes;
+    uint64_t *rejected = realloc(membership->rejected, capacity * sizeof *rejected);
+    if (rejected == NULL)
+        return -ENOMEM;
+    membership->rejected = rejected;
+    memset(pipes + membership->capacity, 0, (capacity - membership->capacity) * sizeof(struct pipe *));
+    memset(rejected + membership->capacity, 0, (capacity - membership->capacity) * sizeof *rejected);
+    membership->capacity = capacity;
+    return 0;
+}
+
+/* The answer in this place is about to be written over: its binder is forgotten once all places have been looked at, or
+ * another one's turns up. (Mostly all are one's, and to look for its name goes through all places.) */
+static void overwrite(struct shm_socket *s, struct membership *membership, uint32_t slot)
+{
+    struct accepted before;
+    if (!endpoint_accept_read(&membership->endpoint, slot, &before))
+        return;
+    if (membership->has_overwritten && memcmp(membership->overwritten, before.binder_id, sizeof before.binder_id) != 0)
+        membership_forget_binder(s, membership->endpoint.file, membership->overwritten);
+    memcpy(membership->overwritten, before.binder_id, sizeof before.binder_id);
+    membership->has_overwritten = true;
+}
+
+static void forget_overwritten(struct shm_socket *s, struct membership *membership)
+{
+    if (membership->has_overwritten)
+        membership_forget_binder(s, membership->endpoint.file, membership->overwritten);
+    membership->has_overwritten = false;
+}
+
+/* RESUME: how far the connector's ring has been read before, if a record of ours does not say. */
+static void answer(struct membership *membership, uint32_t slot, const struct member *peer, uint64_t verdict,
+                   uint64_t pipe_offset, uint64_t resume, struct shm_socket *s)
+{
+    struct accepted words = {.peer_gen = peer->gen,
+                           .binder_gen = membership->gen,
+                           .verdict = verdict,
+                           .pipe_offset = pipe_offset,
+                           .resume = resume};
+    memcpy(words.binder_id, s->segment.header->id, sizeof words.binder_id);
+    overwrite(s, membership, slot);
+    endpoint_accept_write(&membership->endpoint, slot, &words);
+}
+
+/* A connector died, and nobody needs what it sent or was told. */
+static void clear_place(struct shm_socket *s, struct membership *membership, uint32_t slot, const struct member *peer)
+{
+    overwrite(s, membership, slot);
+    endpoint_clear(&membership->endpoint, slot);
+    remote_unnamed(s->directory, membership->endpoint.file, slot, peer->id_hex);
+}
+
+static void reject(struct shm_socket *s, struct membership *membership, uint32_t slot, const struct member *peer,
+                   uint64_t resume, int why)
+{
+    struct pipe unlinked = {.member = *peer, .membership = membership};
+    bool unauthenticated = why == -EBADMSG;
+    membership->rejected[slot] = unauthenticated || why == -EPROTO ? for_good(peer->gen) : peer->gen;
+    answer(membership, slot, peer, unauthenticated ? VERDICT_UNTRUSTED : VERDICT_REJECTED, 0, resume, s);
+    peer_notify(s, peer->id_hex);
+    if (unauthenticated)
+        session_report(s, &unlinked);
+    else
+        event_push(s, SHM_EVENT_REJECTED, &unlinked, NULL, 0);
+}
+
+/* Where did a binder before us stop reading this connector's ring? 0 if there was none; below 0: that
+ * cannot be found out now. */
+static int resume_point(struct shm_socket *s, struct membership *membership, uint32_t slot, const struct member *peer,
+                        uint64_t *resume)
+{
+    struct accepted old;
+    struct remote *dead;
+    char id_hex[2 * SEGMENT_ID_SIZE + 1];
+
+    *resume = 0;
+    if (!endpoint_accept_read(&membership->endpoint, slot, &old) || old.peer_gen != peer->gen)
+        return 0;
+    if (old.resume != UINT64_MAX) {
+        *resume = old.resume;
+        return 0;
+    }
+    if (old.verdict != VERDICT_ACCEPTED)
+        return 0;
+    /* It died: its own pipe record says. */
+    segment_id_hex(id_hex, old.binder_id);
+    int error = remote_open(&dead, s->directory, id_hex);
+    if (error < 0)
+        return error_passes(error) ? error : 0;
+    const struct pipe_record *record = record_at(dead, old.pipe_offset);
+    if (record != NULL && !record_tail(record, pipe_token(peer->id, peer->pipe_offset), resume))
+        *resume = 0;
+    error = record == NULL ? dead->shortage : 0;
+    dead->is_needed = true; /* by the connectors in other places */
+    remote_close(dead);
+    return error;
+}
+
+/* Has a binder before us something that its connector has to look at: messages, or views of the connector's
+ * memory that outlive it? Relaxed, for its lock was ours to take, so all that it stored is here. */
+static bool is_to_be_seen(struct remote *binder, const struct accepted *said)
+{
+    const struct pipe_record *record = record_at(binder, said->pipe_offset);
+    if (record == NULL)
+        return false;
+    if (said->resume != UINT64_MAX && hazards_any(binder->header, peer_u32_once(&record->hazard_tag)))
+        return true; /* the hazards of one that died are nobody's */
+    uint64_t offset = peer_u64(&record->ring_offset);
+    const struct ring_header *ring =
+        offset != 0 && offset % 64 == 0 ? remote_at(binder, offset, sizeof *ring) : NULL;
+    return ring != NULL &&
+           peer_u64(&ring->head) > peer_u64(&record->start);
+}
+
+/*
+ * A binder before us answered this connector, sent to it (or has views of what it had sent), and has gone, and
+ * the connector has not come to look since. Our answer would hide that one for ever, and what was sent with it.
+ * So the connector is told to look first; it says so in its record, and calls. (Or it cannot be found out now:
+ * later, then.)
+ */
+static bool has_to_look_first(struct shm_socket *s, struct membership *membership, uint32_t slot, const struct member *peer)
+{
+    struct accepted old;
+    struct remote *before, *connector;
+    char id_hex[2 * SEGMENT_ID_SIZE + 1];
+    bool looked = true, is_short;
+
+    if (!endpoint_accept_read(&membership->endpoint, slot, &old) || old.peer_gen != peer->gen ||
+        old.verdict != VERDICT_ACCEPTED || old.binder_gen == membership->gen)
+        return false;
+    segment_id_hex(id_hex, old.binder_id);
+    int error = remote_open(&before, s->directory, id_hex);
+    if (error < 0) {
+        membership->look_again = membership->look_again || error_passes(error);
+        return error_passes(error);
+    }
+    error = remote_open(&connector, s->directory, peer->id_hex);
+    is_short = error_passes(error);
+    if (error == 0) {
+        const struct pipe_record *record = record_at(connector, peer->pipe_offset);
+        is_short = record == NULL && connector->shortage < 0;
+        if (record != NULL)
+            looked = peer_u64_acquire(&record->last_connected) ==
+                     pipe_token(old.binder_id, old.pipe_offset);
+        remote_met_at(connector, membership->endpoint.file, slot);
+        remote_close(connector);
+    }
+    /* Not of one who looked: the binder before us may live, and have given the memory of its ring back. */
+    if (!looked && !is_to_be_seen(before, &old)) {
+        looked = true; /* there is nothing to look at */
+        is_short = before->shortage < 0;
+    }
+    before->is_needed = true; /* our answer takes its name away, and removes it */
+    remote_close(before);
+    if (!is_short && (looked || !endpoint_connector_lives(&membership->endpoint, slot)))
+        return false;
+    membership->look_again = true;
+    if (!is_short)
+        peer_notify(s, peer->id_hex);
+    return true;
+}
+
+/*
+ * Who leaves takes its record back first and frees its memory then. So when that memory makes no sense,
+ * look whether the one it was announced for is still there, before it is called a liar. The fence of that look
+ * (endpoint.c: between the record and its generation) keeps it behind what was read of the memory.
+ */
+static bool connector_stays(struct membership *membership, uint32_t slot, uint64_t gen)
+{
+    struct member now;
+    return endpoint_connector(&membership->endpoint, slot, &now) == 1 && now.gen == gen;
+}
+
+/* At each look: has its ring come, does its proof hold? */
+static void look_at(struct shm_socket *s, struct pipe *pipe)
+{
+    struct membership *membership = pipe->membership;
+    struct member peer = pipe->member;
+    int error = pipe_renew(pipe);
+    if (error >= 0 || !connector_stays(membership, pipe->slot, peer.gen))
+        return;
+    if (error_passes(error)) {
+        membership->look_again = true;
+    } else if (error == -EBADMSG || error == -EEXIST) {
+        reject(s, membership, pipe->slot, &peer, load_relaxed(&pipe->record->tail), error);
+        membership->rejected[pipe->slot] = for_good(peer.gen); /* it was accepted before: no way back */
+        pipe_turn_away(pipe);
+    } else {
+        pipe_break(pipe);
+    }
+}
+
+static void accept_peer(struct shm_socket *s, struct membership *membership, uint32_t slot, const struct member *peer)
+{
+    struct pipe *pipe;
+
+    bool again = membership->rejected[slot] == peer->gen;
+    bool fits = kind_fits(s->kind, peer->type);
+    if (membership->rejected[slot] == for_good(peer->gen) || (again && !fits)) {
+        if (!endpoint_connector_lives(&membership->endpoint, slot))
+            clear_place(s, membership, slot, peer);
+        return;
+    }
+    if (again && !s->kind->retries)
+        return;
+    bool unwanted = !fits || (s->kind->one_peer && membership_has_partner(s));
+    if ((unwanted && again) || has_to_look_first(s, membership, slot, peer))
+        return;
+    uint64_t resume;
+    int error = resume_point(s, membership, slot, peer, &resume);
+    if (error == 0 && unwanted) {
+        reject(s, membership, slot, peer, resume, 0);
+        return;
+    }
+    if (error < 0 || pipe_new(&pipe, s, membership, slot, (int)peer->type) < 0) {
+        membership->look_again = true; /* out of memory or descriptors */
+        return;
+    }
+    error = pipe_meet_peer(pipe, peer, peer->pipe_offset, resume);
+    if (error < 0) {
+        bool left = (error == -EPROTO || error == -EBADMSG) && !connector_stays(membership, slot, peer->gen);
+        if (error == -EPROTO && !left)
+            stat_add(s, STAT_PROTOCOL_ERRORS, 1);
+        pipe->membership = NULL;
+        pipe_free(pipe);
+        if (left)
+            return;
+        if (error == -EEXIST || error == -EPROTO || error == -EBADMSG) {
+            if (!again)
+                reject(s, membership, slot, peer, resume, error);
+        } else if (!error_passes(error) && !endpoint_connector_lives(&membership->endpoint, slot))
+            clear_place(s, membership, slot, peer);
+        else
+            membership->look_again = true; /* out of memory or descriptors: what a dead one sent is kept, too */
+        return;
+    }
+    membership->pipes[slot] = pipe;
+    answer(membership, slot, peer, VERDICT_ACCEPTED, pipe->record_block->offset, UINT64_MAX, s);
+    pipe_notify(pipe);
+    if (!endpoint_connector_lives(&membership->endpoint, slot))
+        pipe_gone(pipe, true);
+}
+
+void membership_sync_bound(struct shm_socket *s, struct membership *membership)
+{
+    uint32_t high = endpoint_high(&membership->endpoint);
+    struct member peer;
+
+    membership->look_again = true;
+    if (make_places(membership, high) < 0)
+        return;
+    membership->look_again = membership->endpoint.is_short;
+    for (uint32_t slot = 0; slot < high; slot++) {
+        struct pipe *pipe = membership->pipes[slot];
+        bool present = endpoint_connector(&membership->endpoint, slot, &peer) == 1;
+        if (pipe != NULL && (!present || peer.gen != pipe->member.gen)) {
+            if (pipe_has_met(pipe) && !membership_can_go(pipe))
+                continue;
+            pipe_gone(pipe, true); /* by death, unless its record says that it left */
+            pipe->membership = NULL;
+            membership->pipes[slot] = pipe = NULL;
+        }
+        if (pipe == NULL && present)
+            accept_peer(s, membership, slot, &peer);
+        else if (pipe != NULL && pipe_has_met(pipe))
+            look_at(s, pipe);
+    }
+    forget_overwritten(s, membership);
+}
+
+/* ---- coming and leaving ---- */
+
+/* The binder before us died: what its connectors are, and which of them died as well. */
+static void clear_dead_connectors(struct shm_socket *s, struct membership *membership)
+{
+    struct member peer;
+    for (uint32_t slot = 0; slot < endpoint_high(&membership->endpoint); slot++) {
+        if (endpoint_connector(&membership->endpoint, slot, &peer) != 1 ||
+            endpoint_connector_lives(&membership->endpoint, slot))
+            continue;
+        clear_place(s, membership, slot, &peer);
+    }
+}
+
+int membership_join_bound(struct shm_socket *s, struct membership *membership, const char *name)
+{
+    int error = endpoint_bind(&membership->endpoint, s->directory, name);
+    if (error < 0)
+        return error;
+    error = make_places(membership, 16);
+    if (error < 0) {
+        endpoint_leave(&membership->endpoint, true);
+        return error;
+    }
+    struct member before;
+    bool had_one = endpoint_binder(&membership->endpoint, &before) == 1;
+    clear_dead_connectors(s, membership);
+    endpoint_announce(&membership->endpoint, s->segment.header->id, (uint32_t)s->type, 0);
+    membership->gen = endpoint_gen(&membership->endpoint);
+    membership->next = s->memberships;
+    s->memberships = membership;
+    event_push(s, SHM_EVENT_BOUND, NULL, name, 0);
+    membership_sync_bound(s, membership);
+    if (had_one) /* unless a connector has still to look at what it left */
+        remote_unnamed(s->directory, membership->endpoint.file, ANY_PLACE, before.id_hex);
+    return 0;
+}
+
+void membership_leave_bound(struct shm_socket *s, struct membership *membership)
+{
+    struct member peer;
+    for (uint32_t slot = 0; slot < membership->capacity; slot++) {
+        struct pipe *pipe = membership->pipes[slot];
+        if (pipe == NULL)
+            continue;
+        if (s->rx.message.pipe == pipe)
+            rx_leave(s); /* before it is said how far that is */
+        if (pipe_has_met(pipe) && endpoint_connector(&membership->endpoint, slot, &peer)) {
+            struct accepted words;
+            if (endpoint_accept_read(&membership->endpoint, slot, &words)) {
+                words.resume = load_relaxed(&pipe->record->tail);
+                endpoint_accept_write(&membership->endpoint, slot, &words);
+            }
+        }
+        /* A connector goes on with the next binder and reads the rest of this one's ring beside it,
+         * without saying how far it is. */
+        pipe->sticky = pipe_has_unread(pipe);
+        pipe_leave(pipe);
+        pipe->membership = NULL;
+    }
+    endpoint_leave(&membership->endpoint, true);
+}

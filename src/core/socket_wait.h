@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* A socket as something that can be waited for, and how one that never waits keeps up with its peers all the same. */
+#ifndef SHMQ_CORE_SOCKET_WAIT_H
+#define SHMQ_CORE_SOCKET_WAIT_H
+
+#include "core/socket.h"
+
+extern const struct waitable_ops socket_waitable;
+
+short socket_events(struct shm_socket *s, short wanted);
+/* 0: something may have changed; -EAGAIN at the deadline, -EINTR, -ETERM. */
+int socket_wait(struct shm_socket *s, short events, uint64_t deadline_ns);
+
+/* A non-blocking call found nothing: the only place where a busy poller notices a death. */
+void socket_empty_poll(struct shm_socket *s);
+/* For those who never wait, because there always is room, or a message: every so many of them. */
+void socket_sent_many(struct shm_socket *s);
+void socket_received_many(struct shm_socket *s);
+
+/* SHM_FD: unreadable from here on until there is something to do. */
+void socket_fd_rearm(struct shm_socket *s);
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/view_ref.h"
+
+#include "core/peer.h"
+
+/* ---- the kinds ---- */
+
+static void release_hazard(struct view_ref *ref)
+{
+    struct shm_socket *s = ref->peer->socket;
+    hazard_clear(&s->hazards, (unsigned)(ref - s->view_refs));
+}
+
+static void release_claim(struct view_ref *ref)
+{
+    claims_done(ref->claim, ref->ticket, ref->owner); /* C2 */
+    bell_ring(&ref->peer->bell);
+}
+
+static const struct view_kind by_hazard = {release_hazard}, by_claim = {release_claim};
+
+/* ---- taking ---- */
+
+static struct view_ref *take(struct shm_socket *s, const struct view_kind *kind, struct peer *peer)
+{
+    for (int i = HAZARD_IN_HAND + 1; i < SEGMENT_HAZARDS; i++) {
+        struct view_ref *ref = &s->view_refs[i];
+        if (atomic_load_explicit(&ref->refs, memory_order_acquire) != 0)
+            continue;
+        ref->kind = kind;
+        ref->peer = peer;
+        peer_take_view(peer);
+        atomic_store_explicit(&ref->refs, 1, memory_order_relaxed);
+        return ref;
+    }
+    return NULL;
+}
+
+struct view_ref *view_ref_block(struct pipe *pipe, uint64_t offset)
+{
+    struct shm_socket *s = pipe->socket;
+    struct view_ref *ref = take(s, &by_hazard, pipe->peer);
+    if (ref != NULL)
+        hazard_set(&s->hazards, (unsigned)(ref - s->view_refs), hazard_word(pipe->hazard_tag, offset));
+    return ref;
+}
+
+static struct view_ref *view_ref_claim(struct pipe *pipe, uint64_t ticket)
+{
+    struct view_ref *ref = take(pipe->socket, &by_claim, pipe->peer);
+    if (ref == NULL)
+        return NULL;
+    ref->claim = &pipe->in.claims->words[ticket & pipe->in.mask];
+    ref->ticket = ticket;
+    ref->owner = pipe->in.claims->owner;
+    return ref;
+}
+
+struct view_ref *view_ref_message(struct shm_socket *s)
+{
+    struct incoming *in = &s->rx.message;
+    const struct ring_in *ring = &in->pipe->in;
+    if (in->ref == NULL && ring->kind == RING_SPMC)
+        in->ref = view_ref_claim(in->pipe, in->taken.ticket);
+    else if (in->ref == NULL && (ring->kind != RING_BROADCAST || in->taken.protected))
+        in->ref = view_ref_block(in->pipe, in->taken.offset);
+    if (in->ref != NULL)
+        atomic_fetch_add_explicit(&in->ref->refs, 1, memory_order_relaxed);
+    return in->ref;
+}
+
+/* ---- releasing ---- */
+
+void view_ref_release(struct view_ref *ref)
+{
+    /* The last one leaves the count at 1 until all is done: 0 means free. Nobody can race for it. */
+    int refs;
+    while ((refs = atomic_load_explicit(&ref->refs, memory_order_acquire)) > 1)
+        if (atomic_compare_exchange_weak_explicit(&ref->refs, &refs, refs - 1, memory_order_release,
+                                                  memory_order_relaxed))
+            return;
+    struct peer *peer = ref->peer;
+    ref->kind->release(ref);
+    atomic_store_explicit(&ref->refs, 0, memory_order_release); /* free for the next */
+    peer_release_view(peer);
+}
+
+bool view_ref_is_mine(const struct view_ref *ref)
+{
+    return process_is_mine(ref->peer->socket->mark);
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Anything that can be waited for: a socket today, a stream or another tomorrow. It has a bell to sleep on (bell.h has
+ * the argument) and a table of functions that say whether it is ready. Blocking calls, shm_poll() and SHM_FD wait on
+ * this, and know no more of it.
+ *
+ * Waiting spins first, for as long as a sleep would cost: a sleep that ended soon after the spin suggests spinning
+ * longer, one that lasted suggests less. On one processor it does not spin at all. Then it sleeps, in slices, so that
+ * a peer which died at the wrong instruction is noticed.
+ */
+#ifndef SHMQ_CORE_WAITABLE_H
+#define SHMQ_CORE_WAITABLE_H
+
+#include "base/clock.h"
+#include "transport/bell.h"
+#include "transport/directory.h"
+
+struct waitable;
+
+struct waitable_ops {
+    short (*events)(struct waitable *w, short wanted); /* which of the SHM_POLL bits hold now */
+    int (*ended)(struct waitable *w);                  /* -ETERM: it was shut down; 0 */
+    void (*look)(struct waitable *w);                  /* keep up with who comes and goes; cheap */
+    void (*check)(struct waitable *w);                 /* ask the kernel who lives */
+    void (*idle)(struct waitable *w);                  /* a caller that never waits found nothing */
+    void (*announce)(struct waitable *w, uint32_t how); /* P1: bell_announce(), and word to peers that need it */
+    const char *(*watched)(struct waitable *w, unsigned i); /* the Ith file that tells of deaths; NULL: no more */
+};
+
+/* SHM_FD: all -1 as long as nobody asked for it. */
+struct descriptor {
+    int fd, inotify, fifo;
+    bool ticks; /* inotify is a timer: deaths cannot be watched for */
+};
+
+struct waitable {
+    const struct waitable_ops *ops;
+    struct bell *bell;
+    struct directory *directory;
+    const int64_t *spin_ns; /* SHM_SPIN_NS */
+    shared_u64 *sleeps;     /* counts them */
+    uint64_t spin_ticks;    /* how long to spin: self-calibrated; 0 not known yet */
+    uint64_t apart_ns;      /* a peer that was caught up with is left alone for so long */
+    uint64_t checked_at;    /* ticks: when check() was last called; kept by check() */
+    struct descriptor descriptor;
+};
+
+#define BURST_NS 200 /* apart_ns, mostly */
+#define CHECK_MS 100 /* how often a spinner or poller asks after its peers */
+
+/* Does the waiting end: because of EVENTS, word of a change, or a shutdown? */
+bool waitable_is_stirred(struct waitable *w, short events);
+
+/* 0: something may have changed; -EAGAIN at the deadline, -EINTR, -ETERM. */
+int waitable_wait(struct waitable *w, short events, uint64_t deadline_ns);
+
+/* More than MS have passed since TICKS. */
+bool waitable_is_past(uint64_t ticks, uint64_t ms);
+
+void pause_for_ns(uint64_t ns);
+
+/* ---- between waitable*.c ---- */
+
+#define POLLS_PER_LOOK 64 /* polls between looks at the clock */
+uint64_t spin_budget(struct waitable *w); /* ticks */
+
+/* The longest sleep from NOW_NS on. */
+static inline uint64_t sleep_slice(uint64_t deadline_ns, uint64_t now_ns)
+{
+    uint64_t left = deadline_ns == CLOCK_FOREVER ? UINT64_MAX : deadline_ns - now_ns;
+    return left < BELL_SLICE_NS ? left : BELL_SLICE_NS;
+}
+
+static inline void spin_check(struct waitable *w)
+{
+    if (waitable_is_past(w->checked_at, CHECK_MS))
+        w->ops->check(w);
+}
+
+/* ---- the descriptor (waitable_fd.c) ---- */
+
+void descriptor_init(struct descriptor *descriptor);
+int descriptor_open(struct waitable *w); /* at the first call; returns it, or a negative errno */
+void descriptor_close(struct waitable *w);
+void descriptor_watch(struct waitable *w); /* have it tell of deaths at every endpoint */
+/* Nothing to do was seen: unreadable from here on until a peer rings, or dies, or one of WANTED holds. */
+void descriptor_rearm(struct waitable *w, short wanted);
+
+/* ---- several (waitable_many.c) ---- */
+
+struct wait_item {
+    struct waitable *waitable; /* NULL: FD */
+    int fd;
+    short events, revents;
+};
+
+/* As shm_poll(): how many are ready, or a negative errno. */
+int waitable_poll(struct wait_item *items, int count, uint64_t deadline_ns);
+
+#endif
