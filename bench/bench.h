@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every part of the benchmark shares: what the user asked for, where it runs, and how a row
- * says that it failed.
+ * What all parts of the benchmark share: what the user asked for, where it runs, and how a row reports
+ * that it failed.
  *
- * A row is one measurement of the table. It runs in processes of its own (pair.h), always beside
- * the floor or the peer that it is compared with (duel.h), and writes its figures as it gets them
- * (table.h).
+ * A row is one measurement of the table. It runs in processes of its own (pair.h), always beside the
+ * floor or the peer that it is compared with (duel.h), and prints its figures as it gets them (table.h).
  */
 #ifndef SHMQ_BENCH_H
 #define SHMQ_BENCH_H
@@ -16,25 +15,25 @@
 
 struct bench {
     bool quick;
-    int repeat;           /* interleaved blocks per lane, 0: as the mode has it */
+    int repeat;           /* turns of each lane; 0: the mode's own number */
     int cpu[2];           /* where side 0 and the others are pinned */
-    int cpus;             /* how many this process may use */
-    char directory[64];   /* private: for the peers' socket files */
-    char shmq_dir[80];    /* SHMQ_DIR, in it */
-    uint64_t row_ends_ns; /* deadline of the row that runs now, CLOCK_MONOTONIC */
-    int interrupted;      /* the signal that asks the whole bench to stop, or 0 */
-    char why[256];        /* why the row that runs now failed */
+    int cpus;             /* how many CPUs this process may use */
+    char directory[64];   /* private, for the peers' socket files */
+    char shmq_dir[80];    /* SHMQ_DIR, inside the former */
+    uint64_t row_ends_ns; /* deadline of the current row, CLOCK_MONOTONIC */
+    int interrupted;      /* the signal that asked the whole bench to stop, or 0 */
+    char why[256];        /* why the current row failed */
 };
 
 struct row {
     const char *name;
     const char *text;
     int (*run)(struct bench *bench); /* 0, or -1 with bench->why */
-    bool needs_two_cpus;             /* its sides spin for each other */
+    bool needs_two_cpus;             /* its sides spin, waiting for each other */
     bool dies_open;                  /* its processes end without shm_close(), by design */
 };
 
-/* Blocks per lane: each is a pair with its floor, and the median over the pairs is reported. */
+/* Turns per lane: each is paired with its floor's, and the median over the pairs is reported. */
 static inline int bench_blocks(const struct bench *bench, int full, int quick)
 {
     if (bench->repeat > 0)
@@ -42,7 +41,7 @@ static inline int bench_blocks(const struct bench *bench, int full, int quick)
     return bench->quick ? quick : full;
 }
 
-/* Fill bench->why; returns -1 for the caller to return. */
+/* Fill bench->why. Returns -1, for the caller to return. */
 int bench_failed(struct bench *bench, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

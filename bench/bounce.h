@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The two loops that every lane runs, floors and peers included, so that nothing but the transport
- * differs. They are inlined with the transport's two calls: a floor of 60 ns would notice a call
- * through a pointer.
+ * The two loops that every lane runs, floors and peers included, so that only the transport differs.
+ * They are inlined with the transport's two calls: at a floor of 60 ns, a call through a pointer would
+ * show.
  *
- * Messages are numbered; a receiver checks the number, so a lane that loses, repeats or reorders
+ * Messages are numbered, and a receiver checks the number: a lane that loses, repeats or reorders them
  * fails instead of looking fast.
  */
 #ifndef SHMQ_BENCH_BOUNCE_H
@@ -13,7 +13,7 @@
 #include "clock.h"
 #include "duel.h"
 
-/* Send message NUMBER; receive one and check that it is NUMBER. End the process on any error. */
+/* Send message NUMBER; receive a message and check that it is NUMBER. Both end the process on any error. */
 typedef void lane_op(struct lane *lane, uint64_t number);
 
 __attribute__((always_inline)) static inline void bounce_run(struct lane *lane, int side,

@@ -3,7 +3,7 @@
 
 static double ns_per_tick = 1;
 
-/* Both clocks at the same instant, as nearly as can be: the pair with the least time between. */
+/* Read both clocks at nearly the same instant: of several pairs, the one with the least time between. */
 static void read_both(uint64_t *ticks, uint64_t *ns)
 {
     uint64_t least = UINT64_MAX;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The processor's own counter as a stop watch, calibrated against CLOCK_MONOTONIC_RAW.
+ * The processor's own counter as a stopwatch, calibrated against CLOCK_MONOTONIC_RAW.
  *
- * It is read without a serializing instruction: one read ends a round and begins the next, so the
- * sum over all rounds is exact, the same on both sides of a comparison, and the 10 ns of an lfence
- * dilute no ratio.
+ * It is read without a serializing instruction. One read ends a round and begins the next, so the sum over
+ * all rounds is exact, both sides of a comparison are treated alike, and no ratio is diluted by the 10 ns
+ * of an lfence.
  */
 #ifndef SHMQ_BENCH_CLOCK_H
 #define SHMQ_BENCH_CLOCK_H
@@ -34,7 +34,7 @@ static inline uint64_t clock_ticks(void)
 #endif
 }
 
-/* A hint to the core that it spins; costs a delay that differs by CPU (Intel: about 40 ns). */
+/* Tells the core that it spins; costs a delay that depends on the CPU (Intel: about 40 ns). */
 static inline void clock_pause(void)
 {
 #if defined(__x86_64__)
@@ -44,7 +44,7 @@ static inline void clock_pause(void)
 #endif
 }
 
-/* Measure the length of a tick; takes 50 ms. To be called before clock_to_ns(). */
+/* Measure the length of a tick; takes 50 ms. Call this before clock_to_ns(). */
 void clock_calibrate(void);
 double clock_to_ns(double ticks);
 

@@ -36,7 +36,7 @@ static void turn(struct duel *duel, int lane_index, int turn_index, int side)
 
     if (lane->way == LANE_BOUNCE)
         ticks = first_sample(duel, lane_index) + (size_t)turn_index * lane->rounds;
-    /* A bounce's sides wait for each other anyway; a stream's warm-up must not reach into it. */
+    /* The sides of a bounce wait for each other anyway; a stream's warm-up must not overlap it. */
     pair_barrier();
     if (lane->warm_up > 0)
         lane->run(lane, side, lane->warm_up, NULL);
@@ -65,7 +65,7 @@ static void fight(int side, void *arg)
     for (int t = 0; t < duel->turns; t++)
         for (int i = 0; i < duel->count; i++)
             turn(duel, i, t, side);
-    pair_barrier(); /* so that nobody closes on a side that still reads */
+    pair_barrier(); /* so that no side closes while the other still reads */
     for (int i = duel->count - 1; i >= 0; i--)
         if (duel->lanes[i].close)
             duel->lanes[i].close(&duel->lanes[i], side);

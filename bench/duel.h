@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A duel: several ways of moving messages between the same two pinned processes, in turns of about
- * a millisecond, again and again: floor, ours, floor, ours ...
+ * A duel: several ways ("lanes") of moving messages between the same two pinned processes, in turns of
+ * about a millisecond, again and again: floor, ours, floor, ours ...
  *
- * A virtual machine's speed drifts by the second and jumps by the millisecond. What two lanes do
- * within one turn of each other meets the same weather, so a ratio is taken per turn, and the
- * median over the turns is reported. Absolute figures are of all samples of all turns.
+ * A virtual machine's speed drifts by the second and jumps by the millisecond. Lanes that run right after
+ * each other meet the same conditions, so a ratio is taken per turn and the median over the turns is
+ * reported. Absolute figures are over all samples of all turns.
  *
- * A lane either bounces (a sample per round trip) or streams (a duration per turn, from the common
+ * A lane either bounces (one sample per round trip) or streams (one duration per turn, from the common
  * start until the slower side is done).
  */
 #ifndef SHMQ_BENCH_DUEL_H
@@ -23,36 +23,36 @@ enum lane_way { LANE_BOUNCE, LANE_STREAM };
 struct lane {
     const char *name;
     enum lane_way way;
-    int kind;        /* what the lane's own file makes of it */
+    int kind;        /* defined by the lane's own file */
     size_t size;     /* bytes of a message */
     size_t rounds;   /* round trips, or messages, per turn */
     size_t warm_up;  /* the same before each turn, not counted */
-    int hops;        /* messages per round trip that a sample is divided by: 2 gives one way */
-    int depth;       /* messages that may be under way; 0: as the transport has it */
+    int hops;        /* a sample is divided by this: 2 gives the time one way */
+    int depth;       /* messages that may be under way; 0: the transport's default */
     int64_t spin_ns; /* for the lanes of shmq: SHM_SPIN_NS */
 
-    /* In the parent, before the fork and after the end; may be NULL. -1: bench->why. */
+    /* Called in the parent, before the fork and after the end; may be NULL. -1: bench->why is set. */
     int (*prepare)(struct bench *bench, struct lane *lane);
     void (*release)(struct bench *bench, struct lane *lane);
-    /* In both processes. They end their process by pair_fail(). */
+    /* Called in both processes. On failure they end their process by pair_fail(). */
     void (*open)(struct lane *lane, int side);  /* side 0 first */
     void (*meet)(struct lane *lane, int side);  /* both at once; may be NULL */
     void (*close)(struct lane *lane, int side); /* may be NULL */
-    /* Move ROUNDS messages. TICKS: where side 0 leaves a sample per round trip, or NULL. */
+    /* Move ROUNDS messages. TICKS: where side 0 stores a sample per round trip, or NULL. */
     void (*run)(struct lane *lane, int side, size_t rounds, uint32_t *ticks);
 
-    int id;          /* its place in the duel: makes names unique */
-    uint64_t number; /* of the message under way: what was received is checked against it */
-    void *shared;    /* of prepare() */
-    void *state;     /* of open() */
+    int id;          /* its position in the duel, which makes names unique */
+    uint64_t number; /* of the message under way; what is received is compared with it */
+    void *shared;    /* made by prepare() */
+    void *state;     /* made by open() */
 
     /* Results */
-    struct hist all;  /* LANE_BOUNCE: of all samples, ns */
+    struct hist all;  /* LANE_BOUNCE: over all samples, ns */
     double *turn_p50; /* per turn, ns; LANE_STREAM: ns per message */
     double *turn_p99; /* LANE_BOUNCE */
 };
 
-/* Returns 0, or -1 with bench->why. The results are duel_free()'s in both cases. */
+/* Returns 0, or -1 with bench->why. Free the results by duel_free() in both cases. */
 int duel_run(struct bench *bench, struct lane *lanes, int count, int turns);
 void duel_free(struct lane *lanes, int count);
 

@@ -8,7 +8,7 @@
 
 #include "pair.h"
 
-/* Followed by DEPTH buffers, each aligned to a page like an arena's large chunks. */
+/* Followed by DEPTH buffers, each page-aligned like an arena's large chunks. */
 struct exchange {
     _Alignas(128) _Atomic uint64_t filled;
     _Alignas(128) _Atomic uint64_t emptied;
@@ -79,7 +79,7 @@ static void run_alone(struct lane *lane, int side, size_t rounds, uint32_t *tick
 
     for (size_t i = 0; i < rounds && side == 0; i++) {
         memcpy(buffers->other, buffers->own, lane->size);
-        __asm__ volatile("" ::: "memory"); /* every copy counts */
+        __asm__ volatile("" ::: "memory"); /* so that no copy is optimized away */
     }
 }
 

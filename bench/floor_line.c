@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How far two caches are apart depends on the line: its home lies somewhere in the mesh, and one
- * line's round trip may be twice another's. So the lines change every few rounds, as a ring's
- * slots do, and the median is that of a line in the middle.
+ * The distance between two caches depends on the line: its home lies somewhere in the mesh, and one
+ * line's round trip may take twice as long as another's. So the lines change every few rounds, as a
+ * ring's slots do, and the median is that of an average line.
  */
 #include "floor.h"
 
@@ -16,7 +16,7 @@
 #define LINES         1024
 #define ROUNDS_A_LINE 32
 
-/* 128: the neighbour line is prefetched together with each. */
+/* 128: each line is prefetched together with its neighbour. */
 struct line {
     _Alignas(128) _Atomic uint64_t word;
 };
@@ -25,7 +25,7 @@ struct lines {
     struct line there[LINES], back[LINES];
 };
 
-/* What this process writes, and where it reads what the other one wrote. */
+/* Where this process writes, and where it reads what the other one wrote. */
 static struct line *mine, *theirs;
 
 static int prepare(struct bench *bench, struct lane *lane)
@@ -60,7 +60,7 @@ static void await(uint64_t number, uint64_t value)
         ;
 }
 
-/* Side 0 writes even values and side 1 odd ones: they may share a line. */
+/* Side 0 writes even values and side 1 odd ones, so that they may share a line. */
 static void send_there(struct lane *lane, uint64_t number)
 {
     atomic_store_explicit(word_of(mine, number), 2 * number, memory_order_release);

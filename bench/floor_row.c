@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The floors by themselves. The rows below measure the one they are compared with again, in turns
- * with them; these lines say what kind of machine it is.
+ * The floors by themselves, to show what kind of machine this is. The later rows measure the floor that
+ * they are compared with again, in turns with themselves.
  */
 #include "duel.h"
 #include "floor.h"
@@ -21,7 +21,7 @@ int floor_row(struct bench *bench)
     int result = duel_run(bench, lanes, 3, turns);
 
     if (result == 0) {
-        table_latency("floor_one_line", "floor: one cache line to and fro", &lanes[0], NULL, turns,
+        table_latency("floor_one_line", "floor: one cache line, back and forth", &lanes[0], NULL, turns,
                       0, 0);
         table_latency("floor_two_lines", "floor: a line each way", &lanes[1], NULL, turns, 0, 0);
         table_latency("floor_futex", "floor: futex, both asleep in turn", &lanes[2], NULL, turns, 0,

@@ -19,7 +19,7 @@ static int compare_doubles(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-/* The smallest sample that at least FRACTION of them do not exceed. */
+/* The smallest sample that at least FRACTION of the samples do not exceed. */
 static uint32_t quantile(const uint32_t *sorted, size_t count, double fraction)
 {
     size_t rank = (size_t)(fraction * (double)count);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Percentiles of samples, exact: all of them are kept and sorted. */
+/* Exact percentiles: all samples are kept and sorted. */
 #ifndef SHMQ_BENCH_HIST_H
 #define SHMQ_BENCH_HIST_H
 
@@ -13,7 +13,7 @@ struct hist {
 /* Sorts TICKS in place; the figures are nanoseconds, divided by HOPS. */
 struct hist hist_of(uint32_t *ticks, size_t count, int hops);
 
-/* The middle one of VALUES, which it sorts; 0 of none. */
+/* The median of VALUES, which it sorts; 0 if there are none. */
 double hist_median(double *values, size_t count);
 
 #endif

@@ -29,7 +29,7 @@ void machine_choose_cpus(struct bench *bench)
         bench->cpu[1] = bench->cpu[0];
 }
 
-/* What stands after the colon of the first line of FILE that begins with NAME. */
+/* The text after the colon in the first line of FILE that begins with NAME. */
 static void look_up(const char *file, const char *name, char *value, size_t size)
 {
     FILE *stream = fopen(file, "re");

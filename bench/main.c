@@ -70,16 +70,16 @@ static void usage(FILE *stream)
         stream,
         "usage: shmq-bench [--quick] [--only PATTERN] [--repeat N] [--list]\n"
         "\n"
-        "Measure shmq beside the machine's own limits and beside other libraries.\n"
+        "Compare shmq with the machine's own limits and with other libraries.\n"
         "\n"
         "  -q, --quick         fewer samples: under a minute\n"
-        "  -o, --only PATTERN  only rows whose name matches, as a shell pattern or a part\n"
-        "  -r, --repeat N      N turns of each lane in place of the mode's own number\n"
-        "  -l, --list          name the rows and stop\n"
-        "  -h, --help          say this and stop\n"
+        "  -o, --only PATTERN  only rows whose name matches a shell pattern or contains it\n"
+        "  -r, --repeat N      N turns of each lane instead of the mode's own number\n"
+        "  -l, --list          list the rows and exit\n"
+        "  -h, --help          show this help and exit\n"
         "\n"
         "Each figure is compared with one measured in turns with it; \"ratio\" is the median\n"
-        "over the turns. MISS is a goal not reached, which a busy machine may cause; a row\n"
+        "over the turns. MISS marks a missed goal, which a busy machine may cause; a row\n"
         "that FAILED makes the exit status 1. After the table: the same as `key value` lines.\n");
 }
 
@@ -128,7 +128,7 @@ static int run_rows(struct bench *bench, const char *only)
         failed += run_row(bench, &rows[i]);
     }
     if (wanted == 0) {
-        fprintf(stderr, "shmq-bench: no row is named like %s; see --list\n", only);
+        fprintf(stderr, "shmq-bench: no row matches %s; see --list\n", only);
         return 2;
     }
     if (bench->interrupted != 0)

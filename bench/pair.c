@@ -18,8 +18,8 @@
 
 #include "clock.h"
 
-/* How often a barrier looks before it sleeps: about a millisecond, longer than any block that
- * both sides take part in, so that waking costs no block anything. */
+/* How often a barrier looks before it sleeps: about a millisecond, longer than any turn that both
+ * sides take part in, so that no turn pays for waking. */
 #define BARRIER_SPINS 20000
 
 struct meeting {
@@ -32,7 +32,7 @@ struct meeting {
     char why[200];
 };
 
-/* Of this process, set before its body runs. */
+/* This process's own; set before its body runs. */
 static struct meeting *meeting;
 static int own_cpu;
 static cpu_set_t all_cpus;
@@ -55,7 +55,7 @@ void pair_block_signals(void)
     sigset_t set = watched();
 
     sigprocmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN); /* `shmq-bench | head` is to clean up as well */
+    signal(SIGPIPE, SIG_IGN); /* so that `shmq-bench | head` cleans up, too */
     sched_getaffinity(0, sizeof all_cpus, &all_cpus);
 }
 
@@ -125,7 +125,7 @@ _Noreturn static void live(pid_t parent, int cpu, int side, pair_body_t *body, v
 {
     sigset_t set = watched();
 
-    /* Should the parent be killed the hard way, nobody may spin on after it. */
+    /* If the parent is killed by SIGKILL, no child may keep spinning. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(1);
@@ -134,7 +134,7 @@ _Noreturn static void live(pid_t parent, int cpu, int side, pair_body_t *body, v
     pair_pin();
     pair_barrier();
     body(side, arg);
-    exit(0); /* in good order: some peers sign off from their daemon there */
+    exit(0); /* an orderly exit: some peers sign off from their daemon here */
 }
 
 static void kill_all(const pid_t *pids, int count)
@@ -147,7 +147,7 @@ static void kill_all(const pid_t *pids, int count)
             ;
 }
 
-/* Reap who has ended. Returns how many did so well, -1 when one did not. */
+/* Reap processes that have ended. Returns how many succeeded, or -1 if one failed. */
 static int reap(struct bench *bench, pid_t *pids, int count)
 {
     int well = 0, status;
@@ -169,7 +169,7 @@ static int reap(struct bench *bench, pid_t *pids, int count)
     return well;
 }
 
-/* Wait for the end of all, of one's failure, of the row's time, or of the user's patience. */
+/* Wait until all have ended, one has failed, the row's time is over, or a signal asks to stop. */
 static int watch(struct bench *bench, pid_t *pids, int count)
 {
     sigset_t set = watched();
@@ -212,7 +212,7 @@ int pair_run(struct bench *bench, int count, pair_body_t *body, void *arg)
     meeting->count = (unsigned)count;
     meeting->spin = count == 2 && bench->cpus > 1;
 
-    fflush(NULL); /* else the children's exit() would print it again */
+    fflush(NULL); /* or the children's exit() would print it again */
     for (; started < count; started++) {
         int cpu = bench->cpu[started == 0 ? 0 : 1];
 

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Processes that measure together: forked, pinned, started from one barrier, and killed when their
- * row's time is over.
+ * Processes that measure together: forked, pinned, started from one barrier, and killed when their row's
+ * time is over.
  *
- * Side 0 runs on the first CPU, every other side on the second. What they measure they leave in
- * memory from pair_map(), made before the fork. The first one to fail ends them all: the others
- * would wait for it for ever.
+ * Side 0 runs on the first CPU, every other side on the second. They leave their results in memory from
+ * pair_map(), made before the fork. If one fails, all are ended: the others would wait for it for ever.
  */
 #ifndef SHMQ_BENCH_PAIR_H
 #define SHMQ_BENCH_PAIR_H
@@ -18,19 +17,19 @@
 
 typedef void pair_body_t(int side, void *arg);
 
-/* To be called once, first: SIGCHLD and the signals that stop a program are from then on only
- * taken in pair_run(), so no handler races with anything and the clean-up is always reached. */
+/* Call this once, first: SIGCHLD and the signals that stop a program are then only taken in pair_run(),
+ * so that no handler races with anything and the clean-up is always reached. */
 void pair_block_signals(void);
 
-/* Run BODY in COUNT processes. Returns 0 when all of them returned from it, else -1 with
- * bench->why: a failed side, a dead one, the row's deadline, or a signal. None is left running. */
+/* Run BODY in COUNT processes. Returns 0 if all of them returned from it, else -1 with
+ * bench->why: a side failed or died, the row's deadline passed, or a signal came. None is left running. */
 int pair_run(struct bench *bench, int count, pair_body_t *body, void *arg);
 
 /* Shared, zeroed, resident memory for results; NULL with errno. */
 void *pair_map(size_t size);
 void pair_unmap(void *memory, size_t size);
 
-/* In a body: wait until every side is here. Spins a little, then sleeps. */
+/* In a body: wait until every side has come here. Spins a little, then sleeps. */
 void pair_barrier(void);
 
 /* In a body: let this process (and threads that it makes from now on) run on every CPU, or pin it

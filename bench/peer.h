@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Other ways to do the same, each in a file of its own that is built only where the library is
- * installed: the functions are weak, NULL where they are not.
+ * Other libraries for the same task, each in a file of its own that is built only if the library is
+ * installed: the functions are weak, and NULL without it.
  */
 #ifndef SHMQ_BENCH_PEER_H
 #define SHMQ_BENCH_PEER_H
@@ -10,8 +10,7 @@
 
 #define PEER_WEAK __attribute__((weak, visibility("default")))
 
-/* Fill LANE, of which WAY, SIZE, ROUNDS and the rest of the numbers are set already, with the
- * peer's calls. */
+/* Fill in the peer's calls of LANE, whose way, size, rounds and other numbers are already set. */
 typedef void peer_lane_t(struct lane *lane);
 
 PEER_WEAK peer_lane_t peer_zmq_ipc;

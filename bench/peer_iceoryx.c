@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * iceoryx by its C binding: a publisher and a subscriber each way, receivers that spin. Its daemon
- * is started for the lane if none runs, and ended after it.
+ * iceoryx, by its C binding: a publisher and a subscriber each way, receivers that spin. Its daemon is
+ * started for the lane if none runs, and ended after it.
  *
- * A copy in and a copy out, although it could do without: the other peers are measured so.
+ * Messages are copied in and out, although it could do without, as with the other peers.
  */
 #include "peer.h"
 
@@ -46,15 +46,15 @@ _Noreturn static void become_daemon(int output)
 
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    prctl(PR_SET_PDEATHSIG, SIGTERM); /* on which it removes its files */
-    setpgid(0, 0);                    /* ^C is for the bench, which then ends it in order */
+    prctl(PR_SET_PDEATHSIG, SIGTERM); /* then it removes its files */
+    setpgid(0, 0);                    /* ^C goes to the bench, which then ends the daemon */
     dup2(output, STDOUT_FILENO);
     dup2(output, STDERR_FILENO);
     execlp(DAEMON, DAEMON, (char *)NULL);
     _exit(127);
 }
 
-/* Read what the daemon says until it is ready; when it ends instead, another one runs already. */
+/* Read the daemon's output until it is ready; if it ends instead, another one is running. */
 static int await_ready(struct bench *bench, int input)
 {
     struct pollfd item = {.fd = input, .events = POLLIN};
@@ -85,8 +85,7 @@ static void client_name(char *name, size_t size, int side)
     snprintf(name, size, "shmq-bench-%d-%d", (int)bench_pid, side);
 }
 
-/* The daemon does not survive its own end when clients were killed, as on ^C, and leaves all this
- * behind. */
+/* The daemon crashes while ending if clients were killed, as by ^C, and leaves all this behind. */
 static void remove_leavings(void)
 {
     const struct passwd *user = getpwuid(geteuid());
@@ -152,7 +151,7 @@ static int prepare(struct bench *bench, struct lane *lane)
     return await_ready(bench, daemon_output);
 }
 
-/* All that is received has to be what was sent, so a full queue stops the publisher. */
+/* Everything sent must be received, so a full queue blocks the publisher. */
 static void open_ends(struct lane *lane, int side)
 {
     struct ends *ends = calloc(1, sizeof *ends);

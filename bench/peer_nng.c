@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* nng: a PAIR over ipc, to and fro or one way. Its threads are left to the scheduler. */
+/* nng: a PAIR over ipc, back and forth or one way. Its threads are left to the scheduler. */
 #include "peer.h"
 
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include "bounce.h"
 #include "pair.h"
 
-/* Messages that may be queued on each side: nng's own limit. */
+/* Messages queued on each side: nng's own limit. */
 #define HIGH_WATER 8192
 
 struct place {

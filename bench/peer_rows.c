@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The rows of the peers: the same three measurements for each that is installed. Blocking calls on
- * both sides, shmq's with its default way to wait.
+ * The rows of the peers: the same three measurements for each one installed. Both sides use blocking
+ * calls; shmq waits as it does by default.
  */
 #include <stdio.h>
 
@@ -14,7 +14,7 @@
 #define STREAM_ROUNDS 20000
 #define LARGE         ((size_t)1 << 20)
 #define LARGE_ROUNDS  40
-#define SHMQ_MULTIPLE 10 /* so much more for shmq to do in a turn of its own */
+#define SHMQ_MULTIPLE 10 /* shmq moves so many times more messages in its turns */
 
 struct lane peer_lane(peer_lane_t *peer, enum lane_way way, size_t size, size_t rounds)
 {
@@ -117,7 +117,7 @@ int peer_seqpacket_row(struct bench *bench)
     return peer_row(bench, peer_seqpacket, "Unix seqpacket", "seqpacket", true);
 }
 
-/* A queue's messages are 8 KiB at most unless an administrator allows more. */
+/* A queue's messages have at most 8 KiB unless an administrator allows more. */
 int peer_mq_row(struct bench *bench)
 {
     return peer_row(bench, peer_mq, "POSIX mq", "mq", false);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Unix sockets that keep message boundaries. Large messages go in pieces, as they have to. */
+/* Unix sockets that keep message boundaries. Large messages have to go in pieces. */
 #include "peer.h"
 
 #include <errno.h>
@@ -51,7 +51,7 @@ static void choose_end(struct lane *lane, int side)
     struct ends *ends = lane->shared;
 
     own = ends->descriptor[side];
-    close(ends->descriptor[1 - side]); /* so that the peer's end is noticed */
+    close(ends->descriptor[1 - side]); /* so that a dead peer is noticed */
 }
 
 static void send_one(struct lane *lane, uint64_t number)

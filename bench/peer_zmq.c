@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libzmq: PAIR to and fro, PUSH/PULL one way, over ipc or tcp on the loopback device.
+ * libzmq: PAIR back and forth, PUSH/PULL one way, over ipc or tcp on the loopback device.
  *
- * Its I/O threads are left to the scheduler while the callers are pinned like everybody else: that
- * is faster for it than a thread that shares the caller's CPU.
+ * Its I/O threads are left to the scheduler while the callers are pinned like all others: for libzmq that
+ * is faster than a thread that shares the caller's CPU.
  */
 #include "peer.h"
 
@@ -16,13 +16,13 @@
 #include "bounce.h"
 #include "pair.h"
 
-/* Messages that may be queued on each side: more than a turn has, as suits libzmq best. */
+/* Messages queued on each side: more than a turn has, which suits libzmq best. */
 #define HIGH_WATER 100000
 
 enum { OVER_IPC, OVER_TCP };
 
 struct place {
-    char endpoint[128]; /* side 0 writes where it is bound */
+    char endpoint[128]; /* side 0 stores the address that it is bound to */
 };
 
 struct ends {

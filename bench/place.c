@@ -12,7 +12,7 @@
 
 #include "table.h"
 
-/* nftw() hands no context to its callback. */
+/* nftw() passes no context to its callback. */
 static int files;
 static double bytes;
 
@@ -79,7 +79,7 @@ double place_bytes(const struct bench *bench)
     return bytes;
 }
 
-/* What the kernel believes could be allocated without swapping; very much when it does not say. */
+/* What the kernel could allocate without swapping; a huge number if it does not say. */
 static double available_memory(void)
 {
     FILE *stream = fopen("/proc/meminfo", "re");

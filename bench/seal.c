@@ -19,7 +19,7 @@
 #define OWN_ARCHITECTURE AUDIT_ARCH_X86_64
 #endif
 
-/* The filter turns a forbidden call into SIGSYS, which knows the number; killing would not. */
+/* The filter turns a forbidden call into SIGSYS, which carries the call's number; SIGKILL would not. */
 static void tell(int number, siginfo_t *info, void *context)
 {
     pair_fail("made system call %d in steady state", info->si_syscall);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What SHM_AUTH_KEY costs: a message sent and received between two sockets of one thread, all of it, beside
- * libsodium alone sealing and opening the same bytes, once each, in private memory. (In two processes the
- * two halves would overlap, which flatters.) Beside it, the same sockets without a key.
+ * What SHM_AUTH_KEY costs: the whole time to send and receive a message between two sockets of one thread,
+ * beside libsodium alone, sealing and opening the same bytes once each in private memory. (In two processes
+ * the two halves would overlap, which would flatter the figure.) Beside it, the same sockets without a key.
  */
 #include <sodium.h>
 #include <stdio.h>

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bandwidth of shm_send() and shm_recv(), which copy once in and once out: both copies count, as
- * bytes that memcpy() would have moved.
+ * Bandwidth of shm_send() and shm_recv(), which copy once in and once out. Both copies count, as bytes that
+ * memcpy() would have moved.
  *
- * Beside it stand two floors. memcpy() alone copies again and again between the same two buffers
- * of one core. The hand-over copies in on one core and out on the other, as a message has to. The goal is
- * held against memcpy() where that has to leave the core's own caches as well, from 1 MiB on. A
- * smaller copy never does, which no message between two cores can match, whoever carries it: there
- * the goal is held against the hand-over, and memcpy() is printed beside.
+ * There are two floors. memcpy() alone copies again and again between the same two buffers of one core. The
+ * hand-over copies in on one core and out on the other, as a message has to. From 1 MiB on memcpy() has to
+ * leave the core's own caches, too, and the goal compares with memcpy(). A smaller copy stays in them, which
+ * no message between two cores can match, whoever carries it: there the goal compares with the hand-over,
+ * and memcpy() is printed beside it.
  */
 #include <stdio.h>
 
@@ -16,16 +16,16 @@
 #include "shmq_lane.h"
 #include "table.h"
 
-/* About so many bytes per turn, so that a turn takes milliseconds at any size. */
+/* Bytes per turn, roughly, so that a turn takes milliseconds at any size. */
 #define TURN_BYTES ((size_t)16 << 20)
 
-/* Two buffers of this size are what a core's second cache holds, or more. */
+/* Two buffers of this size fill a core's second-level cache, or more. */
 #define OWN_CACHES ((size_t)1 << 20)
 
 /*
- * Messages under way, for shmq by its high-water mark and for the hand-over by its buffers: what
- * stays in a core's own caches, but no less than two on each side. More of them would not be
- * faster, only colder. The last line of a row has the default mark, as a user has it at first.
+ * Messages under way, set by the high-water mark for shmq and by the number of buffers for the hand-over: as
+ * many as stay in a core's own caches, but no less than two on each side. More would only be colder in the
+ * caches, not faster. The last line of a row uses the default mark.
  */
 static int depth_of(size_t size)
 {

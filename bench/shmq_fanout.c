@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a PUB pays per message with 1, 4, 16 and 64 subscribers attached that do not read just now.
- * There is one ring, written once, so the number should not matter.
+ * What a PUB pays per message with 1, 4, 16 and 64 subscribers that are not reading just now. There is one
+ * ring, written once, so the number should not matter.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -23,7 +23,7 @@ static const int subscribers[COUNTS] = {1, 4, 16, 64};
 
 struct fanout {
     int turns;
-    atomic_int listening; /* of all subscribers: have received something */
+    atomic_int listening; /* how many subscribers have received something */
     uint64_t ticks[];     /* [turn][count] */
 };
 
@@ -68,7 +68,7 @@ static void run_publisher(struct fanout *fanout)
         shm_close(pubs[i]);
 }
 
-/* How many of SUBS have not heard anything yet; those that have are taken out. */
+/* How many of SUBS have received nothing yet; the others are removed from it. */
 static void listen_once(shm_socket_t **subs, bool *heard, struct fanout *fanout)
 {
     char message[64];
@@ -103,7 +103,7 @@ static void run_subscribers(struct fanout *fanout)
         pair_barrier();
     } while (atomic_load(&fanout->listening) < SUBSCRIBERS);
 
-    pair_barrier(); /* they sleep here while the publisher measures */
+    pair_barrier(); /* the subscribers sleep here while the publisher measures */
     for (int i = 0; i < SUBSCRIBERS; i++)
         shm_close(subs[i]);
 }

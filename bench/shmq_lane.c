@@ -10,7 +10,7 @@
 #include "bounce.h"
 #include "pair.h"
 
-/* Has side I received something? Only PUB/SUB asks: a PUB throws away what nobody listens to. */
+/* Has side I received something? Only PUB/SUB asks: a PUB drops what nobody listens to. */
 struct heard {
     atomic_bool side[2];
 };
@@ -64,7 +64,7 @@ static shm_socket_t *lane_socket(const struct lane *lane, int type)
     return socket;
 }
 
-/* One socket to and fro: side 0 binds. */
+/* One socket on each side, both ways; side 0 binds. */
 static void open_two_way(struct link *link, const struct lane *lane, int side, int type)
 {
     char name[64];
@@ -77,7 +77,7 @@ static void open_two_way(struct link *link, const struct lane *lane, int side, i
         shmq_connect(link->tx, name);
 }
 
-/* A sender on each side, bound to the side's name; a stream needs that of side 0 only. */
+/* A sender on each side, bound to the side's name; a stream only needs side 0's. */
 static void open_one_way(struct link *link, const struct lane *lane, int side, int sender,
                          int receiver)
 {
@@ -148,7 +148,7 @@ static void close_link(struct lane *lane, int side)
     free(link);
 }
 
-/* Publish until both sides have heard something; then forget what is still under way. */
+/* Publish until both sides have received something; then discard what is still under way. */
 static void meet(struct lane *lane, int side)
 {
     struct link *link = lane->state;

@@ -10,8 +10,8 @@
 enum shmq_kind {
     SHMQ_PAIR,     /* one socket on each side */
     SHMQ_PUBSUB,   /* bounce: PUB and SUB on each side; stream: one to one, lossless */
-    SHMQ_PUSHPULL, /* likewise */
-    SHMQ_REQREP,   /* side 0 asks */
+    SHMQ_PUSHPULL, /* the same */
+    SHMQ_REQREP,   /* side 0 sends the requests */
     SHMQ_KINDS,
 };
 
@@ -20,11 +20,11 @@ enum shmq_kind {
 #define SPIN_NEVER    0
 #define SPIN_DEFAULT  (-2)
 
-/* shm_send() and shm_recv() of SIZE bytes, to and fro. */
+/* shm_send() and shm_recv() of SIZE bytes, back and forth. */
 struct lane shmq_bounce_lane(enum shmq_kind kind, size_t size, int64_t spin_ns, size_t rounds);
 /* One way, message by message. DEPTH: the high-water mark, 0: the default. */
 struct lane shmq_stream_lane(enum shmq_kind kind, size_t size, int depth, size_t rounds);
-/* PAIR; the sender fills the first word of a loan, the receiver reads it in a view. */
+/* PAIR; the sender fills the first word of a loan, and the receiver reads it in a view. */
 struct lane shmq_loan_lane(size_t size, size_t rounds);
 
 /* What open() leaves in lane->state: the sockets of this side. */
@@ -34,7 +34,7 @@ struct link {
     shm_msg_t msg;
 };
 
-/* In a body: a socket, an option, or the end of the process. */
+/* In a body: make a socket, or set an option; on failure end the process. */
 shm_socket_t *shmq_socket(int type, int64_t spin_ns);
 void shmq_set_int(shm_socket_t *socket, int option, int value);
 void shmq_bind(shm_socket_t *socket, const char *endpoint);

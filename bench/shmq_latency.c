@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How long a message takes: spinning beside the bare cache line, parked beside the bare futex. */
+/* How long a message takes: spinning, beside a bare cache line, and asleep, beside a bare futex. */
 #include <stdio.h>
 
 #include "duel.h"
@@ -8,15 +8,15 @@
 #include "shmq_lane.h"
 #include "table.h"
 
-/* Rounds in a turn: about a third of a millisecond, or 20 ms where the kernel is in between. */
+/* Rounds in a turn: about a third of a millisecond, or 20 ms if the kernel is involved. */
 #define ROUNDS        2000
 #define PARKED_ROUNDS 500
 
 /*
- * Against the line each way, since a message's way there and its answer's way back are two rings:
- * the sender has to take the line from a receiver that polls it, and the receiver to fetch it
- * again. Both writing one and the same line saves the first of the two transfers on some processors
- * (Intel: a quarter of the time; AMD: nothing), but no two rings can do that; it is printed beside.
+ * The floor is a line each way, since a message and its answer travel in two rings: the sender has to take
+ * the line from a receiver that polls it, and the receiver has to fetch it again. If both write the same
+ * line, some processors save the first of the two transfers (Intel: a quarter of the time; AMD: nothing).
+ * No two rings can do that, so it is only printed beside.
  */
 static int spinning(struct bench *bench, enum shmq_kind kind, size_t size, const char *key,
                     const char *what, double goal_p50, double goal_p99)
@@ -69,7 +69,7 @@ int latency_pushpull_row(struct bench *bench)
                     "64 B one way, PUSH/PULL, spinning", 1.3, 2);
 }
 
-/* A round trip, against the one-way time of a PAIR in the same turn. */
+/* A round trip, compared with the one-way time of a PAIR in the same turn. */
 int latency_reqrep_row(struct bench *bench)
 {
     struct lane lanes[] = {
@@ -112,7 +112,7 @@ int zero_copy_row(struct bench *bench)
     };
     int turns = bench_blocks(bench, 100, 15), result;
 
-    /* Two under way and one to spare in each direction. */
+    /* Two messages under way and one to spare in each direction. */
     if (!place_has_room(bench, (size_t)6 * (64 << 20), "1 MiB and 64 MiB, loan and view"))
         return 0;
     result = duel_run(bench, lanes, 3, turns);

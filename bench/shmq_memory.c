@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What two connected sockets in two processes take when they idle, a message each way behind them:
- * the blocks of their files, which are memory, and what their processes grew by besides.
+ * The memory of two connected, idle sockets in two processes after a message each way: the blocks of their
+ * files, which are memory, and what their processes grew by in addition.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -14,8 +14,8 @@
 #include "table.h"
 
 struct usage {
-    double heap;    /* malloc()'s, used */
-    double unnamed; /* resident private mappings besides */
+    double heap;    /* in use by malloc() */
+    double unnamed; /* other resident private mappings */
     double mapped;  /* resident pages of the files: the same memory as their blocks */
 };
 
@@ -25,7 +25,7 @@ struct memory {
     double files;
 };
 
-/* Is this line of smaps the head of a mapping, and of what? */
+/* Does this line of smaps begin a mapping, and of what? */
 static double *slot_of(const char *line, const char *directory, struct usage *usage)
 {
     unsigned long start, end, inode;
@@ -40,7 +40,7 @@ static double *slot_of(const char *line, const char *directory, struct usage *us
 
 static struct usage usage_now(const char *directory)
 {
-    static char buffer[4096]; /* of the stream: so that reading allocates nothing that counts */
+    static char buffer[4096]; /* the stream's own, so that reading allocates nothing that counts */
     struct usage usage = {0};
     struct mallinfo2 heap = mallinfo2();
     FILE *stream = fopen("/proc/self/smaps", "re");
@@ -73,7 +73,7 @@ static void body(int side, void *arg)
     shm_socket_t *pair;
     char byte = 0;
 
-    before = usage_now(directory); /* the first call warmed the C library up */
+    before = usage_now(directory); /* the first call warmed up the C library */
     pair = shmq_socket(SHM_PAIR, SPIN_DEFAULT);
     if (side == 0)
         shmq_bind(pair, "bench/memory");

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One PUSH, several PULL processes that share its messages: does the total survive them?
+ * One PUSH and several PULL processes that share its messages: does the total rate stay the same?
  *
- * The pusher has the first CPU to itself and all pullers share the second one, so what is measured
- * is what they do to each other, not who loses time to the pusher. Everybody waits as the library
- * does by default.
+ * The pusher has the first CPU to itself and all pullers share the second one. So this measures how the
+ * pullers slow each other down, not how they compete with the pusher. All wait as the library does by
+ * default.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -25,8 +25,8 @@ static const int pullers[COUNTS] = {1, 2, 4, 8};
 struct pullers {
     int count;
     uint64_t messages;
-    atomic_ulong pulled; /* by all of them */
-    atomic_ulong sum;    /* of the numbers in the messages */
+    atomic_ulong pulled; /* by all pullers */
+    atomic_ulong sum;    /* sum of the numbers in the messages */
     uint64_t ticks;
     uint64_t wakes; /* system calls that the pusher made to wake pullers */
 };
@@ -48,7 +48,7 @@ static void run_pusher(struct pullers *run)
         if (shm_send(push, message, sizeof message, 0) < 0)
             shmq_fail("shm_send");
     }
-    for (int i = 0; i < run->count; i++) /* an empty one sends its receiver home */
+    for (int i = 0; i < run->count; i++) /* an empty message ends its receiver */
         if (shm_send(push, NULL, 0, 0) < 0)
             shmq_fail("shm_send");
     pair_barrier();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ten million operations between two processes that can no longer call the kernel and whose
- * allocations are counted: sends, receives and polls of an empty socket, none of them blocking, of
- * each pattern, with payload in the slot, in the arena, and without a copy.
+ * Ten million operations between two processes that can no longer call the kernel and whose allocations are
+ * counted: non-blocking sends, receives and polls of an empty socket, in each pattern, with the payload in
+ * the slot, in the arena, and without a copy.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -17,8 +17,8 @@
 
 #define OPERATIONS 10000000u
 #define LANES      9
-#define LAST       UINT64_MAX /* in place of a number: the lane is done */
-#define WARM_UP    5000       /* round trips before the door is closed */
+#define LAST       UINT64_MAX /* instead of a number: the lane is done */
+#define WARM_UP    5000       /* round trips before the filter is installed */
 
 struct steady {
     struct lane lanes[LANES];
@@ -76,7 +76,7 @@ static uint64_t recv_number(struct steady *steady, int index, int side)
     return number;
 }
 
-/* Side 0 goes on until it has done its OPERATIONS, or ROUNDS if they are not 0; side 1 follows. */
+/* Side 0 continues until it has done its OPERATIONS, or ROUNDS if that is not 0; side 1 follows. */
 static void play(struct steady *steady, int index, int side, uint64_t operations, uint64_t rounds)
 {
     uint64_t end = steady->operations[side] + operations;
@@ -101,7 +101,7 @@ static void play(struct steady *steady, int index, int side, uint64_t operations
 
 static void body(int side, void *arg)
 {
-    struct steady *steady = arg, own = *steady; /* state that is this process's own */
+    struct steady *steady = arg, own = *steady; /* this process's own state */
 
     for (int i = 0; i < LANES; i++) {
         if (side == 0)
@@ -165,7 +165,7 @@ static void print(const struct steady *steady)
         .what = "  system calls (under seccomp)",
         .stat = "sum",
         .unit = UNIT_COUNT,
-        .ours = 0, /* else the row had failed */
+        .ours = 0, /* otherwise the row would have failed */
         .goal = GOAL_AT_MOST,
         .bound = 0,
     });

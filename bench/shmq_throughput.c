@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How many messages a second, one at a time, beside the faster of libzmq's ipc and tcp. */
+/* Messages a second, sent one at a time, beside the faster of libzmq's ipc and tcp. */
 #include <stdio.h>
 
 #include "peer.h"
@@ -23,7 +23,7 @@ static void print(const char *key, const char *what, const char *stat, const str
     });
 }
 
-/* PEERS: the lanes of libzmq, in the same turns. */
+/* PEERS: libzmq's lanes, in the same turns. */
 static void print_beside(const char *key, const struct lane *lane, const struct lane *peers,
                          int turns)
 {

@@ -180,8 +180,8 @@ void table_latency(const char *key, const char *what, const struct lane *ours,
 void table_end(int failed_rows)
 {
     printf(
-        "\n%d goals met, %d missed, %d rows failed. A missed goal may be noise: another load on\n"
-        "the machine; a failed row never is.\n\n",
+        "\n%d goals met, %d missed, %d rows failed. A missed goal may be noise (other load on\n"
+        "the machine); a failed row never is.\n\n",
         goals_met, goals_missed, failed_rows);
     table_key("goals_met", goals_met);
     table_key("goals_missed", goals_missed);

@@ -15,7 +15,7 @@ void arm_serve(struct board *board, int number)
     struct arm arm = {.moving = false};
 
     sock_bind(rep, "shm://robot/arm");
-    sock_set(rep, SHM_RCVTIMEO, 100); /* a look around now and then when nobody asks */
+    sock_set(rep, SHM_RCVTIMEO, 100); /* look around now and then if nobody asks */
     board->arm_ready = true;
     while (!board->client_finished) {
         char request[LINE_MAX_BYTES], reply[LINE_MAX_BYTES];

@@ -19,10 +19,10 @@ struct arm {
     bool moving;
 };
 
-/* Carry out REQUEST (a string) and write the reply (a string). False: it is an error. */
+/* Carry out REQUEST (a string) and write the reply (a string). False: the reply is an error. */
 bool arm_execute(struct arm *arm, const char *request, char *reply, size_t room);
 
-/* The client's N-th request, and whether REPLY is the right answer to it. */
+/* The client's N-th request, and whether REPLY is the right one for it. */
 void arm_request(uint64_t n, char *request, size_t room);
 bool arm_reply_is_right(uint64_t n, const char *reply);
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What the arm does with a command: the sockets are in arm.c (shmq) and zmq_loop.c (libzmq). */
+/* What the arm does with a command. The sockets are in arm.c (shmq) and zmq_loop.c (libzmq). */
 #include "arm.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define ANGLE_MAX 6.2831853 /* rad, either way */
+#define ANGLE_MAX 6.2831853 /* rad, in either direction */
 
 static bool arm_move(struct arm *arm, const char *arguments, char *reply, size_t room)
 {

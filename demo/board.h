@@ -2,10 +2,10 @@
 /*
  * The scoreboard: what the demo's processes tell their parent.
  *
- * Plain anonymous memory, mapped before fork(). It is deliberately not shmq: a demo that counted
- * its messages with the library under test would prove nothing. Every counter has one writer (the
- * process named beside it), so relaxed loads and stores are enough; the parent reads the final
- * values after waitpid(), which orders them.
+ * It is plain anonymous memory, mapped before fork(), and deliberately not shmq: a demo that counted its
+ * messages with the library under test would prove nothing. Every counter has one writer (the process named
+ * beside it), so relaxed loads and stores are enough; the parent reads the final values after waitpid(),
+ * which orders them.
  */
 #ifndef DEMO_BOARD_H
 #define DEMO_BOARD_H
@@ -26,20 +26,20 @@
 #define JOBS_MAX       (SECONDS_MAX * 1000)
 #define PATH_SAMPLES   (SECONDS_MAX * 1000 + 1000)
 
-/* Who listens to the poses. The last one joins when the others have been running for a while. */
+/* Who listens to the poses. The last one joins after the others have been running for a while. */
 enum { CONTROLLER, LOGGER, SLOW, LATE, SUBSCRIBERS };
 
-/* Where time is measured. */
+/* What is timed. */
 enum {
-    PATH_POSE,       /* send() to recv() returned, at the controller */
-    PATH_POSE_OTHER, /* likewise, at the logger */
+    PATH_POSE,       /* from send to the return of receive, at the controller */
+    PATH_POSE_OTHER, /* the same, at the logger */
     PATH_ARM,        /* request to reply, at the client */
     PATH_JOB,        /* push to pull, at the workers */
     PATH_RESULT,     /* push to pull, at the collector */
-    PATH_WAKE,       /* bare futex, one way: the floor, measured while the above ran */
+    PATH_WAKE,       /* bare futex, one way: the floor, measured during the above */
     PATH_WAKE_TRIP,  /* bare futex, there and back */
     PATH_SPIN,       /* shmq, both sides spinning: half a round trip */
-    PATH_LINE,       /* bare cache line, likewise */
+    PATH_LINE,       /* bare cache line, the same */
     PATHS
 };
 
@@ -51,19 +51,19 @@ struct path {
 /* Written by the subscriber. */
 struct subscriber {
     _Atomic bool ready;
-    _Atomic uint64_t joined_at; /* sequence of the first pose that was sent while it was there */
+    _Atomic uint64_t joined_at; /* sequence number of the first pose sent while it was there */
     _Atomic uint64_t received;
-    _Atomic uint64_t lost;  /* as the library told it: SHM_LOST */
-    _Atomic uint64_t gaps;  /* as the sequence numbers tell it */
+    _Atomic uint64_t lost;  /* according to the library: SHM_LOST */
+    _Atomic uint64_t gaps;  /* according to the sequence numbers */
     _Atomic uint64_t wrong; /* out of order, of a wrong size, or not the pose that was sent */
     _Atomic bool finished;  /* the publisher's last message arrived */
 };
 
-/* Written by the worker, but for pid and killed (the parent). */
+/* Written by the worker, except pid and killed (the parent). */
 struct worker {
     _Atomic bool ready;
     _Atomic uint64_t done;
-    _Atomic uint64_t holding;     /* id + 1 of the job it was told to stop in the middle of */
+    _Atomic uint64_t holding;     /* id + 1 of the job in which it was told to stop */
     _Atomic uint64_t redelivered; /* id + 1 of a job that it took over */
     _Atomic uint64_t redelivered_ns;
     _Atomic bool stop_in_job; /* parent: take the next job, then wait to be killed */
@@ -74,7 +74,7 @@ struct board {
     /* parent */
     uint64_t start_ns; /* valid once go is set */
     _Atomic bool go, stop;
-    uint64_t late_forked_at; /* poses sent when the late subscriber was started */
+    uint64_t late_forked_at; /* poses sent before the late subscriber was started */
     uint64_t kill_ns;
     int killed; /* the worker, or -1 */
 
@@ -102,14 +102,14 @@ struct board {
     struct path path[PATHS];
 };
 
-/* One board per run: one for shmq's, one for libzmq's. NULL: errno. */
+/* One board per run, shmq's or libzmq's. NULL: see errno. */
 struct board *board_new(void);
 void board_free(struct board *board);
 
-/* Wait (in naps: only used while setting up) until the parent says go; false if it said stop. */
+/* Wait until the parent says go; false if it said stop. Naps in between: only used while setting up. */
 bool board_wait_go(struct board *board);
 
-/* Add one measured duration. Samples past the room are not kept, but counted. */
+/* Add one measured duration. Samples beyond the room are counted but not kept. */
 void path_add(struct path *path, uint64_t ns);
 
 static inline bool stopping(struct board *board)

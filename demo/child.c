@@ -25,14 +25,14 @@ static const char *my_name = "parent";
 static _Noreturn void child_run(struct board *board, int number, child_role_t *role, pid_t parent,
                                 unsigned deadline_s)
 {
-    /* ^C goes to the whole foreground group; the parent alone decides what it means. */
+    /* ^C goes to the whole foreground group, but only the parent acts on it. */
     signal(SIGINT, SIG_IGN);
     signal(SIGTERM, SIG_DFL);
     signal(SIGHUP, SIG_DFL);
     signal(SIGALRM, SIG_DFL);
     alarm(deadline_s);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) /* it ended before the line above */
+    if (getppid() != parent) /* the parent ended before the line above */
         _exit(1);
     role(board, number);
     _exit(0);
@@ -105,7 +105,7 @@ void child_kill(pid_t pid)
 void child_kill_all(void)
 {
     for (int i = 0; i < started; i++)
-        child_kill(children[i].pid); /* 0 when it has ended: nothing */
+        child_kill(children[i].pid); /* pid is 0 if it has ended: no effect */
 }
 
 static void give_up_on_all(void)

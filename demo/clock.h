@@ -15,7 +15,7 @@ static inline uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* Sleep until an absolute time, so that a loop's period does not drift by what its body takes. */
+/* Sleep until an absolute time, so that a loop's period does not drift by the time its body takes. */
 static inline void sleep_until(uint64_t when_ns)
 {
     struct timespec when = {.tv_sec = (time_t)(when_ns / 1000000000u),

@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Each side writes one line only. */
+/* Each side writes only one of the lines. */
 static struct cell {
     _Alignas(128) _Atomic uint32_t ping;
     uint64_t sent_ns;
@@ -32,7 +32,7 @@ bool floor_init(void)
     return true;
 }
 
-/* Sleep while *WORD is VALUE, 100 ms at most. Returns what it is then. */
+/* Sleep while *WORD is VALUE, for at most 100 ms. Returns its value then. */
 static uint32_t futex_await(_Atomic uint32_t *word, uint32_t value)
 {
     const struct timespec slice = {.tv_nsec = 100000000};
@@ -55,7 +55,7 @@ void floor_wake(struct board *board, int number)
     if (!board_wait_go(board))
         return;
     for (uint32_t n = 1; !stopping(board); n++) {
-        /* between two poses, so that neither waits for the other */
+        /* halfway between two poses, so that neither delays the other */
         sleep_until(board->start_ns + n * (uint64_t)POSE_PERIOD_NS - POSE_PERIOD_NS / 3);
         cell->sent_ns = now_ns();
         futex_set(&cell->ping, n);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What a job is: the sockets are in jobs.c (shmq) and zmq_loop.c (libzmq). */
+/* What a job is. The sockets are in jobs.c (shmq) and zmq_loop.c (libzmq). */
 #include "jobs.h"
 
-/* A fraction of 1 that depends on X and nothing else (splitmix64). */
+/* A number from 0 to 1 that depends only on X (splitmix64). */
 static double fraction(uint64_t x)
 {
     x += 0x9e3779b97f4a7c15u;

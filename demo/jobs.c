@@ -31,9 +31,8 @@ void job_dispatch(struct board *board, int number)
 }
 
 /*
- * The job stays in the sender's memory while it is worked on: MSG is a view of it. It counts as
- * done when MSG is closed, after the result was sent; a worker that dies before that has not done
- * it, and another one gets it.
+ * The job stays in the sender's memory while it is worked on: MSG is a view of it. It counts as done when MSG
+ * is closed, after the result was sent; if the worker dies before that, another one gets the job.
  */
 static void work_on(struct board *board, int number, shm_msg_t *msg, shm_socket_t *results)
 {
@@ -122,7 +121,7 @@ void job_collect(struct board *board, int number)
         if (size < 0 && errno != EAGAIN)
             die("recv");
         if (size < 0) {
-            /* Only when it is quiet: a job that came back twice would be seen. */
+            /* Only after a quiet period, so that a job that came back twice would be seen. */
             if (board->dispatcher_finished && board->jobs_once == board->jobs_pushed)
                 break;
             if (stopping(board) && !board->go)

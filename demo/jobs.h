@@ -12,7 +12,7 @@ struct job {
     uint64_t id;
     uint64_t sent_ns;
     struct hand target;
-    double guess[JOINTS]; /* where the search begins */
+    double guess[JOINTS]; /* where the search starts */
 };
 
 struct result {

@@ -6,9 +6,9 @@
  *     client <--request/reply--> arm service
  *     dispatcher --jobs--> worker 1..3 (one is killed with a job in hand) --results--> collector
  *
- * It counts every message at both ends and exits with 0 only when all of them are accounted for.
- * Beside it run the floors (what bare shared memory and bare futexes take, see floor.h), and after
- * it the same loop over libzmq's ipc.
+ * It counts every message at both ends and exits with 0 only if all of them are accounted for. The floors
+ * (what bare shared memory and bare futexes take, see floor.h) run beside it, and the same loop over
+ * libzmq's ipc after it.
  */
 #include "arm.h"
 #include "child.h"
@@ -33,7 +33,7 @@
 #define NS_PER_S        1000000000u
 #define SETUP_S         5   /* until every process is ready */
 #define WIND_UP_S       8   /* until every process has ended, after stop */
-#define LATE_AFTER      0.3 /* of the run */
+#define LATE_AFTER      0.3 /* part of the run */
 #define KILL_AFTER      0.5
 #define VICTIM          1   /* which worker is killed */
 #define ZMQ_SHARE       0.5 /* libzmq's loop lasts this part of ours */
@@ -46,7 +46,7 @@ static void on_signal(int number)
     interrupted = number;
 }
 
-/* On a terminal one line that refreshes itself, otherwise a line each second. */
+/* On a terminal one line that is refreshed, otherwise a line each second. */
 static void show(const struct board *board, double seconds, bool last)
 {
     static int printed_s;
@@ -65,7 +65,7 @@ static void show(const struct board *board, double seconds, bool last)
     report_progress(board, seconds, text, sizeof text);
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1 &&
         strlen(text) >= window.ws_col)
-        text[window.ws_col - 1] = '\0'; /* a wrapped line could not be refreshed */
+        text[window.ws_col - 1] = '\0'; /* a line that wraps could not be refreshed */
     printf("\r%s\033[K%s", text, last ? "\n" : "");
     fflush(stdout);
 }
@@ -125,7 +125,7 @@ static bool start_floor(struct board *board, unsigned deadline_s)
            start(board, "floor", 0, floor_woken, deadline_s);
 }
 
-/* Wait until READY, then give the sign to begin. */
+/* Wait until READY, then say go. */
 static bool go(struct board *board, bool (*ready)(struct board *board))
 {
     uint64_t deadline = now_ns() + SETUP_S * (uint64_t)NS_PER_S;
@@ -149,7 +149,7 @@ static void stop(struct board *board)
     child_wait_all(now_ns() + WIND_UP_S * (uint64_t)NS_PER_S);
 }
 
-/* What happens to the loop while it runs: somebody joins late, somebody is killed. */
+/* What happens to the loop while it runs: a subscriber joins late, a worker is killed. */
 static bool loop_events(struct board *board, double part, unsigned deadline_s)
 {
     struct worker *victim = &board->worker[VICTIM];
@@ -251,7 +251,7 @@ static void print_machine(int seconds)
     fflush(stdout);
 }
 
-/* 0 when everything that was checked held. */
+/* 0 if all checks held. */
 static int verdict(void)
 {
     if (interrupted) {

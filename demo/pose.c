@@ -28,7 +28,7 @@ void pose_publish(struct board *board, int number)
     struct pose pose;
     bool last = false;
 
-    /* Fixed memory, whoever is slow: a subscriber that falls this far behind loses the oldest. */
+    /* Memory is fixed, however slow a subscriber is: one that falls this far behind loses the oldest poses. */
     sock_set(pub, SHM_SNDHWM, POSE_RING);
     sock_bind(pub, "shm://robot/pose");
     sock_await_peers(pub, LATE);
@@ -48,11 +48,11 @@ void pose_publish(struct board *board, int number)
     sock_close(pub);
 }
 
-/* Count what POSE tells about itself and about those that should have been between. */
+/* Count POSE, and the poses that are missing before it. */
 static void account(struct subscriber *me, const struct pose *pose, uint64_t next, uint64_t lost)
 {
     if (me->received == 0)
-        me->joined_at = pose->sequence - lost; /* lapped before the first one: still counted */
+        me->joined_at = pose->sequence - lost; /* if it was lapped before its first pose, the lost ones count */
     else if (pose->sequence < next)
         bump(&me->wrong);
     if (me->received == 0)
@@ -82,7 +82,7 @@ void pose_subscribe(struct board *board, int number)
         uint64_t now = now_ns();
 
         if (size < 0 && stopping(board) && !board->go)
-            return; /* the run was called off before it began */
+            return; /* the run was cancelled before it began */
         if (size < 0)
             die("recv");
         if (size != sizeof pose) {

@@ -9,13 +9,13 @@ struct pose {
     uint64_t sequence;
     uint64_t sent_ns;
     double joints[JOINTS];
-    uint64_t last; /* 1: the publisher stops after this one */
+    uint64_t last; /* 1: this is the publisher's last pose */
 };
 
-/* The pose of that number; the same bits in every process. */
+/* The pose of a number; the same bits in every process. */
 void pose_make(struct pose *pose, uint64_t sequence);
 
-/* Is this the pose that was sent under its number? */
+/* Is this the pose that belongs to its number? */
 bool pose_is_right(const struct pose *pose);
 
 void pose_publish(struct board *board, int number);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REDELIVERY_MAX_MS 500 /* more than a busy machine takes to notice a death */
+#define REDELIVERY_MAX_MS 500 /* longer than a busy machine takes to notice a death */
 
 typedef unsigned long long ull; /* for printf */
 
@@ -123,7 +123,7 @@ static void count_redelivery(const struct board *loop)
     ms = ((double)heir->redelivered_ns - (double)loop->kill_ns) / 1e6;
     printf("    job %llu was in its hand: redelivered to worker %d, %.1f ms after the kill\n",
            (ull)heir->redelivered - 1, (int)(heir - loop->worker) + 1, ms);
-    check(ms < REDELIVERY_MAX_MS, "jobs: redelivered at once, not after %.1f ms", ms);
+    check(ms < REDELIVERY_MAX_MS, "jobs: redelivered soon, not after %.1f ms", ms);
 }
 
 static void count_jobs(const struct board *loop)
@@ -163,7 +163,7 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* One line of the table. Percentiles are of the samples themselves, not of a histogram. */
+/* Print one line of the table. The percentiles are exact, not from a histogram. */
 static void print_path(const char *label, const struct path *path)
 {
     static uint32_t sorted[PATH_SAMPLES];
@@ -206,8 +206,8 @@ void report_times(const struct board *loop, const struct board *zmq, const char 
     print_path("shmq", &loop->path[PATH_SPIN]);
     print_path("floor: bare cache line", &loop->path[PATH_LINE]);
     if (other)
-        printf("libzmq %s ran the same loop after shmq; the bare futex wake meanwhile:\n"
-               "    p50 shows how equal the conditions were\n",
+        printf("libzmq %s ran the same loop after shmq; the bare futex wake during that run,\n"
+               "to show how equal the conditions were:\n",
                zmq_version);
     if (other)
         print_path("floor: bare futex wake", &zmq->path[PATH_WAKE]);

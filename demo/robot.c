@@ -11,7 +11,7 @@ static const double dh_a[JOINTS] = {0, -0.425, -0.3922, 0, 0, 0};
 static const double dh_d[JOINTS] = {0.1625, 0, 0, 0.1333, 0.0997, 0.0996};
 static const double dh_alpha[JOINTS] = {PI / 2, 0, 0, PI / 2, -PI / 2, 0};
 
-/* The stations of the cycle: above the pick, pick, above it again, above the place, place, up. */
+/* The stations of the cycle: above pick, pick, above pick, above place, place, above place. */
 static const double station[][JOINTS] = {
     {0.00, -1.40, 1.60, -1.77, -1.57, 0.00}, {0.00, -1.15, 1.85, -2.27, -1.57, 0.00},
     {0.00, -1.40, 1.60, -1.77, -1.57, 0.00}, {1.35, -1.30, 1.45, -1.72, -1.57, 0.80},
@@ -75,7 +75,7 @@ static void cross(const double a[3], const double b[3], double out[3])
     out[2] = a[0] * b[1] - a[1] * b[0];
 }
 
-/* What the hand lacks to the target: three of position, three of rotation. */
+/* The error of the hand against the target: three numbers of position, three of rotation. */
 static void pose_error(const struct hand *target, const struct hand *hand, double error[6])
 {
     double sum[3] = {0, 0, 0};
@@ -97,7 +97,7 @@ static void pose_error(const struct hand *target, const struct hand *hand, doubl
         error[3 + i] = sum[i] / 2;
 }
 
-/* Column I: what turning joint I does to the hand, from the axes that forward_step() passes. */
+/* Column I says how turning joint I moves the hand; from the axes that forward_step() passes. */
 static void jacobian(const double joints[JOINTS], double j[6][JOINTS])
 {
     struct hand frame[JOINTS + 1];
@@ -157,7 +157,7 @@ int robot_inverse(const struct hand *target, double joints[JOINTS])
             worst = fmax(worst, fabs(error[i]));
         if (worst < 1e-9)
             return step;
-        /* Short steps beside a singularity, full (Newton's) ones close to the solution. */
+        /* Short steps near a singularity, full Newton steps close to the solution. */
         double damping = 1e-8 + 0.02 * worst * worst;
         jacobian(joints, j);
         for (int r = 0; r < 6; r++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The robot: six joints with the published geometry of a UR5e, a pick-and-place trajectory, and
- * forward and inverse kinematics. What the demo sends around is computed here.
+ * The robot: six joints with the published geometry of a UR5e, a pick-and-place trajectory, and forward and
+ * inverse kinematics. The data that the demo sends is computed here.
  */
 #ifndef DEMO_ROBOT_H
 #define DEMO_ROBOT_H
@@ -21,11 +21,11 @@ void robot_forward(const double joints[JOINTS], struct hand *hand);
 
 /*
  * Find joint angles that bring the hand to TARGET, from the guess in JOINTS, by damped least
- * squares. Returns the number of steps it took, or -1 when it did not converge.
+ * squares. Returns the number of steps, or -1 if it did not converge.
  */
 int robot_inverse(const struct hand *target, double joints[JOINTS]);
 
-/* How far apart two hands are: the largest difference of any entry. */
+/* The distance between two hands: the largest difference of any entry. */
 double robot_distance(const struct hand *a, const struct hand *b);
 
 #endif

@@ -26,7 +26,7 @@ const char *runtime_dir_new(void)
     return top;
 }
 
-/* Name or remove what is in PATH; returns how many entries there were. */
+/* Print or remove the entries of PATH; returns how many there were. */
 static int sweep(const char *path, int remove_them)
 {
     DIR *dir = opendir(path);

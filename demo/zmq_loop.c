@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Written as libzmq's users do. It only measures: nobody is killed, nobody joins late, and what it
- * loses is not asked for. The load on the machine is the same. */
+/* Written as users of libzmq would. It only measures: nobody is killed, nobody joins late, and losses are not
+ * checked. The load on the machine is the same. */
 #include "zmq_loop.h"
 #include "arm.h"
 #include "child.h"
@@ -131,7 +131,7 @@ static void arm_req(struct board *board, int number)
     void *req = open_socket(ZMQ_REQ, 3000);
 
     attach(req, "arm", zmq_connect);
-    /* libzmq retries a connection after 100 ms: not to be measured, one call beforehand */
+    /* libzmq retries a connection after 100 ms: one call beforehand keeps that out of the figures */
     if (zmq_send(req, "stop", 4, 0) < 0 || zmq_recv(req, NULL, 0, 0) < 0)
         die("zmq_recv");
     board->client_ready = true;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sealed messages: both sides share a key of 32 bytes; who has another one is turned away. A real key
- * comes from a file that only its users can read. Prints:
+ * Sealed messages: both sides share a key of 32 bytes; a peer with another key is turned away. A real
+ * key comes from a file that only its users can read. Prints:
  *     the right key: hello
  *     another key: turned away, and so are we
  */

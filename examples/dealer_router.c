@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * DEALER and ROUTER: requests without waiting for replies. The dealer has three under way at a
- * time; the router sees who asked (a part in front that it sends back) and answers when it likes,
- * here in reverse order. Prints:
+ * time. The router sees who asked, by a part in front that it sends back, and answers in any
+ * order, here in reverse. Prints:
  *     answer to request 3
  *     answer to request 2
  *     answer to request 1

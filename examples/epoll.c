@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A socket in an epoll loop of one's own: SHM_FD is readable when the socket may be ready. Read
- * until EAGAIN each time, then it is right for level and for edge triggering, and one wake serves
- * many messages. Senders pay for a wake only while somebody sleeps on the descriptor. Prints:
+ * A socket in your own epoll loop: SHM_FD is readable when the socket may be ready. Read until
+ * EAGAIN each time: that is correct for level and for edge triggering, and one wake serves many
+ * messages. Senders pay for a wake only while somebody sleeps on the descriptor. Prints:
  *     received 1000 messages in order
  */
 #include "must.h"
@@ -26,7 +26,7 @@ static int sender(void)
     return shm_close(push);
 }
 
-/* Returns the next number that is expected. */
+/* Returns the next number to expect. */
 static int drain(shm_socket_t *pull, int expected)
 {
     int number;
@@ -53,7 +53,7 @@ int main(void)
     epoll = (int)must(epoll_create1(EPOLL_CLOEXEC));
     must(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event));
     while (received < MESSAGES) {
-        received = drain(pull, received); /* also before the first wait: some may be there */
+        received = drain(pull, received); /* before the first wait, too: some may be there */
         if (received < MESSAGES)
             must(epoll_wait(epoll, &event, 1, 1000));
     }

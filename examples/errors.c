@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What can go wrong, and what it is called. A failed call returns -1 (or NULL), sets errno and
+ * What can go wrong, and which error says so. A failed call returns -1 (or NULL), sets errno and
  * changes nothing. shm_strerror() knows shmq's own errors too. Prints:
  *     send on a SUB: ENOTSUP
  *     receive on a REQ that did not ask: EFSM

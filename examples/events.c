@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What happens to a socket's peers, as events that can be waited for (also in shm_poll(), with
- * SHM_POLLPRI): here one peer that closes its socket and one that is killed. Nothing times out:
- * the kernel knows at once when a process has ended. Prints:
+ * What happens to a socket's peers, as events to wait for (in shm_poll(), too, with SHM_POLLPRI):
+ * here one peer closes its socket and one is killed. No timeout is involved: the kernel knows at
+ * once when a process has ended. Prints:
  *     bound to example/events
  *     a SUB of process ... joined
  *     a SUB of process ... left
@@ -28,7 +28,7 @@ static _Noreturn void subscriber(int be_killed)
     exit(0);
 }
 
-/* Returns 1 when a peer is gone. */
+/* Returns 1 if a peer is gone. */
 static int print_next(shm_socket_t *pub)
 {
     shm_event_t event;
@@ -56,7 +56,7 @@ int main(void)
 {
     shm_socket_t *pub = must_open(SHM_PUB);
 
-    setvbuf(stdout, NULL, _IONBF, 0); /* nothing of it is printed twice by the children */
+    setvbuf(stdout, NULL, _IONBF, 0); /* so that the children print nothing twice */
     must(shm_bind(pub, "shm://example/events"));
     for (int be_killed = 0; be_killed <= 1; be_killed++) {
         if (must(fork()) == 0)

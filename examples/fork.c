@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sockets and fork(): a socket belongs to the process that made it. The child gets a clear error
- * for it, may close its copy (which does nothing to the parent's) and makes sockets of its own.
+ * Sockets and fork(): a socket belongs to the process that made it. In the child its calls fail
+ * with a clear error. The child may close its copy, which leaves the parent's alone, and makes
+ * sockets of its own.
  * Prints:
  *     child, on the parent's socket: ...
  *     child, on its own: sent
@@ -36,7 +37,7 @@ int main(void)
     must(shm_bind(pull, "shm://example/fork"));
     if (must(fork()) == 0)
         return child(pull);
-    wait(NULL); /* the message waits in shared memory; its sender is gone already */
+    wait(NULL); /* the message waits in shared memory; its sender has already ended */
     size = must(shm_recv(pull, text, sizeof text, 0));
     printf("parent: received \"%.*s\"\n", (int)size, text);
     return shm_close(pull);

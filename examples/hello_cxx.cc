@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * shmq from C++: the header as it is, and a socket that closes itself. Errors become exceptions
- * with one line. Prints:
+ * shmq from C++: the same header, and a socket that closes itself. One line turns errors into
+ * exceptions. Prints:
  *     received: hello from C++
  */
 #include <shmq.h>

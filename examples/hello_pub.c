@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Publish the robot's pose a hundred times a second, for a second. Start hello_sub before, after
- * or twice: any number may listen. Prints:
+/* Publish the robot's pose a hundred times, for one second. Any number of hello_sub may listen,
+ * started before or after it. Prints:
  *     published 100 poses */
 #include <shmq.h>
 #include <stdio.h>

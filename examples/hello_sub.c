@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Print the next three poses that hello_pub publishes, whenever it starts. Prints:
+/* Print the next three poses that hello_pub publishes, whenever that starts. Prints:
  *     joint 0 at ... rad
  *     joint 0 at ... rad
  *     joint 0 at ... rad */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Two ways to listen. SHM_HISTORY: a latecomer starts with the last few messages that were sent
- * before it came. SHM_CONFLATE: a reader that only ever wants the newest one. Neither costs the
+ * before it came. SHM_CONFLATE: a reader only ever gets the newest one. Neither costs the
  * publisher anything. Prints:
  *     latecomer: 3
  *     latecomer: 4

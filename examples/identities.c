@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Routing ids: two arms choose their names, the controller addresses them by name. With
- * SHM_ROUTER_MANDATORY it learns that a name is unknown; without, such a message is dropped.
+ * Routing ids: two arms choose their names, and the controller addresses them by name. With
+ * SHM_ROUTER_MANDATORY it learns that a name is unknown; otherwise such a message is dropped.
  * Prints:
  *     left got: wave
  *     right got: grip

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A socket in somebody else's event loop (libuv; Node.js runs on it): SHM_FD in a uv_poll_t. The
- * loop goes on with its timers meanwhile. As with epoll: read until EAGAIN each time. Prints:
+ * A socket in somebody else's event loop (libuv, on which Node.js runs): SHM_FD in a uv_poll_t.
+ * The loop's timers keep running. As with epoll, read until EAGAIN each time. Prints:
  *     received 500 messages in order, the timer ticked meanwhile
  */
 #include "must.h"

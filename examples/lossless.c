@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a slow subscriber means. A PUB goes on regardless: the subscriber loses the oldest messages
- * and is told exactly how many. With SHM_LOSSLESS the publisher waits for the slowest one (or says
- * EAGAIN, as here). Prints:
+ * What a slow subscriber means. A PUB continues regardless: the subscriber loses the oldest
+ * messages and learns exactly how many. With SHM_LOSSLESS the publisher waits for the slowest
+ * subscriber (or fails with EAGAIN, as here). Prints:
  *     lossy: sent 100, received ... and lost ..., together 100
  *     lossless: sent 8, received 8 and lost 0, together 8
  */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two sockets that share no directory (other users, other containers): each hands the other its
- * memory, as descriptors over a Unix socket, and can then read what the other sends, not write it.
- * Here the Unix socket is a socketpair; a service would accept() it, and ask SO_PEERCRED who comes.
- * Prints:
+ * Two sockets that share no directory (other users, other containers). Each hands its memory to
+ * the other, as descriptors over a Unix socket, and can then read but not write what the other
+ * sends. Here the Unix socket is a socketpair; a service would accept() it, and ask SO_PEERCRED who
+ * is there. Prints:
  *     the camera has no directory to meet in: Operation not supported
  *     the viewer sees frame 1 of 3000000 bytes
  *     the viewer sees frame 2 of 3000000 bytes

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A message of several parts arrives as a whole or not at all. The first part is what a
- * subscription is compared with, so a topic of its own keeps the payload clean. Prints:
+ * A message of several parts arrives as a whole or not at all. Subscriptions are compared with the
+ * first part, so a topic in a part of its own keeps the payload clean. Prints:
  *     part: camera/left
  *     part: frame 7
  *     part: 3 bytes
@@ -23,7 +23,7 @@ int main(void)
     must(shm_send(pub, "scan 1", 6, 0));
     must(shm_send(pub, "camera/left", 11, SHM_SNDMORE));
     must(shm_send(pub, "frame 7", 7, SHM_SNDMORE));
-    must(shm_send(pub, "3 bytes", 7, 0)); /* only now is it sent */
+    must(shm_send(pub, "3 bytes", 7, 0)); /* the message is sent only now */
 
     do {
         ssize_t size = must(shm_recv(sub, part, sizeof part, 0));

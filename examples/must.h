@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* For the examples: end with a message when a call fails. A program would handle its errors. */
+/* For the examples: exit with a message if a call fails. A real program would handle its errors. */
 #ifndef EXAMPLES_MUST_H
 #define EXAMPLES_MUST_H
 
@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The value of CALL, which is not negative. */
+/* The value of CALL, which must not be negative. */
 #define must(call) must_not_fail((long)(call), #call)
 
 static inline long must_not_fail(long result, const char *call)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * PAIR: exactly two processes talk, both ways, in any order. When one of them has gone the other
- * first reads all that was sent, then is told so once (EPIPE); after that a new one may come.
+ * PAIR: exactly two processes talk, both ways, in any order. When one of them has gone, the other
+ * first reads all that was sent, then gets EPIPE once; after that a new peer may come.
  * Prints:
  *     left hears: hello from the right
  *     left hears: I am off
@@ -15,7 +15,7 @@
 
 static int right(void)
 {
-    shm_socket_t *pair = must_open(SHM_PAIR); /* made after fork(): a process uses its own */
+    shm_socket_t *pair = must_open(SHM_PAIR); /* made after fork(): each process uses its own */
     char answer[64];
 
     must(shm_connect(pair, "shm://example/pair"));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Wait for several things at once: two sockets and a descriptor (a timer here; it could be a
- * terminal or a TCP connection). Each item says what it waits for and is told what it got. Prints:
+ * terminal or a TCP connection). Each item says what it waits for, and is told what came. Prints:
  *     job 1
  *     stop button
  *     timer

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A worker: run several of them, then push. A job that was received as a view (shm_msg_recv)
- * counts as done when the view is closed. A worker that is killed before that has not done it:
- * another worker gets the job, marked as redelivered. "pull die" kills itself in its first job.
- * Ends when there was nothing to do for half a second. Prints, for the jobs that it gets:
+ * A worker: run several of them, then push. A job received as a view (shm_msg_recv) counts as done
+ * when the view is closed. If a worker is killed before that, another one gets the job, marked as
+ * redelivered. "pull die" kills itself in its first job. A worker ends after half a second without
+ * work. Prints, for the jobs that it gets:
  *     job ... done...
  */
 #include "must.h"
@@ -18,7 +18,7 @@ int main(int argc, char **argv)
     shm_socket_t *pull = must_open(SHM_PULL);
     shm_msg_t msg;
 
-    setvbuf(stdout, NULL, _IOLBF, 0); /* what was printed before a kill is seen */
+    setvbuf(stdout, NULL, _IOLBF, 0); /* so that what was printed before a kill is seen */
     must_set(pull, SHM_RCVTIMEO, 500);
     must(shm_connect(pull, "shm://robot/jobs"));
     must(shm_msg_init(&msg));

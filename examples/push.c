@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A job queue: each of ten jobs goes to exactly one of the workers (pull) that are connected, to
- * whoever is free. They may be started before or after this, and killed: see pull.c. "push 2" first
- * waits until two of them are there. Closing the socket does not wait until the jobs are done, only
- * until there is somebody to do them (SHM_LINGER). Prints:
+ * A job queue: each of ten jobs goes to exactly one of the connected workers (pull), to whoever is
+ * free. They may be started before or after this program, and killed: see pull.c. "push 2" first
+ * waits for two of them. Closing the socket does not wait until the jobs are done, only until there
+ * is somebody to do them (SHM_LINGER). Prints:
  *     queued 10 jobs
  */
 #include "must.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A hard real-time loop: SHM_LOCK_MEMORY allocates and locks all memory before the loop begins,
- * SHM_SPIN_NS -1 never sleeps in the kernel. In the loop nothing is allocated and no system call
- * is made. Give each side a processor of its own (taskset, isolcpus) and a scheduling class
+ * A hard real-time loop: SHM_LOCK_MEMORY allocates and locks all memory before the loop begins;
+ * with SHM_SPIN_NS -1 it never sleeps in the kernel. The loop allocates nothing and makes no system
+ * call. Give each side a processor of its own (taskset, isolcpus) and a scheduling class
  * (chrt -f). Prints:
  *     ... round trips without a system call to sleep or to wake
  */
@@ -19,7 +19,7 @@ static shm_socket_t *open_realtime(void)
     int64_t spin_for_ever = -1;
 
     must(shm_setsockopt(pair, SHM_SPIN_NS, &spin_for_ever, sizeof spin_for_ever));
-    must_set(pair, SHM_SNDHWM, 16); /* all of the queue is locked: no larger than needed */
+    must_set(pair, SHM_SNDHWM, 16); /* the whole queue is locked: no larger than needed */
     must_set(pair, SHM_RCVHWM, 16);
     must_set(pair, SHM_LOCK_MEMORY, 1); /* bind and connect fail if RLIMIT_MEMLOCK is too low */
     return pair;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A client of reqrep_server. It may be started first: the request waits until the service is there.
- * After three seconds without an answer it gives up; a REQ that was told to be relaxed could ask
- * again. Prints:
+ * After three seconds without a reply it gives up; with SHM_REQ_RELAXED it could ask again.
+ * Prints:
  *     get_status: ok 0.00
  *     move_joint 0.75: ok
  *     get_status: ok 0.75
@@ -21,7 +21,7 @@ int main(void)
 
     must(shm_connect(req, "shm://robot/arm"));
     must_set(req, SHM_RCVTIMEO, 3000);
-    must_set(req, SHM_LINGER, 0); /* do not wait at the end for a service that never came */
+    must_set(req, SHM_LINGER, 0); /* at the end, do not wait for a service that never came */
     for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
         char reply[64];
         ssize_t size;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A request/reply service: an arm that knows three commands and says so when it does not know one.
- * It answers in the order in which requests come, to whoever asked. With a receive timeout it can
- * do something else while nobody asks. Ends after "stop". Prints:
+ * A request/reply service: an arm that knows three commands, and reports an unknown one. It answers
+ * in the order of the requests, to whoever asked. With a receive timeout it can do something else
+ * while nobody asks. Ends after "stop". Prints:
  *     get_status -> ok 0.00
  *     move_joint 0.75 -> ok
  *     get_status -> ok 0.75
@@ -40,7 +40,7 @@ int main(void)
             continue;
         }
         must(size);
-        /* the size of the whole message: more than the buffer held if it was cut */
+        /* the size of the whole message: larger than the buffer if it was cut off */
         request[size < (ssize_t)sizeof request ? size : (ssize_t)sizeof request - 1] = '\0';
         answer(request, reply, sizeof reply);
         must(shm_send(rep, reply, strlen(reply), 0));

@@ -3,8 +3,8 @@
 #
 # Run the examples: run.sh BUILD_DIR [NAME...]; without a name all of them. Each gets a runtime
 # directory of its own, must end with 0 within TIMEOUT seconds, print what the comment at its head
-# says it prints ("..." there stands for anything), and leave nothing in the directory.
-# Exit: 0 all did, 1 not, 2 usage, 77 the one that was asked for is not built.
+# says ("..." there stands for anything), and leave nothing in the directory.
+# Exit: 0 all did, 1 not all, 2 usage, 77 the named one is not built.
 set -u
 
 TIMEOUT=20
@@ -27,7 +27,7 @@ trap 'exit 1' HUP INT TERM
 unset SHMQ_DIR
 failed=0
 
-# What the comment at the head of example $1 says that it prints, as a pattern of the shell.
+# What example $1 prints according to its head, as a shell pattern.
 expected() {
     for source in "$sources/$1.c" "$sources/$1.cc"; do
         [ -f "$source" ] || continue
@@ -48,7 +48,7 @@ start() {
     timeout -k 1 "$TIMEOUT" "$programs/$program" "$@" >"$scratch/$label" 2>&1 &
 }
 
-# finish PROGRAM PID: wait for it, then compare what it printed with what it says it prints.
+# finish PROGRAM PID: wait for it, then compare its output with what its head says.
 finish() {
     wait "$2" || complain "$1 ended with status $?: $(cat "$scratch/$1")"
     pattern=$(expected "$1")

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A socket's counters. They lie in its shared memory: "shmq info NAME" shows the same ones from
- * outside, at any time, without disturbing anybody. Prints:
+ * A socket's counters. They lie in shared memory: "shmq info NAME" shows the same ones from outside,
+ * at any time, without disturbing anybody. Prints:
  *     push: sent 100 (6400 bytes), 1 peer, ... bytes of shared memory
  *     pull: received 40 (2560 bytes), lost 0, slept ... times, woke others ... times
  */
@@ -22,7 +22,7 @@ int main(void)
     char message[64] = "";
     shm_stats_t stats;
 
-    must_set(push, SHM_LINGER, 0); /* at the end, do not wait for somebody who takes the rest */
+    must_set(push, SHM_LINGER, 0); /* at the end, do not wait for somebody to take the rest */
     must(shm_bind(push, "shm://example/stats"));
     must(shm_connect(pull, "shm://example/stats"));
     for (int i = 0; i < 100; i++)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A socket belongs to one thread at a time and may move: pthread_create() and pthread_join() order
- * memory, so do mutexes and queues. A received view may be closed by any thread, at any time, also
- * while the socket is in use elsewhere. Prints:
+ * memory, as do mutexes and queues. Any thread may close a received view at any time, even while
+ * another uses the socket. Prints:
  *     the thread received: 1
  *     main received: 2
  *     main closed both

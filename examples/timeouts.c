@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How long a call waits: for ever by default, not at all with SHM_DONTWAIT or a timeout of 0, up to
- * so many milliseconds with SHM_RCVTIMEO and SHM_SNDTIMEO. Running out of it is EAGAIN, and the
- * socket is as it was. Prints:
+ * How long a call waits: for ever by default, not at all with SHM_DONTWAIT or a timeout of 0, and up
+ * to so many milliseconds with SHM_RCVTIMEO and SHM_SNDTIMEO. When the time runs out the call fails
+ * with EAGAIN and the socket is as it was. Prints:
  *     do not wait: Resource temporarily unavailable, at once
  *     receive timeout of 50 ms: Resource temporarily unavailable, after 50 ms
  *     send timeout of 50 ms: Resource temporarily unavailable, after 50 ms
@@ -20,7 +20,7 @@ static double now_ms(void)
     return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
 }
 
-/* In words that are the same on a busy machine. */
+/* Words that are the same on a busy machine. */
 static const char *since(double start_ms)
 {
     double ms = now_ms() - start_ms;
@@ -37,7 +37,7 @@ int main(void)
     int ready;
 
     must(shm_bind(pull, "shm://example/quiet"));
-    must_set(push, SHM_IMMEDIATE, 1); /* queue nothing for a peer that is not there */
+    must_set(push, SHM_IMMEDIATE, 1); /* queue nothing for an absent peer */
     must(shm_connect(push, "shm://example/nobody"));
 
     start = now_ms();

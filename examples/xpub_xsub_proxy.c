@@ -38,7 +38,7 @@ int main(void)
     must(shm_setsockopt(sub, SHM_SUBSCRIBE, "temperature", 11));
     must(shm_connect(sub, "shm://example/out"));
     must(shm_connect(pub, "shm://example/in"));
-    /* What is published before the subscription has passed the proxy is not for us: repeat it. */
+    /* What is published before the subscription has passed the proxy does not reach us: repeat it. */
     must_set(sub, SHM_RCVTIMEO, 10);
     do {
         must(shm_send(pub, "humidity: 40", 12, 0));

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A 1080p camera without a copy: the frame is drawn into memory that is already shared (a loan)
- * and looked at where it lies (a view). A view stays as it is until it is closed, however far the
- * camera has gone on. SHM_LOSSLESS makes the camera wait for the viewer; a live one would rather
- * drop. Prints:
+ * A 1080p camera without a copy: the frame is drawn into memory that is already shared (a loan) and
+ * looked at where it lies (a view). A view stays unchanged until it is closed, however far the
+ * camera runs ahead. SHM_LOSSLESS makes the camera wait for the viewer; a real camera would rather
+ * drop frames. Prints:
  *     frame 0: 1920 x 1080, all pixels are 0
  *     ...
  *     frame 7: 1920 x 1080, all pixels are 7
@@ -43,7 +43,7 @@ static int camera(void)
         frame->width = 1920;
         frame->height = 1080;
         memset(frame->pixels, (int)number, sizeof frame->pixels);
-        must(shm_msg_send(&msg, pub, 0)); /* takes it: nothing to close */
+        must(shm_msg_send(&msg, pub, 0)); /* leaves it empty: nothing to close */
     }
     return shm_close(pub);
 }

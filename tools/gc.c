@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `shmq gc`: removes what dead processes have left, and nothing that a living one may still need.
+ * `shmq gc`: removes what dead processes have left, and nothing that a live one may still need.
  *
- * A dead socket's segment is needed as long as somebody may come to read what it had sent. Those who
- * do so already hold a lock in it. Those who have yet to open it know it from an endpoint: from its
- * announcement in a slot (the binder reads the rest), or from its answer to a slot (the connector
- * does; the next binder learns where to go on). So the order is:
+ * A dead socket's segment is needed as long as a peer may come to read what it had sent. Peers that read
+ * already hold a lock in it. Peers that have yet to open it find it through an endpoint: by its member
+ * record in a slot (for the binder, which reads the rest), or by its accept record for a slot (for the
+ * connector, and for the next binder, which learns where to continue). So the order is:
  *
  *   1  note which sockets are dead
- *   2  remove the endpoints where nobody is; note which sockets the others name
- *   3  remove those of 1 that 2 did not name, unless somebody holds a lock
+ *   2  remove the endpoints that nobody uses; note which sockets the others name
+ *   3  remove the sockets of 1 that 2 did not find named, unless a peer holds a lock
  *   4  remove bells and the like whose segment is gone (a remover died half-way)
  *
- * Only a socket itself names itself at an endpoint. The dead do not do that any more, so 2 cannot
- * miss a name of those in 1, whatever comes and goes meanwhile. (A socket that another endpoint names as
- * well must stay, so no endpoint can say by itself which to remove.)
+ * Only a socket itself writes its name at an endpoint. The dead no longer do, so 2 cannot miss a name of a
+ * socket in 1, whatever comes and goes meanwhile. (A socket that another endpoint also names must stay, so
+ * no endpoint can decide alone what to remove.)
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -49,11 +49,11 @@ struct sweep {
     const struct request *request;
     struct place *place;
     struct id_list dead, named;
-    bool is_opaque; /* an endpoint is in use that cannot be read: any socket may be named there */
+    bool is_opaque; /* an endpoint in use cannot be read: it may name any socket */
     struct table table;
     struct json json;
     uint64_t count, bytes;
-    int error; /* the first */
+    int error; /* the first one */
 };
 
 static void note_error(struct sweep *sweep, int error)
@@ -70,7 +70,7 @@ static void note_id(struct sweep *sweep, struct id_list *list, const char *hex)
         size_t more = list->room == 0 ? 64 : 2 * list->room;
         struct id *ids = realloc(list->ids, more * sizeof *ids);
         if (ids == NULL) {
-            /* Not to know a name is not to know that it is free. */
+            /* A name that could not be noted must count as in use. */
             sweep->is_opaque = true;
             note_error(sweep, -ENOMEM);
             return;
@@ -97,7 +97,7 @@ static bool has_id(const struct id_list *list, const struct id *id)
     return list->count > 0 && bsearch(id, list->ids, list->count, sizeof *id, compare_ids) != NULL;
 }
 
-/* ---- saying what was removed ---- */
+/* ---- output ---- */
 
 static void say(struct sweep *sweep, const char *kind, const char *name, size_t name_size,
                 const struct socket_look *socket, uint64_t bytes)
@@ -136,7 +136,7 @@ static uint64_t memory_of(int dir, const char *file)
     return fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
 }
 
-/* ---- 1: the dead ---- */
+/* ---- 1: dead sockets ---- */
 
 static void note_dead(struct sweep *sweep)
 {
@@ -171,14 +171,14 @@ static void note_named(struct sweep *sweep, const struct endpoint_look *look)
         if (!slot_look(look, i, &slot))
             continue;
         note_id(sweep, &sweep->named, slot.member.id_hex);
-        if (slot.is_answered) { /* an answer to somebody before is nobody's any more */
-            segment_id_hex(hex, slot.answer.binder_id);
+        if (slot.has_verdict) { /* an accept record for a former member no longer counts */
+            segment_id_hex(hex, slot.accept.binder_id);
             note_id(sweep, &sweep->named, hex);
         }
     }
 }
 
-/* 1 removed; 0 somebody is there after all. As the last to leave would do it (endpoint_layout.h). */
+/* 1: removed; 0: in use after all. Does what the last socket to leave would do (endpoint_layout.h). */
 static int remove_endpoint(int dir, const char *file)
 {
     const uint32_t tombstone = 1;
@@ -201,7 +201,7 @@ static void sweep_endpoint(struct sweep *sweep, const char *file)
     struct endpoint_look look;
     int dir = sweep->place->fd;
 
-    /* Look first: to open a file for writing that is in use would wake its sockets (look.h). */
+    /* Look first: opening a file in use for writing would wake its sockets (look.h). */
     int error = endpoint_look(&look, dir, file);
     if (error < 0 || look.fd < 0) {
         if (error < 0 && error != -ENOENT)
@@ -217,7 +217,7 @@ static void sweep_endpoint(struct sweep *sweep, const char *file)
     endpoint_look_end(&look);
     if (removed == 1)
         return;
-    /* Somebody may have come, or all may have changed, since that look: read it as it is now. */
+    /* Sockets may have come or gone since that look: read the file as it is now. */
     if (endpoint_look(&look, dir, file) == 0) {
         if (look.fd >= 0)
             note_named(sweep, &look);
@@ -267,7 +267,7 @@ static void sweep_sockets(struct sweep *sweep)
 {
     sort_ids(&sweep->named);
     if (sweep->is_opaque && sweep->dead.count > 0) {
-        fputs("shmq: an endpoint is in use that cannot be read: dead sockets are kept\n", stderr);
+        fputs("shmq: an endpoint in use cannot be read: dead sockets are kept\n", stderr);
         return;
     }
     for (size_t i = 0; i < sweep->dead.count; i++)
@@ -277,7 +277,7 @@ static void sweep_sockets(struct sweep *sweep)
 
 /* ---- 4: the rest ---- */
 
-/* A socket makes its segment first and removes it last: without one the rest is nobody's, but for
+/* A socket makes its segment first and removes it last: without one, nobody needs the other files, except
  * pullers that still hold claims. */
 static bool is_orphan(int dir, const char *file, const char *hex)
 {

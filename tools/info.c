@@ -2,9 +2,9 @@
 /*
  * `shmq info NAME`: a line per socket at an endpoint, the binder's first, with its counters.
  *
- * A socket's counters are of all its endpoints; its lag and what it has unread are of this one. The
- * records that say so are found through the endpoint: a slot has the connector's pipe record, its
- * answer the binder's for it.
+ * The counters are those of the socket, over all its endpoints; LAG and UNREAD are for this one. The pipe
+ * records that they come from are found through the endpoint: a slot names the connector's, its accept
+ * record the binder's.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ struct number {
     uint64_t value;
 };
 
-/* What there is to say about one socket. */
+/* What is shown of one socket. */
 struct line {
     const char *role, *state;
     bool is_binder;
@@ -177,14 +177,14 @@ static const char *peer_state(const struct view *view, const struct slot_look *s
 {
     if (!slot->lives)
         return "dead";
-    if (slot->is_answered && slot->answer.verdict == VERDICT_REJECTED)
+    if (slot->has_verdict && slot->accept.verdict == VERDICT_REJECTED)
         return "rejected";
-    bool linked = slot->is_answered && slot->answer.verdict == VERDICT_ACCEPTED && view->endpoint.has_binder &&
-                  slot->answer.binder_gen == view->endpoint.binder.gen && view->endpoint.binder_lives;
-    return linked ? "connected" : "waiting";
+    bool connected = slot->has_verdict && slot->accept.verdict == VERDICT_ACCEPTED && view->endpoint.has_binder &&
+                     slot->accept.binder_gen == view->endpoint.binder.gen && view->endpoint.binder_lives;
+    return connected ? "connected" : "waiting";
 }
 
-/* The peer's line, and what it adds to the binder's. */
+/* Fill the peer's line, and add what it contributes to the binder's. */
 static void look_at_peer(struct view *view, uint32_t slot_number, const struct slot_look *slot, struct line *line)
 {
     struct line *binder = &view->binder;
@@ -196,9 +196,9 @@ static void look_at_peer(struct view *view, uint32_t slot_number, const struct s
         return;
     line->pipe_received = (struct number){true, load_relaxed(&here.received)};
     line->pipe_lost = (struct number){true, load_relaxed(&here.lost)};
-    bool both = binder->socket.fd >= 0 && slot->is_answered && slot->answer.verdict == VERDICT_ACCEPTED &&
-                memcmp(slot->answer.binder_id, binder->member->id, SEGMENT_ID_SIZE) == 0 &&
-                pipe_look(&binder->socket, slot->answer.pipe_offset, &there) == 0;
+    bool both = binder->socket.fd >= 0 && slot->has_verdict && slot->accept.verdict == VERDICT_ACCEPTED &&
+                memcmp(slot->accept.binder_id, binder->member->id, SEGMENT_ID_SIZE) == 0 &&
+                pipe_look(&binder->socket, slot->accept.pipe_offset, &there) == 0;
     struct lag from = lag_of_pipe(&line->socket, view->dir, &here, both ? &there : NULL);
     line->unread = unread_of(&from);
     line->in_hand = in_hand_of(&from);
@@ -211,7 +211,7 @@ static void look_at_peer(struct view *view, uint32_t slot_number, const struct s
         add_up(&binder->unread, &line->lag);
     else if (to.kind == RING_BROADCAST && line->lag.is_known &&
              (!binder->unread.is_known || line->lag.value > binder->unread.value))
-        binder->unread = line->lag; /* one ring for all: the slowest */
+        binder->unread = line->lag; /* one ring for all: the slowest reader counts */
 }
 
 static void look_at_binder(struct view *view)
@@ -230,7 +230,7 @@ static void look_at_binder(struct view *view)
     }
 }
 
-/* The peers are seen twice, for the binder's line comes first: it has their sums. */
+/* The peers are walked twice, since the binder's line, which has their sums, comes first. */
 static void walk(struct view *view, bool show)
 {
     struct slot_look slot;
@@ -294,8 +294,8 @@ static int show(struct view *view, bool as_json)
     return error < 0 ? tool_fail("info", error) : STATUS_FINE;
 }
 
-/* 1 found; 0 there is none; or an error. By what the files say, not by how they are called: a long
- * name's file ends in a hash. */
+/* 1: found; 0: there is none; or an error. The name is compared with what the files contain, since a long
+ * name's file name ends in a hash. */
 static int find(struct view *view, const struct place *place, const char *name)
 {
     for (size_t i = 0; i < place->count; i++) {

@@ -14,7 +14,7 @@ static void begin(struct json *json, const char *key)
         fputs(*some ? "," : "", stdout);
         *some = true;
     }
-    /* A line per element of the lists, so that grep and people can read it. */
+    /* One line per list element, for grep and for human readers. */
     if (key == NULL && json->depth > 0)
         fputs("\n ", stdout);
     if (key != NULL)
@@ -46,7 +46,7 @@ void json_end(struct json *json)
         putchar('\n');
 }
 
-/* Returns whether all of it was UTF-8. */
+/* Returns whether the whole string was UTF-8. */
 static bool put_string(const char *bytes, size_t size)
 {
     bool whole = true;

@@ -2,8 +2,8 @@
 /*
  * JSON (RFC 8259) to standard output. KEY is NULL inside arrays and at the top.
  *
- * A name may hold bytes that are not UTF-8, which JSON cannot: json_name() writes U+FFFD for them and
- * adds KEY_hex, the bytes as they are.
+ * A name may hold bytes that are not UTF-8, but JSON cannot: json_name() writes U+FFFD for them and adds
+ * KEY_hex, the bytes in hexadecimal.
  */
 #ifndef SHMQ_TOOL_JSON_H
 #define SHMQ_TOOL_JSON_H
@@ -22,7 +22,7 @@ struct json {
 
 void json_object(struct json *json, const char *key);
 void json_array(struct json *json, const char *key);
-void json_end(struct json *json); /* of the innermost; of the outermost with a newline */
+void json_end(struct json *json); /* ends the innermost; the outermost with a newline */
 void json_name(struct json *json, const char *key, const char *bytes, size_t size);
 void json_text(struct json *json, const char *key, const char *text);
 void json_number(struct json *json, const char *key, uint64_t number);

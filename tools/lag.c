@@ -14,12 +14,12 @@ struct claims_count {
     struct lag *lag;
 };
 
-/* One claim word, of slot I. The slot's newest ticket below head is the one that it may still wait for. */
+/* Count one claim word, of slot SLOT. Only the slot's newest ticket below head can be unread. */
 static void count_word(const struct claims_count *count, uint64_t slot, uint64_t word)
 {
     if (claim_state(word) == CLAIM_CLAIMED) {
         count->lag->in_hand++;
-        return; /* a later ticket of this slot is a skipped one: not a message */
+        return; /* a later ticket of this slot was skipped: not a message */
     }
     uint64_t back = (count->head - 1 - slot) & count->mask;
     if (count->head <= back)
@@ -29,8 +29,8 @@ static void count_word(const struct claims_count *count, uint64_t slot, uint64_t
         count->lag->unread++;
 }
 
-/* The words say who took what; the hint only, below which ticket there is no need to look. A ticket
- * that was skipped counts as unread until the hint has passed it. */
+/* The words say who took what; the hint only says below which ticket there is no need to look. A skipped
+ * ticket counts as unread until the hint has passed it. */
 static void count_claims(struct lag *lag, const struct socket_look *sender, int dir, uint64_t head)
 {
     struct claims_header header;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Lag: how many messages of a ring its reader, or its readers, have not taken yet. */
+/* Lag: how many messages of a ring its readers have not taken yet. */
 #ifndef SHMQ_TOOL_LAG_H
 #define SHMQ_TOOL_LAG_H
 
@@ -9,15 +9,15 @@ struct lag {
     bool is_known; /* there is a ring */
     uint32_t kind; /* RING_BROADCAST ... */
     uint64_t unread;
-    uint64_t in_hand; /* shared: taken, and not yet done with */
+    uint64_t in_hand; /* SPMC: taken, but not done yet */
     uint64_t slots;
 };
 
-/* Of the ring at OFFSET in SENDER, that all its readers share or read for themselves: shared kind only,
- * else just what the ring is. */
+/* The lag of the ring at OFFSET in SENDER. Only an SPMC ring has one by itself; of others only the kind and
+ * the slots are filled in. */
 struct lag lag_of_ring(const struct socket_look *sender, int dir, uint64_t offset);
 
-/* Of a pipe, from its sender's record to its reader's. READER is NULL while nobody is there. */
+/* The lag of a pipe, by its sender's record and its reader's (NULL: no reader yet). */
 struct lag lag_of_pipe(const struct socket_look *sender, int dir, struct pipe_record *sender_record,
                        struct pipe_record *reader_record);
 

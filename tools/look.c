@@ -12,7 +12,7 @@
 #include "transport/os.h"
 #include "transport/segment.h"
 
-#define LOOKS 16 /* at a record that changes under us; then it is as good as not there */
+#define LOOKS 16 /* at a record that keeps changing; after that it counts as absent */
 
 const char *type_name(uint32_t type)
 {
@@ -36,7 +36,7 @@ int read_at(int fd, uint64_t offset, void *out, size_t size)
     return 0;
 }
 
-/* The same bytes twice in a row. */
+/* Read until two readings in a row are equal. */
 static int read_stable(int fd, uint64_t offset, void *out, size_t size)
 {
     char again[sizeof(struct endpoint_slot)];
@@ -68,18 +68,18 @@ static bool copy_member(struct member *out, struct endpoint_member *member)
     return out->gen & 1;
 }
 
-static bool copy_answer(struct accepted *out, struct accept_record both[2])
+static bool copy_accept(struct accepted *out, struct accept_record both[2])
 {
     int newest = endpoint_accept_newest(load_relaxed(&both[0].gen), load_relaxed(&both[1].gen));
-    struct accept_record *answer = &both[newest == 1];
-    uint64_t words[2] = {load_relaxed(&answer->binder_id[0]), load_relaxed(&answer->binder_id[1])};
-    out->gen = load_relaxed(&answer->gen);
+    struct accept_record *record = &both[newest == 1];
+    uint64_t words[2] = {load_relaxed(&record->binder_id[0]), load_relaxed(&record->binder_id[1])};
+    out->gen = load_relaxed(&record->gen);
     memcpy(out->binder_id, words, sizeof words);
-    out->peer_gen = load_relaxed(&answer->peer_gen);
-    out->binder_gen = load_relaxed(&answer->binder_gen);
-    out->verdict = load_relaxed(&answer->verdict);
-    out->pipe_offset = load_relaxed(&answer->pipe_offset);
-    out->resume = load_relaxed(&answer->resume);
+    out->peer_gen = load_relaxed(&record->peer_gen);
+    out->binder_gen = load_relaxed(&record->binder_gen);
+    out->verdict = load_relaxed(&record->verdict);
+    out->pipe_offset = load_relaxed(&record->pipe_offset);
+    out->resume = load_relaxed(&record->resume);
     return newest >= 0;
 }
 
@@ -89,7 +89,7 @@ static int hex_digit(char c)
     return at == NULL ? -1 : (int)(at - digits);
 }
 
-/* endpoint.c's file_name() backwards. */
+/* The inverse of endpoint.c's file_name(). */
 static void name_from_file(struct endpoint_look *look, const char *file)
 {
     size_t size = strlen(file) - 3;
@@ -118,7 +118,7 @@ static bool read_header(struct endpoint_look *look)
     return true;
 }
 
-/* Of a socket's memory; while it has none, who looks: in a group's directory that may be another. */
+/* The owner of a socket's memory, which in a group's directory may be another user; without memory, ours. */
 static uint32_t owner_of(int dir, const char *id_hex)
 {
     char name[64];
@@ -165,13 +165,13 @@ bool slot_look(const struct endpoint_look *look, uint32_t slot, struct slot_look
     if (read_stable(look->fd, offset, &words, sizeof words) < 0 || !copy_member(&out->member, &words.member))
         return false;
     out->lives = os_is_locked(look->fd, ENDPOINT_BYTE_SLOT + slot, 1) != 0;
-    out->is_answered = copy_answer(&out->answer, words.accepts) && out->answer.peer_gen == out->member.gen;
+    out->has_verdict = copy_accept(&out->accept, words.accepts) && out->accept.peer_gen == out->member.gen;
     return true;
 }
 
 bool slot_is_peer(const struct slot_look *slot)
 {
-    return slot->lives && !(slot->is_answered && slot->answer.verdict == VERDICT_REJECTED);
+    return slot->lives && !(slot->has_verdict && slot->accept.verdict == VERDICT_REJECTED);
 }
 
 /* ---- sockets ---- */
@@ -216,8 +216,8 @@ void socket_look_end(struct socket_look *look)
     look->fd = -1;
 }
 
-/* As remote_at(): within one extent, behind the header, aligned as blocks are; the file's end is
- * read_at()'s to find. */
+/* Checks as remote_at() does: within one extent, behind the header, aligned as blocks are. read_at() checks
+ * the end of the file. */
 static int read_record(const struct socket_look *socket, uint64_t offset, void *out, size_t size)
 {
     unsigned extent = segment_extent(offset);

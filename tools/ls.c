@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* `shmq ls`: a line per endpoint. */
+/* `shmq ls`: one line per endpoint. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,7 +21,7 @@ static uint64_t count_peers(const struct endpoint_look *look)
     return peers;
 }
 
-/* In words that the manual explains. */
+/* The words are explained in the manual. */
 static const char *state_of(const struct endpoint_look *look)
 {
     if (look->fd < 0)
@@ -70,7 +70,7 @@ static void put_json(struct json *json, const struct endpoint_look *look)
     json_end(json);
 }
 
-/* How many there are, or a negative errno. */
+/* The number of endpoints, or a negative errno. */
 static int list(struct place *place, struct table *table, struct json *json)
 {
     int count = 0;

@@ -15,7 +15,7 @@ static const char help[] =
     "       shmq --version | --help\n"
     "\n"
     "The runtime directory is $SHMQ_DIR, by default /dev/shm/shmq-UID.\n"
-    "Exit status: 0 fine; 1 nothing found, or no such NAME; 2 usage; 3 a system call failed.\n";
+    "Exit status: 0 success; 1 nothing found, or no such NAME; 2 usage error; 3 a system call failed.\n";
 
 enum { OPTION_JSON = 256, OPTION_DRY_RUN, OPTION_VERSION, OPTION_HELP };
 
@@ -39,7 +39,7 @@ static const struct command commands[] = {
 
 struct words {
     const char *word[2];
-    unsigned count; /* may be more than there is room for: too many */
+    unsigned count; /* may exceed the room: then there are too many */
 };
 
 int tool_fail(const char *what, int error)
@@ -74,18 +74,18 @@ static int run(const struct words *words, struct request *request)
     const struct command *command = NULL;
 
     if (words->count == 0)
-        return complain("a command is missing");
+        return complain("missing command");
     for (unsigned i = 0; i < sizeof commands / sizeof commands[0]; i++)
         if (strcmp(commands[i].name, words->word[0]) == 0)
             command = &commands[i];
     if (command == NULL)
-        return complain("there is no such command");
+        return complain("no such command");
     if (command->takes_name && words->count < 2)
-        return complain("a name is missing");
+        return complain("missing name");
     if (words->count > (command->takes_name ? 2 : 1))
         return complain("too many arguments");
     if (request->dry_run && !command->takes_dry_run)
-        return complain("--dry-run is for gc");
+        return complain("--dry-run is only for gc");
     request->name = words->word[1];
     return command->run(request);
 }
@@ -96,7 +96,7 @@ static int parse_and_run(int argc, char **argv)
     struct words words = {0};
     int option;
 
-    /* "-": words in their order among the options, also where POSIXLY_CORRECT is set. */
+    /* "-": returns words in order among the options, even if POSIXLY_CORRECT is set. */
     while ((option = getopt_long(argc, argv, "-", options, NULL)) != -1)
         switch (option) {
         case OPTION_JSON:
@@ -113,7 +113,7 @@ static int parse_and_run(int argc, char **argv)
         case 1:
             add_word(&words, optarg);
             break;
-        default: /* getopt has complained */
+        default: /* getopt has printed the error */
             fputs("Try 'shmq --help'.\n", stderr);
             return STATUS_USAGE;
         }

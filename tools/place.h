@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The runtime directory as the tool sees it: never made, only looked into. */
+/* The runtime directory as the tool sees it: only read, never created. */
 #ifndef SHMQ_TOOL_PLACE_H
 #define SHMQ_TOOL_PLACE_H
 
@@ -14,13 +14,13 @@ struct place {
     size_t count;
 };
 
-/* Open and list it. -ENOENT: there is none; -EPERM: not ours, or open to others. */
+/* Open and list it. -ENOENT: there is none; -EPERM: it is not ours, or open to others. */
 int place_open(struct place *place);
 void place_close(struct place *place);
 
 bool file_is_endpoint(const char *file);
 
-/* "<32 hex digits><SUFFIX>": the id, or NULL. */
+/* Is FILE "<32 hex digits><SUFFIX>"? Stores the digits. */
 #define ID_HEX 32
 bool file_is_of_socket(const char *file, const char *suffix, char id_hex[ID_HEX + 1]);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A table of text, with columns as wide as they have to be. */
+/* A table of text whose columns are as wide as their widest cell. */
 #ifndef SHMQ_TOOL_TABLE_H
 #define SHMQ_TOOL_TABLE_H
 
@@ -9,8 +9,8 @@
 
 struct column {
     const char *title;
-    const char *unit; /* below the title; NULL none */
-    int is_right; /* numbers */
+    const char *unit; /* below the title; NULL: none */
+    int is_right; /* right-aligned: numbers */
 };
 
 struct table {
@@ -18,15 +18,15 @@ struct table {
     size_t column_count;
     char **cells; /* row by row */
     size_t count, room;
-    int error; /* the first: -ENOMEM */
+    int error; /* -ENOMEM, or 0 */
 };
 
 void table_init(struct table *table, const struct column *columns, size_t column_count);
 
-/* The next cell; rows end by themselves. An empty one is shown as "-". */
+/* Add the next cell; rows fill up one after another. An empty cell is shown as "-". */
 void table_add(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Write it to standard output, if there is a row, and free it. 0 or -ENOMEM. */
+/* Write the table to standard output, if it has a row, and free it. 0 or -ENOMEM. */
 int table_end(struct table *table);
 
 #endif

@@ -21,13 +21,13 @@ size_t utf8_size(const char *text, size_t left)
 
     if (size == 0 || size > left || !continues(text, 1, size))
         return 0;
-    /* Overlong forms, surrogates, beyond U+10FFFF. */
+    /* Reject overlong forms, surrogates, and what is beyond U+10FFFF. */
     if ((a == 0xe0 && b < 0xa0) || (a == 0xed && b >= 0xa0) || (a == 0xf0 && b < 0x90) || (a == 0xf4 && b >= 0x90))
         return 0;
     return size;
 }
 
-/* C0, DEL and C1: what could move the cursor or worse. The backslash, to be unambiguous. */
+/* False for C0, DEL and C1, which could move the cursor or worse, and for the backslash, which escapes. */
 static bool is_plain(const char *text, size_t size)
 {
     unsigned char a = (unsigned char)text[0];
@@ -65,7 +65,7 @@ void text_bytes(char out[BYTES_ROOM], uint64_t bytes)
     static const char units[] = "KMGTPE";
     double value = (double)bytes;
     int unit = -1;
-    while (value >= 1023.95 && unit < 5) { /* what would be rounded to 1024.0 */
+    while (value >= 1023.95 && unit < 5) { /* more would be rounded to 1024.0 */
         value /= 1024;
         unit++;
     }

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* Text for people: names that may hold any bytes, and numbers with units. */
+/* Text for human readers: names that may hold any bytes, and numbers with units. */
 #ifndef SHMQ_TOOL_TEXT_H
 #define SHMQ_TOOL_TEXT_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* How many bytes the UTF-8 character at TEXT takes, of LEFT that are there; 0: it is none. */
+/* The size of the UTF-8 character at TEXT, of which LEFT bytes are there; 0: not UTF-8. */
 size_t utf8_size(const char *text, size_t left);
 
-/* Printable: what is not UTF-8, and what a terminal might obey, becomes \xNN. NUL-terminated. */
+/* Make BYTES printable: what is not UTF-8, or could control a terminal, becomes \xNN. NUL-terminated. */
 #define TEXT_ROOM(bytes) (4 * (bytes) + 1)
 void text_printable(char *out, const char *bytes, size_t size);
 
-/* Columns that a printable text takes, near enough: its characters. */
+/* About the columns that a printable text takes: its number of characters. */
 size_t text_width(const char *text);
 
 /* "64.0 KiB", "512 B". */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The commands of the tool, and how they end. */
+/* The commands of the tool and their exit status. */
 #ifndef SHMQ_TOOL_H
 #define SHMQ_TOOL_H
 
@@ -18,12 +18,12 @@ struct request {
     bool dry_run; /* gc's */
 };
 
-/* Each writes to standard output, complains to standard error, and returns an enum status. */
+/* Each writes to standard output, reports errors on standard error, and returns an enum status. */
 int tool_ls(const struct request *request);
 int tool_info(const struct request *request);
 int tool_gc(const struct request *request);
 
-/* Complain: "shmq: WHAT: the text of -error". Returns STATUS_SYSTEM. */
+/* Print "shmq: WHAT: the text of -ERROR" to standard error. Returns STATUS_SYSTEM. */
 int tool_fail(const char *what, int error);
 
 #endif
