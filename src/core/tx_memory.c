@@ -2,8 +2,6 @@
 /* Memory for messages: where it comes from, and when that of a message that was sent is free again. */
 #include "core/tx.h"
 
-#include "core/peer.h"
-
 /* PUB keeps what everybody has read, for subscribers with SHM_HISTORY, while it is this little. */
 #define HISTORY_KEPT (UINT64_C(8) << 20)
 /* With more pipes than this, memory is collected from all of them only now and then. */

@@ -2,22 +2,7 @@
 /* Is there room for one more message, how far have the readers come, whose turn is it, who sleeps? */
 #include "core/tx.h"
 
-#include "core/peer.h"
-
 /* ---- room ---- */
-
-/* A tail that is wrong is a fault only for pipe_has_room(): other callers are in the middle of something with the ring. */
-bool tx_read_tail(struct pipe *pipe, struct ring_out *ring)
-{
-    uint64_t tail;
-    if ((!pipe_has_met(pipe) && pipe->state != PIPE_LEAVING) || !pipe_peer_tail(pipe, &tail))
-        return true;
-    if (tail > ring->head)
-        return false;
-    if (tail > ring->acked)
-        ring->acked = tail;
-    return true;
-}
 
 void pipe_look_at_tail(struct pipe *pipe)
 {

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/view_ref.h"
 
-#include "core/peer.h"
-
 /* ---- the kinds ---- */
 
 static void release_hazard(struct view_ref *ref)
@@ -21,35 +19,40 @@ static const struct view_kind by_hazard = {release_hazard}, by_claim = {release_
 
 /* ---- taking ---- */
 
-static struct view_ref *take(struct shm_socket *s, const struct view_kind *kind, struct peer *peer)
+/* The number of one that is free; 0: there is none. */
+static inline unsigned unused(struct shm_socket *s)
 {
-    for (int i = HAZARD_IN_HAND + 1; i < SEGMENT_HAZARDS; i++) {
-        struct view_ref *ref = &s->view_refs[i];
-        if (atomic_load_explicit(&ref->refs, memory_order_acquire) != 0)
-            continue;
-        ref->kind = kind;
-        ref->peer = peer;
-        peer_take_view(peer);
-        atomic_store_explicit(&ref->refs, 1, memory_order_relaxed);
-        return ref;
-    }
-    return NULL;
+    for (unsigned i = HAZARD_IN_HAND + 1; i < SEGMENT_HAZARDS; i++)
+        if (atomic_load_explicit(&s->view_refs[i].refs, memory_order_acquire) == 0)
+            return i;
+    return 0;
+}
+
+static inline struct view_ref *take(struct view_ref *ref, const struct view_kind *kind, struct peer *peer)
+{
+    ref->kind = kind;
+    ref->peer = peer;
+    peer_take_view(peer);
+    atomic_store_explicit(&ref->refs, 1, memory_order_relaxed);
+    return ref;
 }
 
 struct view_ref *view_ref_block(struct pipe *pipe, uint64_t offset)
 {
     struct shm_socket *s = pipe->socket;
-    struct view_ref *ref = take(s, &by_hazard, pipe->peer);
-    if (ref != NULL)
-        hazard_set(&s->hazards, (unsigned)(ref - s->view_refs), hazard_word(pipe->hazard_tag, offset));
-    return ref;
+    unsigned i = unused(s);
+    if (i == 0)
+        return NULL;
+    hazard_set(&s->hazards, i, hazard_word(pipe->hazard_tag, offset));
+    return take(&s->view_refs[i], &by_hazard, pipe->peer);
 }
 
 static struct view_ref *view_ref_claim(struct pipe *pipe, uint64_t ticket)
 {
-    struct view_ref *ref = take(pipe->socket, &by_claim, pipe->peer);
-    if (ref == NULL)
+    unsigned i = unused(pipe->socket);
+    if (i == 0)
         return NULL;
+    struct view_ref *ref = take(&pipe->socket->view_refs[i], &by_claim, pipe->peer);
     ref->claim = &pipe->in.claims->words[ticket & pipe->in.mask];
     ref->ticket = ticket;
     ref->owner = pipe->in.claims->owner;
@@ -83,9 +86,4 @@ void view_ref_release(struct view_ref *ref)
     ref->kind->release(ref);
     atomic_store_explicit(&ref->refs, 0, memory_order_release); /* free for the next */
     peer_release_view(peer);
-}
-
-bool view_ref_is_mine(const struct view_ref *ref)
-{
-    return process_is_mine(ref->peer->socket->mark);
 }

@@ -6,6 +6,7 @@
 #ifndef SHMQ_CORE_VIEW_REF_H
 #define SHMQ_CORE_VIEW_REF_H
 
+#include "core/peer.h"
 #include "core/socket.h"
 
 /* A further reference to what keeps the message in hand. NULL: all are taken. */
@@ -14,6 +15,9 @@ struct view_ref *view_ref_message(struct shm_socket *s);
 struct view_ref *view_ref_block(struct pipe *pipe, uint64_t offset);
 void view_ref_release(struct view_ref *ref);
 /* In a child: the view is its parent's. */
-bool view_ref_is_mine(const struct view_ref *ref);
+static inline bool view_ref_is_mine(const struct view_ref *ref)
+{
+    return process_is_mine(ref->peer->socket->mark);
+}
 
 #endif

@@ -59,10 +59,7 @@ static int send_part(struct shm_socket *s, const struct part *part)
 static bool can_send(struct shm_socket *s)
 {
     struct pair *pair = s->kind_data;
-    uint32_t turn = s->pipes.send_next;
-    bool can = pair->broken_pipe || tx_choose(s) != NULL;
-    s->pipes.send_next = turn;
-    return can;
+    return pair->broken_pipe || tx_can_choose(s);
 }
 
 static int advance(struct shm_socket *s)

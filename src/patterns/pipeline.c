@@ -56,10 +56,7 @@ static int send_in_turn(struct shm_socket *s, const struct part *part)
 
 static bool can_send_in_turn(struct shm_socket *s)
 {
-    uint32_t turn = s->pipes.send_next;
-    bool can = tx_choose(s) != NULL;
-    s->pipes.send_next = turn;
-    return can;
+    return tx_can_choose(s);
 }
 
 /* ---- from the shared ring ---- */

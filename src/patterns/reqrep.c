@@ -194,10 +194,7 @@ static int send_request(struct shm_socket *s, const struct part *part)
 static bool can_request(struct shm_socket *s)
 {
     struct req *req = s->kind_data;
-    uint32_t turn = s->pipes.send_next;
-    bool can = (!req->waiting || req->relaxed) && tx_choose(s) != NULL;
-    s->pipes.send_next = turn;
-    return can;
+    return (!req->waiting || req->relaxed) && tx_can_choose(s);
 }
 
 /* The peer went. A connector's request that nobody had read yet waits for the next binder. */
