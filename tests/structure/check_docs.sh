@@ -170,8 +170,8 @@ self_test() {
     try "$1" 1 src/transport/bell.h 's/P3/PX/g'
     try "$1" 1 src/transport/bell.h 's/peer_u32_seq_cst/peer_u32_acquire/'
     try "$1" 1 src/core/pipe.c 's/store_relaxed(&pipe->record->connected_to, 0)/store_release(\&pipe->record->connected_to, 0)/'
-    try "$1" 1 src/core/socket.c 's/atomic_store_explicit(&s->terminated, 1, memory_order_relaxed)/atomic_store(\&s->terminated, 1)/'
-    try "$1" 1 docs/MODELS.md '/`notify_bell` | store_seq_cst/d'
+    try "$1" 1 src/core/api.c 's/atomic_store_explicit(&s->terminated, 1, memory_order_relaxed)/atomic_store(\&s->terminated, 1)/'
+    try "$1" 1 docs/MODELS.md '/`peer_notify_bell` | store_seq_cst/d'
     try "$1" 1 docs/FAILURE.md '$a [nowhere](nowhere.md)'
     return $failed
 }

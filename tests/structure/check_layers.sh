@@ -1,8 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # A file includes its own layer or below: base -> transport -> core -> patterns -> public.
-# Patterns know no futex, no mapping, no file; the transport and the core know no pattern (but for
-# src/core's one registry of them). Usage: check_layers.sh SOURCE_ROOT, or --self-test.
+# Inside core the modules have an order, too (order.txt, beside this file). Patterns know no futex, no mapping, no file,
+# and of the core what pattern.h and fast_path.h offer; the transport and the core know no pattern.
+# Usage: check_layers.sh SOURCE_ROOT, or --self-test.
+
+order=$(dirname "$0")/order.txt
 
 breaches=0
 
@@ -24,8 +27,34 @@ forbid() {
         "^[[:space:]]*#[[:space:]]*include[[:space:]]*[<\"]([^\">]*/)?$2/" $files /dev/null
 }
 
+# A file of src/core includes only headers of its own module or of lower ones.
+check_order() {
+    found=$(for file in "$root"/src/core/*.[ch]; do
+        [ -e "$file" ] || continue
+        sed -n "s,^#include \"core/\\([a-z_]*\\)\\.h\"\$,${file##*/} \\1,p" "$file"
+    done | awk -v order="$order" '
+        BEGIN { while ((getline line < order) > 0) if (split(line, word, " ") && word[1] ~ /^core\//) rank[substr(word[1], 6)] = ++n }
+        {
+            module = $1
+            sub(/\.[ch]$/, "", module)
+            while (module != "" && !(module in rank) && module ~ /_/) sub(/_[a-z]*$/, "", module)
+            lower = $2
+            if (lower == "pattern" || module == "pattern")
+                next
+            while (!(lower in rank) && lower ~ /_/) sub(/_[a-z]*$/, "", lower)
+            if (!(module in rank) || !(lower in rank) || rank[lower] > rank[module])
+                print $1 " includes core/" $2 ".h"
+        }')
+    [ -z "$found" ] || {
+        echo "breach: src/core, by order.txt"
+        echo "$found" | sed 's/^/    /'
+        breaches=1
+    }
+}
+
 check() {
     root=$1
+    check_order
     forbid base transport
     forbid base core
     forbid base patterns
@@ -39,11 +68,14 @@ check() {
     forbid auth core
     forbid auth patterns
     forbid patterns auth
-    forbid core patterns 'src/core/(registry|patterns|pattern_table)\.c$'
+    forbid core patterns
     patterns=$(find "$root/src/patterns" -name '*.[ch]' 2>/dev/null)
     [ -z "$patterns" ] || {
         complain 'src/patterns includes the transport' \
             '^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"]([^">]*/)?transport/' $patterns /dev/null
+        complain 'src/patterns includes of the core more than it offers to patterns' \
+            '^[[:space:]]*#[[:space:]]*include[[:space:]]*"core/(pipe|membership|memory|waitable|socket_wait|api|session_state)\.h"' \
+            $patterns /dev/null
         complain 'src/patterns includes a system header of the transport' \
             '#[[:space:]]*include[[:space:]]*<(sys/mman|fcntl|linux/[a-z]*|sys/syscall|unistd|sys/epoll|sys/eventfd)\.h>' \
             $patterns /dev/null
@@ -81,15 +113,17 @@ self_test() {
     try 1 core/socket.c '#include "patterns/pub.h"'
     try 1 auth/seal.c '#include "core/socket.h"'
     try 0 core/session.c '#include "auth/auth.h"'
-    try 0 core/registry.c '#include "patterns/pub.h"'
-    try 1 core/wait.c 'syscall(SYS_futex_waitv, 1);'
-    try 1 core/wait.c 'p = mmap(NULL, 1, 2, 3, 4, 5);'
+    try 1 core/tx.c '#include "core/pipe.h"'
+    try 0 core/pipe_meet.c '#include "core/tx.h"'
+    try 1 patterns/pub.c '#include "core/pipe.h"'
+    try 1 core/waitable.c 'syscall(SYS_futex_waitv, 1);'
+    try 1 core/waitable.c 'p = mmap(NULL, 1, 2, 3, 4, 5);'
     try 1 patterns/pub.c '#include "transport/ring.h"'
     try 1 patterns/pub.c '#include <sys/mman.h>'
     try 1 patterns/pub.c '    futex_wait(word, 1);'
     try 1 patterns/pub.c '    p = mmap(NULL, 1, 2, 3, 4, 5);'
     try 1 patterns/pub.c '    fcntl(fd, 1);'
-    try 0 patterns/pub.c '#include "core/socket.h"'
+    try 0 patterns/pub.c '#include "core/pattern.h"'
     try 0 patterns/pub.c '    reopen(x); is_open(x);'
     try 0 transport/ring.c '#include "base/atomic.h"'
     exit $failed
