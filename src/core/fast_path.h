@@ -28,6 +28,15 @@
 #define FAST_POLLS 4000 /* some microseconds, before the general path looks at clocks and deadlines */
 #endif
 
+/* Every so many messages the general path takes one, counts it, and looks whether peers still live. */
+static inline ALWAYS_INLINE bool fast_look_is_due(uint32_t *count, uint32_t messages_per_look)
+{
+    if (likely(++*count % messages_per_look != 0))
+        return false;
+    --*count;
+    return true;
+}
+
 /* After a call that went well: may the next be fast? */
 static inline void fast_plan(struct shm_socket *s)
 {
@@ -53,7 +62,7 @@ static inline void fast_plan(struct shm_socket *s)
 static inline ALWAYS_INLINE struct ring_slot *fast_reserve(struct shm_socket *s, struct ring_out *ring, size_t size)
 {
     if (unlikely(ring == NULL || s->tx.message.active || size > SLOT_PAYLOAD ||
-                 ++s->tx.count % SENDS_PER_LOOK == 0 || peer_u32(&s->bell.page->changed) != 0))
+                 fast_look_is_due(&s->tx.count, SENDS_PER_LOOK) || peer_u32(&s->bell.page->changed) != 0))
         return NULL;
     uint64_t head = ring->head;
     if (unlikely(ring->in_flight != NULL) && ring->in_flight[head & ring->mask] != NULL)
@@ -174,9 +183,8 @@ static inline ALWAYS_INLINE bool fast_claim(struct shm_socket *s, struct pipe *p
 {
     struct ring_in *ring = &pipe->in;
     uint64_t t = ring->tail;
-    if (unlikely((s->rx.count + 1) % RECEIVES_PER_LOOK == 0 || !slot_claim(ring, t)))
+    if (fast_look_is_due(&s->rx.count, RECEIVES_PER_LOOK) || unlikely(!slot_claim(ring, t)))
         return false;
-    s->rx.count++;
     copy_short(buffer, slot_bytes(slot, 0), copied);
     slot_finish(ring, t);
     if (unlikely(bell_ring(&pipe->peer->bell)))
