@@ -223,28 +223,28 @@ static inline void fetch_ahead(const struct pipe *pipe)
         cpu_prefetch_write(oldest->data);
 }
 
-/* The fast way for a message of one part from a ring with one reader: a view, or a short one copied. */
+/* The fast path for a message of one part from a ring with one reader: a view, or a short one copied. */
 static bool fast_view(struct shm_socket *s, struct message *m, int flags)
 {
     const struct ring_slot *slot = fast_await(s, flags);
     if (slot == NULL || s->fast.in->in.kind != RING_SPSC || s->kind->fast_receive != NULL)
         return false;
     struct pipe *pipe = s->fast.in;
-    uint64_t meta = peer_u64(&slot->meta);
-    uint64_t offset = peer_u64(&slot->payload[0]), size = meta_length(meta);
-    const void *bytes = (const void *)(uintptr_t)slot->payload;
+    uint64_t meta = slot_meta(slot), size = meta_length(meta), reference[2];
+    const void *bytes = slot_bytes(slot, 0);
+    slot_words(slot, reference, 2);
     if (meta & META_PACKED)
         return false;
     if (meta & META_BLOCK) {
-        size = peer_u64(&slot->payload[1]);
-        bytes = offset % 64 == 0 ? remote_at(pipe->in.remote, offset, size) : NULL;
+        size = reference[1];
+        bytes = reference[0] % 64 == 0 ? remote_at(pipe->in.remote, reference[0], size) : NULL;
         if (bytes == NULL)
-            return false; /* the general way says what is wrong with it */
+            return false; /* the general path says what is wrong with it */
         __builtin_prefetch(bytes);
     }
     fetch_ahead(pipe);
     if (size > SLOT_PAYLOAD) {
-        m->ref = meta & META_BLOCK ? view_ref_block(pipe, offset) : NULL;
+        m->ref = meta & META_BLOCK ? view_ref_block(pipe, reference[0]) : NULL;
         if (m->ref == NULL)
             return false;
         m->is_inline = 0;
@@ -253,7 +253,7 @@ static bool fast_view(struct shm_socket *s, struct message *m, int flags)
         copy_short(m->bytes, bytes, size);
     }
     m->size = size;
-    fast_done(s, pipe, size);
+    fast_consume(s, pipe, size);
     return true;
 }
 

@@ -9,6 +9,7 @@
 #include "core/peer.h"
 #include "core/session.h"
 #include "core/view_ref.h"
+#include "transport/slot.h"
 
 /* ---- a message begins ---- */
 
@@ -82,7 +83,7 @@ static int take(struct shm_socket *s, struct pipe *pipe)
             return adopted; /* its own, which it could not look at when it took it */
         /* No more than there are slots, should somebody go on claiming for the dead. */
         for (uint64_t n = 0; n < pipe->in.mask && adopted == 1 && !s->options.redeliver; n++) {
-            claims_done(&pipe->in.claims->words[taken->ticket & pipe->in.mask], taken->ticket, pipe->in.claims->owner);
+            slot_finish(&pipe->in, taken->ticket);
             stat_add(s, STAT_LOST, 1);
             adopted = ring_in_adopt(&pipe->in, taken);
         }
@@ -272,7 +273,7 @@ static void advance(struct pipe *pipe)
     ring->tail = pipe->socket->rx.message.taken.ticket + 1;
     if (pipe->record == NULL)
         return;
-    store_release(&pipe->record->tail, ring->tail); /* R3 */
+    slot_consume(&pipe->record->tail, ring->tail);
     store_relaxed(&pipe->record->received, ++pipe->received);
     if (++pipe->unannounced >= pipe->announce_every)
         rx_end_read(pipe);
@@ -293,8 +294,7 @@ void rx_end(struct shm_socket *s)
     if (in->ref != NULL) {
         view_ref_release(in->ref);
     } else if (pipe->in.kind == RING_SPMC) {
-        struct claims *claims = pipe->in.claims;
-        claims_done(&claims->words[taken->ticket & pipe->in.mask], taken->ticket, claims->owner); /* C2 */
+        slot_finish(&pipe->in, taken->ticket);
         if (bell_ring(&pipe->peer->bell))
             stat_add(s, STAT_WAKES, 1);
     }

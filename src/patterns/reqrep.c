@@ -9,53 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/message_layout.h"
 #include "core/fast_path.h"
 #include "core/pattern.h"
 #include "patterns/reqrep.h"
-
-/* ---- the fast way: an empty part and a short one, in a slot ---- */
-
-#define SHORT_ENVELOPE PART_HEADER /* of an empty part alone */
-#define SHORT_BODY     (SLOT_PAYLOAD - SHORT_ENVELOPE - PART_HEADER)
-
-static inline bool send_short(struct shm_socket *s, uint32_t tag, const void *data, size_t size)
-{
-    size_t whole = SHORT_ENVELOPE + PART_HEADER + part_padded(size);
-    struct ring_slot *slot = size <= SHORT_BODY ? fast_slot(s, s->fast.out, whole) : NULL;
-    if (slot == NULL)
-        return false;
-    store_relaxed(&slot->meta, meta_make(whole, META_PACKED, tag));
-    store_relaxed(&slot->payload[0], 0);
-    store_relaxed(&slot->payload[1], size);
-    copy_short((void *)(uintptr_t)&slot->payload[2], data, size);
-    fast_publish(s, s->fast.out, s->fast.to, size);
-    return true;
-}
-
-/* Wait for such a message: its body's size, or -1; and its tag. */
-static inline ssize_t await_short(struct shm_socket *s, int flags, uint32_t *tag)
-{
-    const struct ring_slot *slot = fast_await(s, flags);
-    if (slot == NULL)
-        return -1;
-    uint64_t meta = peer_u64(&slot->meta);
-    uint64_t first = peer_u64(&slot->payload[0]);
-    uint64_t size = peer_u64(&slot->payload[1]);
-    if ((meta & (META_BLOCK | META_PACKED)) != META_PACKED || first != 0 || size > SHORT_BODY ||
-        meta_length(meta) != SHORT_ENVELOPE + PART_HEADER + part_padded(size))
-        return -1;
-    *tag = meta_tag(meta);
-    return (ssize_t)size;
-}
-
-static inline void take_short(struct shm_socket *s, void *buffer, size_t room, size_t size)
-{
-    struct ring_in *ring = &s->fast.in->in;
-    copy_short(buffer, (const void *)(uintptr_t)&ring->slots[ring->tail & ring->mask].payload[2],
-               size < room ? size : room);
-    fast_done(s, s->fast.in, size);
-}
 
 /* ---- REQ ---- */
 
@@ -298,7 +254,7 @@ static bool fast_request(struct shm_socket *s, const void *data, size_t size)
 {
     struct req *req = s->kind_data;
     if (req->waiting || s->rx.message.active || req->correlate || req->resend ||
-        !send_short(s, next_id(req), data, size))
+        !fast_send_delimited(s, next_id(req), data, size))
         return false;
     req->pipe = s->fast.to;
     req->id = next_id(req);
@@ -315,10 +271,10 @@ static ssize_t fast_reply(struct shm_socket *s, void *buffer, size_t room, int f
     uint32_t tag;
     if (!req->waiting || req->correlate)
         return -1;
-    ssize_t size = await_short(s, flags, &tag);
+    ssize_t size = fast_await_delimited(s, flags, &tag);
     if (size < 0 || (tag & REQUEST_NUMBER) != req->id)
         return -1;
-    take_short(s, buffer, room, (size_t)size);
+    fast_take_delimited(s, buffer, room, (size_t)size);
     req->waiting = req->lost = false;
     return size;
 }
@@ -385,7 +341,7 @@ static int open_rep(struct shm_socket *s)
     if (rep == NULL)
         return -ENOMEM;
     s->kind_data = rep;
-    rep->room = SHORT_ENVELOPE;
+    rep->room = EMPTY_PART;
     rep->envelope = malloc(rep->room);
     return rep->envelope == NULL ? -ENOMEM : 0;
 }
@@ -501,8 +457,8 @@ static int send_reply(struct shm_socket *s, const struct part *part)
 static bool fast_answer(struct shm_socket *s, const void *data, size_t size)
 {
     struct rep *rep = s->kind_data;
-    if (!rep->replying || rep->pipe == NULL || rep->pipe != s->fast.to || rep->size != SHORT_ENVELOPE ||
-        !send_short(s, rep->tag & REQUEST_NUMBER, data, size))
+    if (!rep->replying || rep->pipe == NULL || rep->pipe != s->fast.to || rep->size != EMPTY_PART ||
+        !fast_send_delimited(s, rep->tag & REQUEST_NUMBER, data, size))
         return false;
     rep->replying = false;
     return true;
@@ -513,13 +469,13 @@ static ssize_t fast_question(struct shm_socket *s, void *buffer, size_t room, in
     struct rep *rep = s->kind_data;
     if (rep->replying)
         return -1;
-    ssize_t size = await_short(s, flags, &rep->tag);
+    ssize_t size = fast_await_delimited(s, flags, &rep->tag);
     if (size < 0)
         return -1;
-    memset(rep->envelope, 0, SHORT_ENVELOPE);
-    rep->size = SHORT_ENVELOPE;
+    memset(rep->envelope, 0, EMPTY_PART);
+    rep->size = EMPTY_PART;
     rep->pipe = s->fast.in;
-    take_short(s, buffer, room, (size_t)size);
+    fast_take_delimited(s, buffer, room, (size_t)size);
     rep->replying = true;
     return size;
 }

@@ -21,7 +21,7 @@
  *   C2  reader: store (t, DONE, me), seq_cst (S1 of the sender's bell), when the message is done. Pairs with C3: the sender
  *       writes over the slot, or frees the block, after the reader's last load.
  *   C3  sender: load, acquire. A slot whose word is not DONE for its last ticket is not reused; the
- *       ticket that would fall on it is skipped (ring.h: odd sequence).
+ *       ticket that would fall on it is skipped (slot.h: odd sequence).
  *   C4  survivor: CAS (t, CLAIMED, dead) -> (t, CLAIMED, me): adoption, relaxed. The slot and the
  *       block are as they were, for nobody reuses them before C2; the lock that the kernel took from the
  *       dead one makes visible what that one had seen. Nothing is ever put back or rewound.

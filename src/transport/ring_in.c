@@ -2,13 +2,11 @@
 #include <errno.h>
 #include <string.h>
 
-#include "transport/ring.h"
+#include "transport/slot.h"
 
 #ifndef AHEAD_SLOTS
 #define AHEAD_SLOTS 8
 #endif
-#define STREAK_LONG 8
-#define CLAIMS_AHEAD 16 /* two lines of claim words */
 
 int ring_in_open(struct ring_in *ring, struct remote *remote, uint64_t offset)
 {
@@ -17,8 +15,8 @@ int ring_in_open(struct ring_in *ring, struct remote *remote, uint64_t offset)
         return -EPROTO;
     uint64_t slots = peer_u64_once(&header->slots);
     uint32_t kind = peer_u32_once(&header->kind);
-    if (peer_u32_once(&header->magic) != RING_MAGIC || slots < 8 || slots > RING_SLOTS_MAX || (slots & (slots - 1)) != 0 ||
-        kind < RING_BROADCAST || kind > RING_SPMC ||
+    if (peer_u32_once(&header->magic) != RING_MAGIC || slots < 8 || slots > RING_SLOTS_MAX ||
+        (slots & (slots - 1)) != 0 || kind < RING_BROADCAST || kind > RING_SPMC ||
         remote_at(remote, offset, RING_HEADER + slots * sizeof(struct ring_slot)) != header)
         return -EPROTO;
     memset(ring, 0, sizeof *ring);
@@ -32,7 +30,8 @@ int ring_in_open(struct ring_in *ring, struct remote *remote, uint64_t offset)
     return 0;
 }
 
-/* Where the bytes of a message are, from its slot's words: checked, for the sender may lie. */
+/* Where the bytes of a message are, from its slot's words: checked, for the sender may lie. PAYLOAD: a private copy, or
+ * the slot itself if it has no reference. */
 static int locate(struct ring_in *ring, struct ring_taken *taken, uint64_t meta, const uint64_t *payload)
 {
     taken->packed = (meta & META_PACKED) != 0;
@@ -56,14 +55,14 @@ static int locate(struct ring_in *ring, struct ring_taken *taken, uint64_t meta,
     return 1;
 }
 
-/* ---- exclusive and SPMC tails: the slot does not change under us ---- */
+/* ---- SPSC and SPMC tails: the slot does not change under us ---- */
 
 static int locate_stable(struct ring_in *ring, const struct ring_slot *slot, struct ring_taken *taken)
 {
-    uint64_t meta = peer_u64(&slot->meta);
+    uint64_t meta = slot_meta(slot), reference[2];
     if (!(meta & META_BLOCK))
-        return locate(ring, taken, meta, (const uint64_t *)(const void *)slot->payload);
-    uint64_t reference[2] = {peer_u64(&slot->payload[0]), peer_u64(&slot->payload[1])};
+        return locate(ring, taken, meta, slot_bytes(slot, 0));
+    slot_words(slot, reference, 2);
     return locate(ring, taken, meta, reference);
 }
 
@@ -75,15 +74,15 @@ static inline void look_ahead(struct ring_in *ring)
 {
     if (++ring->streak <= STREAK_LONG)
         return;
-    const char *later = (const char *)&ring->slots[(ring->tail + AHEAD_SLOTS) & ring->mask];
+    const char *later = (const char *)slot_of(ring, ring->tail + AHEAD_SLOTS);
     __builtin_prefetch(later);
     __builtin_prefetch(later + CACHE_LINE);
 }
 
 static int take_spsc(struct ring_in *ring, struct ring_taken *taken)
 {
-    const struct ring_slot *slot = &ring->slots[ring->tail & ring->mask];
-    if (peer_u64_acquire(&slot->seq) != seq_ready(ring->tail)) { /* R2 */
+    const struct ring_slot *slot = slot_of(ring, ring->tail);
+    if (slot_peek(slot) != seq_ready(ring->tail)) {
         ring->streak = 0;
         return 0;
     }
@@ -96,7 +95,7 @@ static int take_spsc(struct ring_in *ring, struct ring_taken *taken)
  * all that is a lap older is taken, so that one who slept for long does not walk through what he missed. */
 static uint64_t after_missing(const struct ring_in *ring, uint64_t t, uint64_t seq)
 {
-    uint64_t there = (seq - 1) / 2;
+    uint64_t there = seq_ticket(seq);
     return there > t + ring->mask ? there - ring->mask : t + 1;
 }
 
@@ -110,7 +109,7 @@ void ring_in_owe(struct ring_in *ring, const struct ring_taken *taken)
 static int locate_claimed(struct ring_in *ring, struct ring_taken *taken, uint64_t t, bool again)
 {
     taken->ticket = t;
-    int result = locate_stable(ring, &ring->slots[t & ring->mask], taken);
+    int result = locate_stable(ring, slot_of(ring, t), taken);
     taken->redelivered = again;
     ring->owed = 0;
     if (result < 0 && result != -EPROTO)
@@ -120,15 +119,11 @@ static int locate_claimed(struct ring_in *ring, struct ring_taken *taken, uint64
 
 static int take_spmc(struct ring_in *ring, struct ring_taken *taken)
 {
-    struct claims *claims = ring->claims;
-    uint64_t hint = peer_u64(&claims->header->hint);
-
+    uint64_t hint = peer_u64(&ring->claims->header->hint);
     if (hint > ring->tail && hint <= peer_u64(&ring->header->head))
         ring->tail = hint;
     for (uint64_t step = 0; step <= 2 * ring->mask + 1; step++) {
-        uint64_t t = ring->tail, index = t & ring->mask;
-        const struct ring_slot *slot = &ring->slots[index];
-        uint64_t seq = peer_u64_acquire(&slot->seq); /* R2 */
+        uint64_t t = ring->tail, seq = slot_peek(slot_of(ring, t));
         if (seq < seq_absent(t)) {
             ring->streak = 0;
             return 0;
@@ -136,14 +131,9 @@ static int take_spmc(struct ring_in *ring, struct ring_taken *taken)
         ring->tail = after_missing(ring, t, seq);
         if (seq != seq_ready(t))
             continue; /* skipped, or long gone */
-        uint64_t seen = peer_u64(&claims->words[index]);
-        if (claim_is_taken(seen, t) || !claims_take(claims, index, seen, t))
+        if (!slot_claim(ring, t))
             continue;
         look_ahead(ring);
-        if (ring->streak > STREAK_LONG)
-            cpu_prefetch_write(&claims->words[(t + CLAIMS_AHEAD) & ring->mask]);
-        if (peer_u64(&claims->header->hint) < t + 1)
-            store_relaxed(&claims->header->hint, t + 1);
         return locate_claimed(ring, taken, t, false);
     }
     return 0;
@@ -159,7 +149,7 @@ int ring_in_adopt(struct ring_in *ring, struct ring_taken *taken)
 
 /* ---- broadcast tails ---- */
 
-/* The writer is a lap ahead, or gave ticket t up: go on where there certainly is something. Both words are
+/* The sender is a lap ahead, or withdrew ticket t: go on where there certainly is something. Both words are
  * hints: R2 tells what is there, and R2 of absent(t) orders `oldest` behind the withdrawal that wrote it. */
 static int lapped(struct ring_in *ring)
 {
@@ -168,7 +158,7 @@ static int lapped(struct ring_in *ring)
     uint64_t slots = ring->mask + 1, to = ring->tail + 1;
 
     if (head > slots - slots / 4 && head - (slots - slots / 4) > to)
-        to = head - (slots - slots / 4); /* a quarter of the ring ahead of the writer */
+        to = head - (slots - slots / 4); /* a quarter of the ring newer than what is overwritten next */
     if (oldest > to && oldest <= head)
         to = oldest;
     if (to > ring->end)
@@ -178,40 +168,34 @@ static int lapped(struct ring_in *ring)
     return 0;
 }
 
-/* ring->tail's slot is odd: just being written, or given up? */
-static bool was_dropped(struct ring_in *ring)
+/* ring->tail's slot says absent: is the message just being written, or was it withdrawn? */
+static bool was_withdrawn(struct ring_in *ring)
 {
     return peer_u64(&ring->header->oldest) > ring->tail;
 }
 
-static int take_broadcast_once(struct ring_in *ring, struct ring_taken *taken, struct hazards *hazards, uint32_t hazard_tag)
+static int take_broadcast_once(struct ring_in *ring, struct ring_taken *taken, struct hazards *hazards,
+                               uint32_t hazard_tag)
 {
-    const struct ring_slot *slot = &ring->slots[ring->tail & ring->mask];
-    uint64_t ready = seq_ready(ring->tail), seq = peer_u64_acquire(&slot->seq); /* R2 */
+    const struct ring_slot *slot = slot_of(ring, ring->tail);
+    uint64_t ready = seq_ready(ring->tail), seq = slot_peek(slot);
 
     if (seq != ready) {
-        if (seq > ready || (seq == ready - 1 && was_dropped(ring)))
+        if (seq > ready || (seq == ready - 1 && was_withdrawn(ring)))
             return lapped(ring), 2;
         ring->streak = 0;
         return 0;
     }
     look_ahead(ring);
-    uint64_t meta = peer_u64(&slot->meta);
-    uint64_t length = meta_length(meta) <= SLOT_PAYLOAD ? meta_length(meta) : SLOT_PAYLOAD;
-    peer_words(taken->copy, slot->payload, (length + 7) / 8);
-    fence_acquire();
-    if (peer_u64(&slot->seq) != ready) /* R6 */
+    uint64_t meta = slot_meta(slot);
+    if (!slot_copy(slot, ring->tail, taken->copy, meta_length(meta) <= SLOT_PAYLOAD ? meta_length(meta) : SLOT_PAYLOAD))
         return lapped(ring), 2;
     taken->ticket = ring->tail;
     int result = locate(ring, taken, meta, taken->copy);
     if (result < 0 || !taken->is_block)
         return result;
-    hazard_set(hazards, HAZARD_IN_HAND, hazard_word(hazard_tag, taken->copy[0])); /* R7 */
-    fence_seq_cst();
-    if (peer_u64(&slot->seq) != ready) {
-        hazard_clear(hazards, HAZARD_IN_HAND);
+    if (!slot_protect(slot, ring->tail, hazards, hazard_word(hazard_tag, taken->copy[0])))
         return lapped(ring), 2;
-    }
     taken->protected = true;
     return 1;
 }
@@ -225,7 +209,7 @@ static int take_broadcast(struct ring_in *ring, struct ring_taken *taken, struct
         if (head > ring->tail + 1)
             ring->tail = head - 1;
     }
-    /* Each retry means that the writer came round once more; give up rather than chase it. */
+    /* Each retry means that the sender came round once more; give up rather than chase it. */
     for (int attempt = 0; attempt < 16 && ring->tail < ring->end; attempt++) {
         int result = take_broadcast_once(ring, taken, hazards, hazard_tag);
         if (result != 2)
@@ -250,16 +234,16 @@ bool ring_in_has(struct ring_in *ring)
 {
     if (ring->tail >= ring->end && ring->kind != RING_SPMC)
         return false;
-    uint64_t seq = peer_u64(&ring->slots[ring->tail & ring->mask].seq);
+    uint64_t seq = slot_glance(slot_of(ring, ring->tail));
     if (ring->kind == RING_SPSC)
         return seq == seq_ready(ring->tail);
     if (ring->kind == RING_BROADCAST)
-        return seq >= seq_ready(ring->tail) || (seq == seq_absent(ring->tail) && was_dropped(ring));
+        return seq >= seq_ready(ring->tail) || (seq == seq_absent(ring->tail) && was_withdrawn(ring));
     if (ring->owed != 0)
         return true;
     for (uint64_t step = 0; step <= 2 * ring->mask + 1; step++, ring->tail = after_missing(ring, ring->tail, seq)) {
         uint64_t index = ring->tail & ring->mask;
-        seq = peer_u64(&ring->slots[index].seq);
+        seq = slot_glance(slot_of(ring, ring->tail));
         if (seq < seq_absent(ring->tail))
             return false;
         if (seq == seq_ready(ring->tail) && !claim_is_taken(peer_u64(&ring->claims->words[index]), ring->tail))
@@ -277,8 +261,7 @@ bool ring_in_has_more(const struct ring_in *ring)
 
 bool ring_in_still(const struct ring_in *ring)
 {
-    fence_acquire();
-    return peer_u64(&ring->slots[ring->tail & ring->mask].seq) == seq_ready(ring->tail); /* R6 */
+    return slot_still(slot_of(ring, ring->tail), ring->tail);
 }
 
 void ring_in_skip_to_head(struct ring_in *ring)

@@ -25,9 +25,9 @@
 #define SLOT_WORDS     (SLOT_PAYLOAD / 8)
 
 enum {
-    RING_BROADCAST = 1,   /* every reader keeps its own tail to itself; overwritten at once */
-    RING_SPSC = 2, /* one reader, whose tail the sender reads */
-    RING_SPMC = 3,    /* readers claim tickets (claims.h) */
+    RING_BROADCAST = 1, /* every reader keeps its own tail to itself; overwritten at once */
+    RING_SPSC = 2,      /* one reader, whose tail the sender reads */
+    RING_SPMC = 3,      /* readers claim tickets (claims.h) */
 };
 
 struct ring_header {
@@ -38,7 +38,7 @@ struct ring_header {
     uint32_t newest_only; /* 1: readers skip to the newest message (SHM_CONFLATE) */
     uint8_t pad0[36];
     shared_u64 head;   /* the next ticket to be sent */
-    shared_u64 oldest; /* broadcast tails: lower tickets are gone, whatever their slots say */
+    shared_u64 oldest; /* broadcast: lower tickets are gone, whatever their slots say */
     uint8_t pad1[48];
 };
 
@@ -77,6 +77,11 @@ static inline uint64_t seq_ready(uint64_t ticket)
 static inline uint64_t seq_absent(uint64_t ticket)
 {
     return 2 * ticket + 1;
+}
+/* The ticket of which SEQ, which is not 0, speaks: ready or absent. */
+static inline uint64_t seq_ticket(uint64_t seq)
+{
+    return (seq - 1) / 2;
 }
 
 #endif

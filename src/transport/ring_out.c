@@ -4,11 +4,10 @@
 #include <string.h>
 
 #include "transport/os.h"
-#include "transport/ring.h"
+#include "transport/slot.h"
 
 #define FIRST_FILL 4096
-#define CLAIMS_AHEAD 16 /* words: two lines */
-#define SPARE_SLOTS 512 /* of a shared ring: for messages in hand, beside those that wait */
+#define SPARE_SLOTS 512 /* SPMC: for messages in hand, beside those that wait */
 #ifndef PREFETCH_SLOTS
 #define PREFETCH_SLOTS 8
 #endif
@@ -109,7 +108,7 @@ int ring_out_fill(struct ring_out *ring)
     return fill_to(ring, 2 * filled_bytes(ring));
 }
 
-/* Put the first block of a message, with its chain, on the list of those that wait for hazards to go. */
+/* Put the first block of a message, with its chain, on the retired list: it waits for hazard words to go. */
 static void retire(struct ring_out *ring, uint64_t slot)
 {
     struct block *blocks = ring->in_flight[slot];
@@ -118,14 +117,6 @@ static void retire(struct ring_out *ring, uint64_t slot)
     ring->in_flight[slot] = NULL;
     blocks->next = *ring->retired;
     *ring->retired = blocks;
-}
-
-/* No newcomer shall look at what ticket T had. */
-static void withdraw(struct ring_out *ring, uint64_t t)
-{
-    store_relaxed(&ring->header->oldest, t + 1);
-    store_release(&ring->slots[t & ring->mask].seq, seq_absent(t)); /* R8 */
-    fence_seq_cst();
 }
 
 void ring_out_reclaim(struct ring_out *ring, uint64_t until)
@@ -139,13 +130,13 @@ void ring_out_reclaim(struct ring_out *ring, uint64_t until)
         uint64_t slot = t & ring->mask;
         if (ring->kind == RING_SPMC) {
             uint64_t word = peer_u64_acquire(&ring->claims->words[slot]); /* C3 */
-            if (claim_state(word) != CLAIM_DONE || !claim_is_taken(word, t)) {
+            if (!claim_is_done(word, t)) {
                 contiguous = contiguous && ring->in_flight[slot] == NULL;
                 continue;
             }
         }
         if (ring->kind == RING_BROADCAST && ring->in_flight[slot] != NULL)
-            withdraw(ring, t);
+            slot_withdraw(ring, t);
         retire(ring, slot);
         if (contiguous)
             ring->reclaim = t + 1;
@@ -162,7 +153,7 @@ int ring_out_drop_oldest(struct ring_out *ring)
         uint64_t t = ring->reclaim, slot = t & ring->mask;
         if (ring->in_flight[slot] == NULL)
             continue;
-        withdraw(ring, t);
+        slot_withdraw(ring, t);
         retire(ring, slot);
         ring->reclaim++;
         return 1;
@@ -179,7 +170,7 @@ void ring_out_look(struct ring_out *ring)
         ring->acked = hint;
     while (ring->acked < ring->head) {
         uint64_t slot = ring->acked & ring->mask;
-        bool skipped = ring->acked < ring->skipped && load_relaxed(&ring->slots[slot].seq) != seq_ready(ring->acked);
+        bool skipped = ring->acked < ring->skipped && slot_own_seq(ring, ring->acked) != seq_ready(ring->acked);
         if (!skipped && !claim_is_taken(peer_u64(&claims->words[slot]), ring->acked))
             return;
         ring->acked++;
@@ -195,19 +186,16 @@ int ring_out_claimable(struct ring_out *ring)
                 return 0;
         }
         uint64_t slot = ring->head & ring->mask;
-        uint64_t seq = load_relaxed(&ring->slots[slot].seq);
+        uint64_t seq = slot_own_seq(ring, ring->head);
         if (seq == 0)
             return 1; /* first lap */
         uint64_t word = peer_u64_acquire(&ring->claims->words[slot]); /* C3 */
-        uint64_t before = (seq - 1) / 2; /* the ticket of the last lap, sent or skipped */
+        uint64_t before = seq_ticket(seq); /* the ticket of the last lap, sent or skipped */
         if (claim_state(word) == CLAIM_DONE && (seq % 2 == 1 || claim_is_taken(word, before)))
             return 1;
         if (claim_state(word) != CLAIM_CLAIMED)
             return 0; /* not even taken: only a liar's hint leads here */
-        store_relaxed(&ring->slots[slot].seq, seq_absent(ring->head)); /* nothing is behind it */
-        ring->head++;
-        ring->skipped = ring->head;
-        store_relaxed(&ring->header->head, ring->head);
+        slot_skip(ring);
         if (ring_out_ready(ring) < 0)
             return 0;
     }
@@ -225,47 +213,28 @@ int ring_out_track(struct ring_out *ring)
     return 0;
 }
 
-void ring_out_publish(struct ring_out *ring, const struct ring_message *message)
+static inline void fetch_ahead(const struct ring_out *ring)
 {
-    uint64_t slot_index = ring->head & ring->mask;
-    struct ring_slot *slot = &ring->slots[slot_index];
-    uint64_t meta, reference[2];
-    const void *bytes = message->bytes;
-    uint64_t size = message->size;
-
-    if (bytes == NULL) {
-        reference[0] = message->blocks->offset;
-        reference[1] = size;
-        bytes = reference;
-        size = sizeof reference;
-        meta = meta_make(size, message->flags | META_BLOCK, message->tag);
-    } else {
-        meta = meta_make(size, message->flags, message->tag);
-    }
-    if (ring->kind == RING_BROADCAST) {
-        uint64_t staged[SLOT_WORDS];
-        store_relaxed(&slot->seq, seq_absent(ring->head)); /* R5 */
-        fence_release();
-        memcpy(staged, bytes, size);
-        store_relaxed(&slot->meta, meta);
-        copy_words_in(slot->payload, staged, (size + 7) / 8);
-    } else {
-        store_relaxed(&slot->meta, meta);
-        memcpy((void *)(uintptr_t)slot->payload, bytes, size);
-    }
-    if (unlikely(ring->in_flight != NULL)) {
-        retire(ring, slot_index); /* of the last lap */
-        ring->in_flight[slot_index] = message->blocks;
-    }
-    /* R1: a store with the payload's, then the fence of S1: an exchange would wait for the line twice. */
-    store_release(&slot->seq, seq_ready(ring->head));
-    fence_seq_cst();
-    ring->head++;
-    store_relaxed(&ring->header->head, ring->head);
-    struct ring_slot *later = &ring->slots[(ring->head + PREFETCH_SLOTS) & ring->mask];
+    char *later = (char *)slot_reserve(ring, ring->head + PREFETCH_SLOTS);
     cpu_prefetch_write(later);
-    cpu_prefetch_write((char *)later + CACHE_LINE);
-    cpu_prefetch_write((char *)&ring->slots[ring->head & ring->mask] + CACHE_LINE);
+    cpu_prefetch_write(later + CACHE_LINE);
+    cpu_prefetch_write((char *)slot_reserve(ring, ring->head) + CACHE_LINE);
     if (ring->kind == RING_SPMC)
         __builtin_prefetch(&ring->claims->words[(ring->head + CLAIMS_AHEAD) & ring->mask]);
+}
+
+void ring_out_publish(struct ring_out *ring, const struct ring_message *message)
+{
+    struct ring_slot *slot = slot_reserve(ring, ring->head);
+    if (message->bytes == NULL)
+        slot_write_block(ring, slot, message->blocks->offset, message->size, message->flags, message->tag);
+    else
+        slot_write_bytes(ring, slot, message->bytes, message->size, message->flags, message->tag);
+    if (unlikely(ring->in_flight != NULL)) {
+        uint64_t index = ring->head & ring->mask;
+        retire(ring, index); /* of the last lap */
+        ring->in_flight[index] = message->blocks;
+    }
+    slot_commit(ring);
+    fetch_ahead(ring);
 }

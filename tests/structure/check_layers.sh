@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # A file includes its own layer or below: base -> transport -> core -> patterns -> public.
 # Inside core the modules have an order, too (order.txt, beside this file). Patterns know no futex, no mapping, no file,
-# and of the core what pattern.h and fast_path.h offer; the transport and the core know no pattern.
+# and of the core what pattern.h and fast_path.h offer; the transport and the core know no pattern. Nobody but the slot
+# codec touches the words of a slot.
 # Usage: check_layers.sh SOURCE_ROOT, or --self-test.
 
 order=$(dirname "$0")/order.txt
@@ -83,6 +84,10 @@ check() {
             '(^|[^a-zA-Z_])(futex[a-z_]*|mmap|munmap|mremap|fcntl|open|openat|memfd_create|ftruncate|syscall)[[:space:]]*\(' \
             $patterns /dev/null
     }
+    # The words of a slot are touched by the codec alone.
+    coded=$(find "$root/src" -name '*.[ch]' 2>/dev/null | grep -vE 'src/transport/slot\.h$')
+    [ -z "$coded" ] || complain 'the words of a slot are touched outside transport/slot.h' \
+        '(->|\]\.|\)\.)[[:space:]]*(seq|meta|payload)([^a-zA-Z0-9_]|$)' $coded /dev/null
     # Nobody above the transport calls the system's futex or mmap.
     above=$(find "$root/src/core" -name '*.[ch]' 2>/dev/null)
     [ -z "$above" ] || complain 'src/core calls futex or mmap' \
@@ -123,6 +128,11 @@ self_test() {
     try 1 patterns/pub.c '    futex_wait(word, 1);'
     try 1 patterns/pub.c '    p = mmap(NULL, 1, 2, 3, 4, 5);'
     try 1 patterns/pub.c '    fcntl(fd, 1);'
+    try 1 core/fast_path.h '    store_relaxed(&slot->meta, 1);'
+    try 1 patterns/req.c '    copy(buffer, ring->slots[i & ring->mask].payload, 8);'
+    try 1 transport/ring_in.c '    if (peer_u64(&slot->seq) != ready)'
+    try 0 transport/slot.h '    if (peer_u64(&slot->seq) != ready)'
+    try 0 core/tx.c '    s->tx.message.payload += part->size; slot->sequence = 1;'
     try 0 patterns/pub.c '#include "core/pattern.h"'
     try 0 patterns/pub.c '    reopen(x); is_open(x);'
     try 0 transport/ring.c '#include "base/atomic.h"'
