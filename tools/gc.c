@@ -32,7 +32,7 @@
 #include "tool.h"
 #include "transport/claims.h"
 #include "transport/os.h"
-#include "transport/segment.h"
+#include "transport/reap.h"
 
 static const char *const beside_segment[] = {".bell", ".claims", ".fifo"};
 
@@ -258,7 +258,7 @@ static void sweep_socket(struct sweep *sweep, const char *hex)
     bool sane = socket_look(&look, dir, hex) == 0;
     uint64_t bytes = memory_of_socket(dir, hex);
     socket_look_end(&look);
-    int removed = sweep->request->dry_run ? !is_read_by_somebody(dir, hex) : segment_reap(dir, hex);
+    int removed = sweep->request->dry_run ? !is_read_by_somebody(dir, hex) : reap_socket(dir, hex);
     if (removed == 1)
         say(sweep, "socket", hex, strlen(hex), sane ? &look : NULL, bytes);
 }

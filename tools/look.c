@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "shmq.h"
+#include "base/seqlock.h"
 #include "transport/os.h"
 #include "transport/segment.h"
 
@@ -70,7 +71,7 @@ static bool copy_member(struct member *out, struct endpoint_member *member)
 
 static bool copy_accept(struct accepted *out, struct accept_record both[2])
 {
-    int newest = endpoint_accept_newest(load_relaxed(&both[0].gen), load_relaxed(&both[1].gen));
+    int newest = seqlock_newest(load_relaxed(&both[0].gen), load_relaxed(&both[1].gen));
     struct accept_record *record = &both[newest == 1];
     uint64_t words[2] = {load_relaxed(&record->binder_id[0]), load_relaxed(&record->binder_id[1])};
     out->gen = load_relaxed(&record->gen);

@@ -43,7 +43,7 @@ void memory_free(struct shm_socket *s)
 /* Does an endpoint still lead peers to our files, who are promised what is in them? */
 static bool is_named(const struct shm_socket *s)
 {
-    return directory_is_memfd(s->directory) || segment_is_named(directory_fd(s->directory), s->segment.id_hex);
+    return directory_is_memfd(s->directory) || reap_is_named(directory_fd(s->directory), s->segment.id_hex);
 }
 
 void memory_unref(struct shm_socket *s)
@@ -59,7 +59,9 @@ void memory_unref(struct shm_socket *s)
     if (s->segment.directory != NULL) {
         /* First drop our life lock, then look: whoever takes our name away does so before it removes the files. */
         segment_unmap(&s->segment);
-        segment_close(&s->segment, !s->files_awaited || !is_named(s));
+        if (!s->files_awaited || !is_named(s))
+            reap_own(&s->segment);
+        segment_close(&s->segment);
     }
     directory_close(s->directory);
     memory_free(s);

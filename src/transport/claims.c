@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "transport/life.h"
 #include "transport/os.h"
 
 #define CHOICES_MAX 100
@@ -90,7 +91,7 @@ static int choose_owner(struct claims *claims, int fd)
     for (uint32_t owner = 1; owner <= CLAIMS_OWNERS && looks < CHOICES_MAX; owner++) {
         if (has_owner(&named, owner))
             continue;
-        int error = os_lock(fd, CLAIMS_BYTE_OWNER + owner, 1, OS_WRITE);
+        int error = life_take(fd, CLAIMS_BYTE_OWNER + owner);
         if (error == -EAGAIN)
             continue;
         if (error < 0)
@@ -101,7 +102,7 @@ static int choose_owner(struct claims *claims, int fd)
             claims->owner = owner;
             return 0;
         }
-        os_unlock(fd, CLAIMS_BYTE_OWNER + owner, 1);
+        life_give(fd, CLAIMS_BYTE_OWNER + owner);
     }
     return -EUSERS;
 }
@@ -158,7 +159,7 @@ uint64_t claims_adopt(struct claims *claims)
             continue;
         if (fd < 0 && (fd = os_file_open(claims->dir, claims->name, OS_READ)) < 0)
             return UINT64_MAX;
-        if (os_is_locked(fd, CLAIMS_BYTE_OWNER + owner, 1) != 0) {
+        if (life_is_held(fd, CLAIMS_BYTE_OWNER + owner, 1)) {
             add_owner(&alive, owner);
             continue;
         }

@@ -9,8 +9,9 @@
 
 #include "base/clock.h"
 #include "shmq.h"
+#include "transport/life.h"
 #include "transport/os.h"
-#include "transport/segment.h"
+#include "transport/remote.h"
 
 #define FILE_SIZE    (ENDPOINT_HEADER_SIZE + (size_t)ENDPOINT_SLOTS * sizeof(struct endpoint_slot))
 /* Another process removes or makes the file meanwhile: for microseconds, unless it is stopped amid that. */
@@ -180,7 +181,7 @@ typedef int place_fn(struct endpoint *endpoint, int fd);
 
 static int binder_place(struct endpoint *endpoint, int fd)
 {
-    int error = os_lock(fd, ENDPOINT_BYTE_BINDER, 1, OS_WRITE);
+    int error = life_take(fd, ENDPOINT_BYTE_BINDER);
     if (error == 0)
         endpoint->slot = ENDPOINT_BINDER;
     if (error != -EAGAIN)
@@ -208,7 +209,7 @@ static int connector_place(struct endpoint *endpoint, int fd)
          * with the lock, which orders. */
         if (i < high && (peer_u64(&endpoint->slots[i].member.gen) & 1))
             continue;
-        int error = os_lock(fd, ENDPOINT_BYTE_SLOT + i, 1, OS_WRITE);
+        int error = life_take(fd, ENDPOINT_BYTE_SLOT + i);
         if (error < 0 && error != -EAGAIN)
             return error;
         if (error < 0) {
@@ -219,7 +220,7 @@ static int connector_place(struct endpoint *endpoint, int fd)
         error = os_file_allocate(fd, ENDPOINT_HEADER_SIZE + i * sizeof(struct endpoint_slot),
                                      sizeof(struct endpoint_slot));
         if (error == 0 && (peer_u64(&endpoint->slots[i].member.gen) & 1)) {
-            os_unlock(fd, ENDPOINT_BYTE_SLOT + i, 1); /* announced and died in between */
+            life_give(fd, ENDPOINT_BYTE_SLOT + i); /* announced and died in between */
             continue;
         }
         if (error == 0)
@@ -301,49 +302,7 @@ int endpoint_connect(struct endpoint *endpoint, struct directory *directory, con
     return meet(endpoint, directory, name, connector_place);
 }
 
-/* ---- records ---- */
-
-static struct endpoint_member *my_member(struct endpoint *endpoint)
-{
-    return endpoint->slot == ENDPOINT_BINDER ? &endpoint->header->binder : &endpoint->slots[endpoint->slot].member;
-}
-
-/* Make the generation even (invalid); the fields may be written after that. Release: who sees that one
- * has left sees how, in the pipe record. */
-static uint64_t retract(shared_u64 *gen)
-{
-    uint64_t value = peer_u64(gen);
-    if (value & 1)
-        store_release(gen, ++value);
-    fence_release();
-    return value;
-}
-
-void endpoint_announce(struct endpoint *endpoint, const uint8_t *id, uint32_t type, uint64_t pipe_offset)
-{
-    struct endpoint_member *member = my_member(endpoint);
-    uint64_t words[2], gen = retract(&member->gen);
-    memcpy(words, id, sizeof words);
-    store_relaxed(&member->id[0], words[0]);
-    store_relaxed(&member->id[1], words[1]);
-    store_relaxed(&member->type, type);
-    store_relaxed(&member->pid, (uint64_t)getpid());
-    store_relaxed(&member->pipe_offset, pipe_offset);
-    store_relaxed(&member->done_with, 0);
-    store_seq_cst(&member->gen, gen + 1);
-}
-
-void endpoint_done(struct endpoint *endpoint, uint64_t binder_gen)
-{
-    struct accepted said;
-    if (endpoint_accept_read(endpoint, endpoint->slot, &said) && said.binder_gen == binder_gen)
-        store_relaxed(&my_member(endpoint)->done_with, said.gen);
-}
-
-void endpoint_retract(struct endpoint *endpoint)
-{
-    retract(&my_member(endpoint)->gen);
-}
+/* ---- leaving ---- */
 
 void endpoint_leave(struct endpoint *endpoint, bool retracted)
 {
@@ -358,110 +317,24 @@ void endpoint_leave(struct endpoint *endpoint, bool retracted)
     endpoint->directory = NULL;
 }
 
-static int read_member(const struct endpoint_member *member, struct member *out)
-{
-    uint64_t words[2];
-    for (int attempt = 0; attempt < 16; attempt++) {
-        out->gen = peer_u64_seq_cst(&member->gen);
-        if (!(out->gen & 1))
-            return 0;
-        words[0] = peer_u64(&member->id[0]);
-        words[1] = peer_u64(&member->id[1]);
-        out->type = (uint32_t)peer_u64(&member->type);
-        out->pid = (uint32_t)peer_u64(&member->pid);
-        out->pipe_offset = peer_u64(&member->pipe_offset);
-        fence_acquire();
-        if (peer_u64(&member->gen) == out->gen) {
-            memcpy(out->id, words, sizeof words);
-            segment_id_hex(out->id_hex, out->id);
-            return 1;
-        }
-    }
-    return 0;
-}
-
-int endpoint_binder(const struct endpoint *endpoint, struct member *out)
-{
-    return read_member(&endpoint->header->binder, out);
-}
-
-int endpoint_connector(const struct endpoint *endpoint, uint32_t slot, struct member *out)
-{
-    return read_member(&endpoint->slots[slot].member, out);
-}
+/* ---- who is there ---- */
 
 uint32_t endpoint_high(struct endpoint *endpoint)
 {
     return high_through(endpoint, endpoint->fd);
 }
 
-void endpoint_accept_write(struct endpoint *endpoint, uint32_t slot, const struct accepted *answer)
-{
-    struct accept_record *both = endpoint->slots[slot].accepts;
-    uint64_t gens[2] = {peer_u64(&both[0].gen), peer_u64(&both[1].gen)};
-    uint64_t last = gens[0] > gens[1] ? gens[0] : gens[1];
-    struct accept_record *shared = &both[endpoint_accept_newest(gens[0], gens[1]) == 0];
-    retract(&shared->gen);
-    store_relaxed(&shared->peer_gen, answer->peer_gen);
-    store_relaxed(&shared->binder_gen, answer->binder_gen);
-    uint64_t id[2];
-    memcpy(id, answer->binder_id, sizeof id);
-    store_relaxed(&shared->binder_id[0], id[0]);
-    store_relaxed(&shared->binder_id[1], id[1]);
-    store_relaxed(&shared->verdict, answer->verdict);
-    store_relaxed(&shared->pipe_offset, answer->pipe_offset);
-    store_relaxed(&shared->resume, answer->resume);
-    store_release(&shared->gen, (last + 1) | 1);
-}
-
-int endpoint_accept_read(const struct endpoint *endpoint, uint32_t slot, struct accepted *out)
-{
-    const struct accept_record *both = endpoint->slots[slot].accepts;
-    for (int attempt = 0; attempt < 16; attempt++) {
-        uint64_t gens[2] = {peer_u64_acquire(&both[0].gen), peer_u64_acquire(&both[1].gen)};
-        int newest = endpoint_accept_newest(gens[0], gens[1]);
-        if (newest < 0)
-            return 0;
-        const struct accept_record *shared = &both[newest];
-        out->peer_gen = peer_u64(&shared->peer_gen);
-        out->binder_gen = peer_u64(&shared->binder_gen);
-        out->verdict = peer_u64(&shared->verdict);
-        out->pipe_offset = peer_u64(&shared->pipe_offset);
-        out->resume = peer_u64(&shared->resume);
-        uint64_t id[2] = {peer_u64(&shared->binder_id[0]), peer_u64(&shared->binder_id[1])};
-        memcpy(out->binder_id, id, sizeof id);
-        out->gen = gens[newest];
-        fence_acquire();
-        if (peer_u64(&both[0].gen) == gens[0] && peer_u64(&both[1].gen) == gens[1])
-            return 1;
-    }
-    return 0;
-}
-
-uint64_t endpoint_gen(const struct endpoint *endpoint)
-{
-    return peer_u64(&my_member((struct endpoint *)(uintptr_t)endpoint)->gen);
-}
-
 int endpoint_binder_lives(const struct endpoint *endpoint)
 {
-    return os_is_locked(endpoint->fd, ENDPOINT_BYTE_BINDER, 1) != 0;
+    return life_is_held(endpoint->fd, ENDPOINT_BYTE_BINDER, 1);
 }
 
 int endpoint_connector_lives(const struct endpoint *endpoint, uint32_t slot)
 {
-    return os_is_locked(endpoint->fd, ENDPOINT_BYTE_SLOT + slot, 1) != 0;
+    return life_is_held(endpoint->fd, ENDPOINT_BYTE_SLOT + slot, 1);
 }
 
 bool endpoint_is_empty(const struct endpoint *endpoint)
 {
-    return os_is_locked(endpoint->fd, ENDPOINT_BYTE_SLOT, ENDPOINT_SLOTS) == 0;
-}
-
-void endpoint_clear(struct endpoint *endpoint, uint32_t slot)
-{
-    if (os_lock(endpoint->fd, ENDPOINT_BYTE_SLOT + slot, 1, OS_WRITE) != 0)
-        return;
-    retract(&endpoint->slots[slot].member.gen);
-    os_unlock(endpoint->fd, ENDPOINT_BYTE_SLOT + slot, 1);
+    return !life_is_held(endpoint->fd, ENDPOINT_BYTE_SLOT, ENDPOINT_SLOTS);
 }

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "transport/remote.h"
 #include "transport/ring.h"
 
 #ifndef AHEAD_SLOTS

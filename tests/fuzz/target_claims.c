@@ -108,7 +108,7 @@ static void as_pusher(void)
     ring_out_close(&out);
     claims_detach(&claims);
     arena_deinit(&arena);
-    segment_close(&segment, false);
+    segment_close(&segment);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "liar.h"
-#include "transport/segment.h"
+#include "transport/remote.h"
 #include "world.h"
 
 static uint64_t offset_now;
