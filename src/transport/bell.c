@@ -7,6 +7,9 @@
 #include <unistd.h>
 
 #include "transport/os.h"
+#include "transport/shared_file.h"
+
+#define BELL_SIZE sizeof(struct bell_page)
 
 static void set_name(struct bell *bell, int dir, const char *id_hex)
 {
@@ -19,22 +22,19 @@ static void fifo_name(char out[40], const char *bell_name)
     snprintf(out, 40, "%.32s.fifo", bell_name);
 }
 
+static void init(void *context, int fd, void *memory)
+{
+    struct bell *bell = context;
+    (void)fd;
+    bell->page = memory;
+    bell->page->magic = BELL_MAGIC;
+}
+
 int bell_new(struct bell *bell, int dir, const char *id_hex)
 {
+    const struct shared_file file = {BELL_SIZE, BELL_SIZE, BELL_SIZE, NO_LIFE, OS_WRITE};
     set_name(bell, dir, id_hex);
-    int fd = os_file_new(dir, sizeof *bell->page);
-    if (fd < 0)
-        return fd;
-    int error = os_file_allocate(fd, 0, sizeof *bell->page);
-    if (error == 0) {
-        bell->page = os_map(fd, 0, sizeof *bell->page, OS_WRITE);
-        error = bell->page == NULL ? -errno : 0;
-    }
-    if (error == 0) {
-        bell->page->magic = BELL_MAGIC;
-        error = os_file_link(dir, fd, bell->name, OS_WRITE);
-    }
-    close(fd);
+    int error = shared_file_new(dir, bell->name, &file, init, bell);
     if (error < 0)
         bell_detach(bell);
     return error;
@@ -42,19 +42,16 @@ int bell_new(struct bell *bell, int dir, const char *id_hex)
 
 int bell_attach(struct bell *bell, int dir, const char *id_hex)
 {
-    uint64_t size;
+    void *memory = NULL;
 
     set_name(bell, dir, id_hex);
     int fd = os_file_open(dir, bell->name, OS_WRITE);
     if (fd < 0)
         return fd;
-    int error = os_file_size(fd, &size);
-    if (error == 0 && size < sizeof *bell->page)
+    int error = shared_file_map(fd, BELL_SIZE, &memory);
+    bell->page = memory;
+    if (error == 0 && peer_u64_once(&bell->page->magic) != BELL_MAGIC)
         error = -EPROTO;
-    if (error == 0) {
-        bell->page = os_map(fd, 0, sizeof *bell->page, OS_WRITE);
-        error = bell->page == NULL ? -errno : peer_u64_once(&bell->page->magic) != BELL_MAGIC ? -EPROTO : 0;
-    }
     close(fd);
     if (error < 0)
         bell_detach(bell);
@@ -63,7 +60,7 @@ int bell_attach(struct bell *bell, int dir, const char *id_hex)
 
 void bell_detach(struct bell *bell)
 {
-    os_unmap(bell->page, sizeof *bell->page);
+    os_unmap(bell->page, BELL_SIZE);
     bell->page = NULL;
 }
 

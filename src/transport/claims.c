@@ -8,6 +8,7 @@
 
 #include "transport/life.h"
 #include "transport/os.h"
+#include "transport/shared_file.h"
 
 #define CHOICES_MAX 100
 
@@ -23,31 +24,35 @@ static size_t file_size(uint64_t slots)
     return CLAIMS_HEADER + (size_t)slots * sizeof(shared_u64);
 }
 
-static int map(struct claims *claims, int fd, uint64_t slots)
+static void set_memory(struct claims *claims, void *memory, uint64_t slots)
 {
-    claims->header = os_map(fd, 0, file_size(slots), OS_WRITE);
-    if (claims->header == NULL)
-        return -errno;
-    claims->words = (shared_u64 *)(void *)((char *)claims->header + CLAIMS_HEADER);
+    claims->header = memory;
+    claims->words = (shared_u64 *)(void *)((char *)memory + CLAIMS_HEADER);
     claims->slots = slots;
-    return 0;
+}
+
+struct making {
+    struct claims *claims;
+    uint64_t slots;
+};
+
+static void init(void *context, int fd, void *memory)
+{
+    const struct making *making = context;
+    (void)fd;
+    set_memory(making->claims, memory, making->slots);
+    making->claims->header->magic = CLAIMS_MAGIC;
+    making->claims->header->slots = making->slots;
 }
 
 int claims_new(struct claims *claims, int dir, const char *id_hex, uint64_t slots)
 {
+    size_t size = file_size(slots);
+    const struct shared_file file = {size, size, size, NO_LIFE, OS_WRITE};
+    struct making making = {claims, slots};
+
     set_name(claims, dir, id_hex);
-    int fd = os_file_new(dir, file_size(slots));
-    if (fd < 0)
-        return fd;
-    int error = os_file_allocate(fd, 0, file_size(slots));
-    if (error == 0)
-        error = map(claims, fd, slots);
-    if (error == 0) {
-        claims->header->magic = CLAIMS_MAGIC;
-        claims->header->slots = slots;
-        error = os_file_link(dir, fd, claims->name, OS_WRITE);
-    }
-    close(fd);
+    int error = shared_file_new(dir, claims->name, &file, init, &making);
     if (error < 0)
         claims_detach(claims);
     return error;
@@ -109,19 +114,18 @@ static int choose_owner(struct claims *claims, int fd)
 
 int claims_attach(struct claims *claims, int dir, const char *id_hex, uint64_t slots)
 {
-    uint64_t size;
+    void *memory;
 
     set_name(claims, dir, id_hex);
     int fd = os_file_open(dir, claims->name, OS_WRITE);
     if (fd < 0)
         return fd;
-    int error = os_file_size(fd, &size);
-    if (error == 0 && size < file_size(slots))
-        error = -EPROTO;
-    if (error == 0)
-        error = map(claims, fd, slots);
-    if (error == 0 && (peer_u64_once(&claims->header->magic) != CLAIMS_MAGIC || peer_u64_once(&claims->header->slots) != slots))
-        error = -EPROTO;
+    int error = shared_file_map(fd, file_size(slots), &memory);
+    if (error == 0) {
+        set_memory(claims, memory, slots);
+        if (peer_u64_once(&claims->header->magic) != CLAIMS_MAGIC || peer_u64_once(&claims->header->slots) != slots)
+            error = -EPROTO;
+    }
     if (error == 0)
         error = choose_owner(claims, fd);
     close(fd); /* the mapping keeps the lock */

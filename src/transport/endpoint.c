@@ -12,6 +12,7 @@
 #include "transport/life.h"
 #include "transport/os.h"
 #include "transport/remote.h"
+#include "transport/shared_file.h"
 
 #define FILE_SIZE    (ENDPOINT_HEADER_SIZE + (size_t)ENDPOINT_SLOTS * sizeof(struct endpoint_slot))
 /* Another process removes or makes the file meanwhile: for microseconds, unless it is stopped amid that. */
@@ -58,27 +59,29 @@ static void file_name(char file[256], const char *name)
 
 /* ---- the file ---- */
 
+struct making {
+    const struct endpoint *endpoint;
+    struct endpoint_header *header;
+};
+
+static void init(void *context, int fd, void *memory)
+{
+    struct making *making = context;
+    const char *name = making->endpoint->name;
+    (void)fd;
+    making->header = memory;
+    making->header->magic = ENDPOINT_MAGIC;
+    making->header->abi = SHMQ_ABI;
+    making->header->name_size = (uint32_t)strlen(name);
+    memcpy(making->header->name, name, strlen(name) + 1);
+}
+
 static int make_file(struct endpoint *endpoint)
 {
-    int dir = directory_fd(endpoint->directory);
-    int fd = os_file_new(dir, FILE_SIZE);
-    if (fd < 0)
-        return fd;
-    int error = os_file_allocate(fd, 0, ENDPOINT_HEADER_SIZE);
-    struct endpoint_header *header = NULL;
-    if (error == 0) {
-        header = os_map(fd, 0, ENDPOINT_HEADER_SIZE, OS_WRITE);
-        error = header == NULL ? -errno : 0;
-    }
-    if (error == 0) {
-        header->magic = ENDPOINT_MAGIC;
-        header->abi = SHMQ_ABI;
-        header->name_size = (uint32_t)strlen(endpoint->name);
-        memcpy(header->name, endpoint->name, strlen(endpoint->name) + 1);
-        error = os_file_link(dir, fd, endpoint->file, OS_WRITE);
-        os_unmap(header, ENDPOINT_HEADER_SIZE);
-    }
-    close(fd);
+    static const struct shared_file file = {FILE_SIZE, ENDPOINT_HEADER_SIZE, ENDPOINT_HEADER_SIZE, NO_LIFE, OS_WRITE};
+    struct making making = {endpoint, NULL};
+    int error = shared_file_new(directory_fd(endpoint->directory), endpoint->file, &file, init, &making);
+    os_unmap(making.header, ENDPOINT_HEADER_SIZE);
     return error == -EEXIST ? 0 : error;
 }
 
@@ -98,15 +101,11 @@ static int open_file(struct endpoint *endpoint)
 
 static int map_file(struct endpoint *endpoint, int fd)
 {
-    uint64_t size;
-    int error = os_file_size(fd, &size);
-    if (error == 0 && size < FILE_SIZE)
-        error = -ENOCOMPATPROTO;
+    void *memory;
+    int error = shared_file_map(fd, FILE_SIZE, &memory);
     if (error < 0)
-        return error;
-    endpoint->header = os_map(fd, 0, FILE_SIZE, OS_WRITE);
-    if (endpoint->header == NULL)
-        return -errno;
+        return error == -EPROTO ? -ENOCOMPATPROTO : error;
+    endpoint->header = memory;
     endpoint->slots = (struct endpoint_slot *)(void *)((char *)endpoint->header + ENDPOINT_HEADER_SIZE);
     if (peer_u64_once(&endpoint->header->magic) != ENDPOINT_MAGIC ||
         peer_u32_once(&endpoint->header->abi) != SHMQ_ABI)

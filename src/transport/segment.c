@@ -10,6 +10,7 @@
 
 #include "transport/life.h"
 #include "transport/os.h"
+#include "transport/shared_file.h"
 
 void segment_id_hex(char hex[2 * SEGMENT_ID_SIZE + 1], const uint8_t id[SEGMENT_ID_SIZE])
 {
@@ -40,31 +41,32 @@ static void write_header(struct segment_header *header, const uint8_t *id, uint3
     header->pid = (uint32_t)getpid();
 }
 
-/* Lock, fill, map and only then give it its name: nobody ever sees it half made, or unlocked. */
+struct making {
+    struct segment *segment;
+    const uint8_t *id;
+    uint32_t type;
+    uint64_t ceiling;
+};
+
+static void init(void *context, int fd, void *memory)
+{
+    const struct making *making = context;
+    struct segment *segment = making->segment;
+    segment->base[0] = memory;
+    /* What cannot be mapped later; with a limit on addresses, as much of it as there is room for. */
+    for (unsigned e = 1; segment->base[e - 1] != NULL && 2 * segment_extent_start(e) <= making->ceiling; e++)
+        segment->base[e] = os_map(fd, segment_extent_start(e), segment_extent_size(e), OS_WRITE);
+    segment->header = memory;
+    write_header(segment->header, making->id, making->type);
+}
+
 static int make_file(struct segment *segment, const uint8_t *id, uint32_t type, const char *name)
 {
     int dir = directory_fd(segment->directory);
-    uint64_t ceiling = os_file_ceiling(dir);
-    int fd = os_file_new(dir, ceiling > 0 ? ceiling : SEGMENT_EXTENT_MIN);
-    if (fd < 0)
-        return fd;
-    int error = life_take(fd, SEGMENT_BYTE_OWNER);
-    if (error == 0)
-        error = os_file_allocate(fd, 0, SEGMENT_HEADER_SIZE);
-    if (error == 0) {
-        segment->base[0] = os_map(fd, 0, SEGMENT_EXTENT_MIN, OS_WRITE);
-        error = segment->base[0] == NULL ? -errno : 0;
-    }
-    /* What cannot be mapped later; with a limit on addresses, as much of it as there is room for. */
-    for (unsigned e = 1; error == 0 && segment->base[e - 1] != NULL && 2 * segment_extent_start(e) <= ceiling; e++)
-        segment->base[e] = os_map(fd, segment_extent_start(e), segment_extent_size(e), OS_WRITE);
-    if (error == 0) {
-        segment->header = (struct segment_header *)(void *)segment->base[0];
-        write_header(segment->header, id, type);
-        error = os_file_link(dir, fd, name, OS_READ);
-    }
-    close(fd);
-    return error;
+    struct making making = {segment, id, type, os_file_ceiling(dir)};
+    const struct shared_file file = {making.ceiling > 0 ? making.ceiling : SEGMENT_EXTENT_MIN, SEGMENT_HEADER_SIZE,
+                                     SEGMENT_EXTENT_MIN, SEGMENT_BYTE_OWNER, OS_READ};
+    return shared_file_new(dir, name, &file, init, &making);
 }
 
 int segment_new(struct segment *segment, struct directory *directory, uint32_t type)
