@@ -17,6 +17,9 @@ extern shared_u64 *process_mark_word;
 /* The mark of this process, made at its first call. 0: out of memory. */
 uint64_t process_mark(void);
 
+/* Its number in its own namespace, for people: nothing is decided from it. */
+uint32_t process_id(void);
+
 /* Is MARK (non-zero) that of this process? */
 static inline bool process_is_mine(uint64_t mark)
 {

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "transport/os.h"
 #include "transport/shared_file.h"
@@ -52,7 +51,7 @@ int bell_attach(struct bell *bell, int dir, const char *id_hex)
     bell->page = memory;
     if (error == 0 && peer_u64_once(&bell->page->magic) != BELL_MAGIC)
         error = -EPROTO;
-    close(fd);
+    os_close(fd);
     if (error < 0)
         bell_detach(bell);
     return error;
@@ -111,19 +110,15 @@ void bell_fd_close(struct bell *bell, int fd)
     char fifo[40];
     fifo_name(fifo, bell->name);
     os_file_unlink(bell->dir, fifo);
-    close(fd);
+    os_close(fd);
 }
 
 void bell_fd_drain(int fd)
 {
-    char bytes[256];
-    while (read(fd, bytes, sizeof bytes) == (ssize_t)sizeof bytes)
-        ;
+    os_fifo_drain(fd);
 }
 
 void bell_fd_raise(int fd)
 {
-    /* A full pipe is as readable as can be. */
-    if (write(fd, "", 1) < 0)
-        return;
+    os_fifo_fill(fd);
 }

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "transport/life.h"
 #include "transport/os.h"
@@ -128,7 +127,7 @@ int claims_attach(struct claims *claims, int dir, const char *id_hex, uint64_t s
     }
     if (error == 0)
         error = choose_owner(claims, fd);
-    close(fd); /* the mapping keeps the lock */
+    os_close(fd); /* the mapping keeps the lock */
     if (error < 0)
         claims_detach(claims);
     return error;
@@ -171,6 +170,6 @@ uint64_t claims_adopt(struct claims *claims)
             adopted = claim_ticket(word); /* its low bits: enough for the slot and the word */
     }
     if (fd >= 0)
-        close(fd);
+        os_close(fd);
     return adopted;
 }

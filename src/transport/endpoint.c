@@ -2,10 +2,8 @@
 #include "transport/endpoint.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "shmq.h"
@@ -263,7 +261,7 @@ static int meet_once(struct endpoint *endpoint, place_fn *place)
         unmap_file(endpoint);
         try_remove(endpoint, fd); /* one's own, just made; or its remover died half-way */
     }
-    close(fd);
+    os_close(fd);
     return error;
 }
 
@@ -279,7 +277,7 @@ static int meet(struct endpoint *endpoint, struct directory *directory, const ch
     uint64_t until = error == -EAGAIN ? clock_now_ns() + MEETING_NS : 0;
     for (int i = 1; i < tries && error == -EAGAIN && clock_now_ns() < until; i++) {
         if (i < MEETING_YIELDS)
-            sched_yield();
+            os_yield();
         else
             os_sleep(MEETING_REST);
         error = meet_once(endpoint, place);
@@ -310,7 +308,7 @@ void endpoint_leave(struct endpoint *endpoint, bool retracted)
     unmap_file(endpoint);
     if (!try_remove(endpoint, endpoint->fd) && directory_is_memfd(endpoint->directory))
         os_file_unlink(directory_fd(endpoint->directory), endpoint->file); /* the other side has its own */
-    close(endpoint->fd);
+    os_close(endpoint->fd);
     endpoint->fd = -1;
     directory_close(endpoint->directory);
     endpoint->directory = NULL;

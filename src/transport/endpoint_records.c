@@ -3,8 +3,8 @@
 #include "transport/endpoint.h"
 
 #include <string.h>
-#include <unistd.h>
 
+#include "base/process.h"
 #include "base/seqlock.h"
 #include "transport/life.h"
 #include "transport/segment.h"
@@ -30,7 +30,7 @@ void endpoint_announce(struct endpoint *endpoint, const uint8_t *id, uint32_t ty
     store_relaxed(&member->id[0], words[0]);
     store_relaxed(&member->id[1], words[1]);
     store_relaxed(&member->type, type);
-    store_relaxed(&member->pid, (uint64_t)getpid());
+    store_relaxed(&member->pid, process_id());
     store_relaxed(&member->pipe_offset, pipe_offset);
     store_relaxed(&member->done_with, 0);
     seqlock_end_seq_cst(&member->gen, gen + 1);

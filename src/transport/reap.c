@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/seqlock.h"
 #include "transport/bell.h"
@@ -38,7 +37,7 @@ int reap_socket(int dir, const char *id_hex)
     if (fd < 0)
         return 0;
     int removed = reap_locked(dir, fd, id_hex);
-    close(fd);
+    os_close(fd);
     return removed;
 }
 
@@ -86,7 +85,7 @@ static bool is_named_among(int fd, uint32_t from, uint32_t *count, const char *i
         struct endpoint_slot *now = copies[attempt % 2];
         const struct endpoint_slot *before = copies[1 - attempt % 2];
         fence_acquire(); /* this copy comes after the one before */
-        ssize_t size = pread(fd, now, *count * sizeof *now, (off_t)(ENDPOINT_HEADER_SIZE + from * sizeof *now));
+        ssize_t size = os_file_read(fd, ENDPOINT_HEADER_SIZE + from * sizeof *now, now, *count * sizeof *now);
         if (size < 0)
             return true;
         *count = (uint32_t)((size_t)size / sizeof *now); /* behind the file's end there is nobody */
@@ -112,7 +111,7 @@ bool reap_is_named_at(int dir, const char *file, const char *id_hex, uint32_t pl
     int fd = os_file_open(dir, file, OS_READ);
     if (fd < 0)
         return fd != -ENOENT && fd != -EPERM;
-    if (pread(fd, &now, sizeof now, offsetof(struct endpoint_header, tombstone)) < 0)
+    if (os_file_read(fd, offsetof(struct endpoint_header, tombstone), &now, sizeof now) < 0)
         named = true;
     else if (now.tombstone != 0)
         now.high = 0; /* who removes it has yet to remove what it names */
@@ -122,7 +121,7 @@ bool reap_is_named_at(int dir, const char *file, const char *id_hex, uint32_t pl
         count = end - from < PLACES_AT_ONCE ? end - from : PLACES_AT_ONCE;
         named = is_named_among(fd, from, &count, id_hex);
     }
-    close(fd);
+    os_close(fd);
     return named;
 }
 

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "transport/os.h"
 
@@ -54,7 +53,7 @@ int remote_open(struct remote **out, struct directory *directory, const char *id
     int error = fd;
     if (fd >= 0) {
         error = map_first(remote, fd);
-        close(fd);
+        os_close(fd);
     }
     if (error < 0) {
         remote->is_needed = error != -EPROTO; /* unread, it is nobody's to remove */
@@ -136,7 +135,7 @@ const void *remote_map(struct remote *remote, uint64_t offset, uint64_t size)
         base = os_map(fd, segment_extent_start(e), segment_extent_size(e), OS_READ);
         remote->shortage = base == NULL ? -ENOMEM : 0;
     }
-    close(fd);
+    os_close(fd);
     if (base == NULL)
         return NULL;
     store_relaxed(&remote->base[e], base);
@@ -154,9 +153,9 @@ int remote_read(struct remote *remote, uint64_t offset, void *to, uint64_t size)
     if (fd < 0)
         return fd;
     while (done < size && n > 0) {
-        n = pread(fd, (char *)to + done, size - done, (off_t)(offset + done));
+        n = os_file_read(fd, offset + done, (char *)to + done, size - done);
         done += n > 0 ? (uint64_t)n : 0;
     }
-    close(fd);
+    os_close(fd);
     return done == size ? 0 : -EAGAIN;
 }

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
+#include "base/clock.h"
+#include "base/process.h"
 #include "transport/life.h"
 #include "transport/os.h"
 #include "transport/shared_file.h"
@@ -31,14 +31,12 @@ void segment_file(char name[40], const char *id_hex)
 
 static void write_header(struct segment_header *header, const uint8_t *id, uint32_t type)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
     header->magic = SEGMENT_MAGIC;
     header->abi = SHMQ_ABI;
     header->type = type;
     memcpy(header->id, id, SEGMENT_ID_SIZE);
-    header->created_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-    header->pid = (uint32_t)getpid();
+    header->created_ns = clock_wall_ns();
+    header->pid = process_id();
 }
 
 struct making {
@@ -106,7 +104,7 @@ void segment_close(struct segment *segment)
 {
     segment_unmap(segment);
     if (segment->fd >= 0)
-        close(segment->fd);
+        os_close(segment->fd);
     segment->fd = -1;
     directory_close(segment->directory);
     segment->directory = NULL;
@@ -153,7 +151,7 @@ int segment_is_alive(int dir, const char *id_hex)
     if (fd < 0)
         return fd != -ENOENT && fd != -EPERM; /* short of something: nobody is dead for that */
     bool held = life_is_held(fd, SEGMENT_BYTE_OWNER, 1);
-    close(fd);
+    os_close(fd);
     return held;
 }
 

@@ -2,7 +2,6 @@
 #include "transport/shared_file.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 #include "transport/life.h"
 #include "transport/os.h"
@@ -23,7 +22,7 @@ int shared_file_new(int dir, const char *name, const struct shared_file *file, s
     }
     if (error == 0)
         error = os_file_link(dir, fd, name, file->others);
-    close(fd);
+    os_close(fd);
     return error;
 }
 

@@ -5,18 +5,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdbool.h>
-#include <linux/futex.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 /* ---- files ---- */
@@ -169,6 +163,17 @@ bool os_file_path(int dir, const char *name, char *path, size_t size)
                           : snprintf(path, size, "/proc/self/fd/%d/%s", dir, name) < (int)size;
 }
 
+ssize_t os_file_read(int fd, uint64_t offset, void *to, size_t size)
+{
+    ssize_t n = pread(fd, to, size, (off_t)offset);
+    return n < 0 ? -errno : n;
+}
+
+void os_close(int fd)
+{
+    close(fd);
+}
+
 int os_file_size(int fd, uint64_t *size)
 {
     uint64_t inode;
@@ -293,97 +298,4 @@ void os_fifo_raise(int dir, const char *name)
     if (fd >= 0)
         close(fd);
     errno = saved;
-}
-
-/* ---- mappings ---- */
-
-void *os_map(int fd, uint64_t offset, size_t size, int access)
-{
-    int protection = access == OS_WRITE ? PROT_READ | PROT_WRITE : PROT_READ;
-    void *address = mmap(NULL, size, protection, MAP_SHARED | MAP_NORESERVE, fd, (off_t)offset);
-    if (address == MAP_FAILED)
-        return NULL;
-    madvise(address, size, MADV_DONTFORK);
-    madvise(address, size, MADV_DONTDUMP);
-    return address;
-}
-
-void os_unmap(void *address, size_t size)
-{
-    if (address != NULL)
-        munmap(address, size);
-}
-
-int os_lock_memory(void *address, size_t size)
-{
-    /* EPERM, EAGAIN: each is about the limit, and would mean something else to our callers. */
-    return mlock(address, size) == 0 ? 0 : -ENOMEM;
-}
-
-/* ---- futexes ---- */
-
-static int futex_result(long result)
-{
-    return result >= 0 ? 0 : -errno;
-}
-
-int os_futex_wait(shared_u32 *word, uint32_t expected, uint64_t timeout_ns)
-{
-    struct timespec timeout = {(time_t)(timeout_ns / 1000000000u), (long)(timeout_ns % 1000000000u)};
-    return futex_result(syscall(SYS_futex, word, FUTEX_WAIT, expected,
-                                timeout_ns == UINT64_MAX ? NULL : &timeout, NULL, 0));
-}
-
-void os_futex_wake(shared_u32 *word)
-{
-    int saved = errno;
-    syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-    errno = saved;
-}
-
-#ifndef SYS_futex_waitv
-#define SYS_futex_waitv 449
-#endif
-#ifndef FUTEX_32
-#define FUTEX_32 2
-#endif
-#define WAITV_MAX 128
-
-/* struct futex_waitv of linux/futex.h (5.16), whose header may be older than the kernel. */
-struct waitv {
-    uint64_t val;
-    uint64_t uaddr;
-    uint32_t flags;
-    uint32_t reserved;
-};
-
-int os_futex_wait_many(shared_u32 **words, uint32_t expected, int count, uint64_t timeout_ns)
-{
-    struct waitv waiters[WAITV_MAX];
-    struct timespec until;
-
-    if (count == 1)
-        return os_futex_wait(words[0], expected, timeout_ns);
-    if (count > WAITV_MAX)
-        return -ENOSYS;
-    for (int i = 0; i < count; i++)
-        waiters[i] = (struct waitv){expected, (uint64_t)(uintptr_t)words[i], FUTEX_32, 0};
-    if (timeout_ns != UINT64_MAX) {
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        uint64_t at = (uint64_t)until.tv_nsec + timeout_ns;
-        until.tv_sec += (time_t)(at / 1000000000u);
-        until.tv_nsec = (long)(at % 1000000000u);
-    }
-    return futex_result(syscall(SYS_futex_waitv, waiters, count, 0,
-                                timeout_ns == UINT64_MAX ? NULL : &until, CLOCK_MONOTONIC));
-}
-
-void os_sleep(uint64_t ns)
-{
-    nanosleep(&(struct timespec){(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)}, NULL);
-}
-
-int os_random(void *buffer, size_t size)
-{
-    return getrandom(buffer, size, 0) == (ssize_t)size ? 0 : -EIO;
 }
