@@ -2,7 +2,6 @@
 /* Sockets: their life, and the calls that are about the socket as a whole. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/api.h"
 #include "core/memory.h"
@@ -130,11 +129,11 @@ static void close_inherited(struct shm_socket *s)
     session_close(s);
     descriptor_close(&s->wait);
     if (s->segment.fd >= 0)
-        close(s->segment.fd);
+        os_close(s->segment.fd);
     directory_forget(s->directory);
     for (struct membership *a = s->memberships, *next; a != NULL; a = next) {
         next = a->next;
-        close(a->endpoint.fd);
+        os_close(a->endpoint.fd);
         free(a->pipes);
         free(a->rejected);
         free(a);

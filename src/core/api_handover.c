@@ -11,11 +11,8 @@
  * other has gone.
  */
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/process.h"
@@ -26,11 +23,7 @@
 
 #define HELLO_MAGIC UINT64_C(0x316f6c6c65686d73) /* "smhello1" */
 
-/* Room for more descriptors than there may be, and for what else may come: credentials, a label of SELinux. */
-#define CONTROL_SIZE 1024
-#ifndef SCM_PIDFD
-#define SCM_PIDFD 4
-#endif
+_Static_assert(PEER_FILES == OS_FDS_MAX, "all of a peer's files go at once");
 
 struct hello {
     uint64_t magic;
@@ -49,104 +42,52 @@ struct line {
 /* Until there is something to read, or room, of which there was none just now. 0, -EAGAIN, -EINTR. */
 static int await(const struct line *line, short events)
 {
-    struct pollfd item = {line->fd, events, 0};
+    struct os_poll item = {line->fd, events, 0};
     uint64_t now_ns = clock_now_ns();
     if (line->deadline_ns <= now_ns)
         return -EAGAIN; /* without a look: somebody else may read what we are told of */
     uint64_t left_ms = (line->deadline_ns - now_ns + 999999) / 1000000;
     int timeout = line->deadline_ns == UINT64_MAX ? -1 : left_ms > INT32_MAX ? INT32_MAX : (int)left_ms;
-    int n = poll(&item, 1, timeout);
-    return n > 0 ? 0 : n == 0 ? -EAGAIN : -errno;
+    int n = os_poll(&item, 1, timeout);
+    return n > 0 ? 0 : n == 0 ? -EAGAIN : n;
 }
 
 static int say(const struct line *line, const void *data, size_t size, const int *fds, unsigned count)
 {
-    union {
-        char bytes[CMSG_SPACE(sizeof(int) * PEER_FILES)];
-        struct cmsghdr align;
-    } control = {0};
-    struct iovec part = {(void *)(uintptr_t)data, size};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes,
-                             .msg_controllen = count > 0 ? CMSG_SPACE(sizeof(int) * count) : 0};
-    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-    if (head != NULL) {
-        head->cmsg_level = SOL_SOCKET;
-        head->cmsg_type = SCM_RIGHTS;
-        head->cmsg_len = CMSG_LEN(sizeof(int) * count);
-        memcpy(CMSG_DATA(head), fds, sizeof(int) * count);
-    }
-    for (;;) {
-        ssize_t n = sendmsg(line->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n == (ssize_t)size)
-            return 0;
-        if (n >= 0)
-            return -EMSGSIZE; /* no room for so few bytes: somebody else's are there */
-        int error = errno == EAGAIN ? await(line, POLLOUT) : -errno;
-        if (error < 0)
+    int error;
+    /* -EMSGSIZE: no room for so few bytes; somebody else's are there. */
+    while ((error = os_send_fds(line->fd, data, size, fds, count)) == -EAGAIN)
+        if ((error = await(line, OS_POLL_OUT)) < 0)
             return error;
-    }
-}
-
-/* Returns how many there were. What the caller asked the system to tell of the peer (SO_PASSCRED, SO_PASSPIDFD) comes
- * along. */
-static unsigned take_fds(struct msghdr *message, int fds[PEER_FILES], unsigned *count)
-{
-    unsigned all = 0;
-    for (struct cmsghdr *head = CMSG_FIRSTHDR(message); head != NULL; head = CMSG_NXTHDR(message, head)) {
-        if (head->cmsg_level != SOL_SOCKET || (head->cmsg_type != SCM_RIGHTS && head->cmsg_type != SCM_PIDFD))
-            continue;
-        unsigned n = (unsigned)((head->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-        for (unsigned i = 0; i < n; i++) {
-            int fd;
-            memcpy(&fd, CMSG_DATA(head) + i * sizeof fd, sizeof fd);
-            if (head->cmsg_type == SCM_RIGHTS && *count < PEER_FILES)
-                fds[(*count)++] = fd;
-            else if (fd >= 0)
-                close(fd);
-            all += head->cmsg_type == SCM_RIGHTS;
-        }
-    }
-    return all;
+    return error;
 }
 
 static void close_all(const int *fds, unsigned count)
 {
     for (unsigned i = 0; i < count; i++)
-        close(fds[i]);
+        os_close(fds[i]);
 }
 
 /* SIZE bytes, and the descriptors that come with them: how many, or an error and none. */
 static int hear(const struct line *line, void *data, size_t size, int fds[PEER_FILES])
 {
-    union {
-        char bytes[CONTROL_SIZE];
-        struct cmsghdr align;
-    } control;
-    unsigned count = 0, all = 0;
+    struct os_fds came = {.count = 0};
     size_t got = 0;
     int error = 0;
 
     while (error == 0 && got < size) {
-        struct iovec part = {(char *)data + got, size - got};
-        struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes,
-                                 .msg_controllen = sizeof control};
-        ssize_t n = recvmsg(line->fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-        if (n >= 0)
-            all = take_fds(&message, fds, &count);
-        if (n == 0)
-            error = -EPIPE;
-        else if (n < 0)
-            error = errno == EAGAIN ? await(line, POLLIN) : -errno;
-        else if ((message.msg_flags & MSG_CTRUNC) && all <= PEER_FILES)
-            error = -EMFILE; /* there was room for more: what was wanting are descriptors of ours */
-        else if (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC))
-            error = -EPROTO;
-        else
+        ssize_t n = os_receive_fds(line->fd, (char *)data + got, size - got, &came);
+        if (n > 0)
             got += (size_t)n;
+        else
+            error = n == -EAGAIN ? await(line, OS_POLL_IN) : (int)n;
     }
-    if (error < 0)
-        close_all(fds, count);
-    return error < 0 ? error : (int)count;
+    if (error < 0) {
+        close_all(came.fds, came.count);
+        return error;
+    }
+    memcpy(fds, came.fds, came.count * sizeof fds[0]);
+    return (int)came.count;
 }
 
 /* ---- what is handed over ---- */
@@ -292,12 +233,11 @@ static int hand_over(struct shm_socket *s, const struct line *line)
 {
     struct hello hello;
     char id_hex[2 * SEGMENT_ID_SIZE + 1];
-    int domain = 0;
-    socklen_t size = sizeof domain;
+    int is_unix = os_is_unix_socket(line->fd);
 
-    if (getsockopt(line->fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0)
-        return -errno;
-    if (!directory_is_memfd(s->directory) || domain != AF_UNIX)
+    if (is_unix < 0)
+        return is_unix;
+    if (!directory_is_memfd(s->directory) || !is_unix)
         return -EINVAL;
     int error = api_prepare(s);
     if (error == 0)
