@@ -30,11 +30,9 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "lock-f
 
 #define load_relaxed(p)        atomic_load_explicit((p), memory_order_relaxed)
 #define load_acquire(p)        atomic_load_explicit((p), memory_order_acquire)
-#define load_seq_cst(p)        atomic_load_explicit((p), memory_order_seq_cst)
 #define store_relaxed(p, v)    atomic_store_explicit((p), (v), memory_order_relaxed)
 #define store_release(p, v)    atomic_store_explicit((p), (v), memory_order_release)
 #define store_seq_cst(p, v)    atomic_store_explicit((p), (v), memory_order_seq_cst)
-#define exchange_seq_cst(p, v) atomic_exchange_explicit((p), (v), memory_order_seq_cst)
 #define fence_seq_cst()        atomic_thread_fence(memory_order_seq_cst)
 #define fence_acquire()        atomic_thread_fence(memory_order_acquire)
 #define fence_release()        atomic_thread_fence(memory_order_release)

@@ -31,7 +31,7 @@ static inline bool process_is_mine(uint64_t mark)
  * parent: so what they guard is whole between any two stores, for who only reads and frees it.
  * False: out of memory, in a process that has no mark yet.
  */
-enum process_lock { PROCESS_LOCK_DIRECTORIES, PROCESS_LOCK_POCKETS, PROCESS_LOCKS };
+enum process_lock { PROCESS_LOCK_STORES, PROCESS_LOCK_MEMFDS, PROCESS_LOCKS };
 bool process_lock(enum process_lock which);
 void process_unlock(enum process_lock which);
 

@@ -7,13 +7,14 @@
 
 #include "transport/os.h"
 #include "transport/shared_file.h"
+#include "transport/store.h"
 
 #define BELL_SIZE sizeof(struct bell_page)
 
-static void set_name(struct bell *bell, int dir, const char *id_hex)
+static void set_name(struct bell *bell, struct store *store, const char *id_hex)
 {
     snprintf(bell->name, sizeof bell->name, "%.32s.bell", id_hex);
-    bell->dir = dir;
+    bell->store = store;
 }
 
 static void fifo_name(char out[40], const char *bell_name)
@@ -29,22 +30,22 @@ static void init(void *context, int fd, void *memory)
     bell->page->magic = BELL_MAGIC;
 }
 
-int bell_new(struct bell *bell, int dir, const char *id_hex)
+int bell_new(struct bell *bell, struct store *store, const char *id_hex)
 {
     const struct shared_file file = {BELL_SIZE, BELL_SIZE, BELL_SIZE, NO_LIFE, OS_WRITE};
-    set_name(bell, dir, id_hex);
-    int error = shared_file_new(dir, bell->name, &file, init, bell);
+    set_name(bell, store, id_hex);
+    int error = shared_file_new(store, bell->name, &file, init, bell);
     if (error < 0)
         bell_detach(bell);
     return error;
 }
 
-int bell_attach(struct bell *bell, int dir, const char *id_hex)
+int bell_attach(struct bell *bell, struct store *store, const char *id_hex)
 {
     void *memory = NULL;
 
-    set_name(bell, dir, id_hex);
-    int fd = os_file_open(dir, bell->name, OS_WRITE);
+    set_name(bell, store, id_hex);
+    int fd = store_file_open(store, bell->name, OS_WRITE);
     if (fd < 0)
         return fd;
     int error = shared_file_map(fd, BELL_SIZE, &memory);
@@ -63,13 +64,13 @@ void bell_detach(struct bell *bell)
     bell->page = NULL;
 }
 
-void bell_unlink(int dir, const char *id_hex)
+void bell_unlink(struct store *store, const char *id_hex)
 {
     char name[40];
     snprintf(name, sizeof name, "%.32s.bell", id_hex);
-    os_file_unlink(dir, name);
+    store_file_unlink(store, name);
     fifo_name(name, id_hex);
-    os_file_unlink(dir, name);
+    store_file_unlink(store, name);
 }
 
 unsigned bell_wake(struct bell *bell)
@@ -82,7 +83,7 @@ unsigned bell_wake(struct bell *bell)
         /* Opened each time: no descriptor per peer is kept for what happens only after a sleep. */
         char fifo[40];
         fifo_name(fifo, bell->name);
-        os_fifo_raise(bell->dir, fifo);
+        store_fifo_raise(bell->store, fifo);
     }
     return how != 0;
 }
@@ -97,7 +98,7 @@ int bell_fd_open(struct bell *bell)
 {
     char fifo[40];
     fifo_name(fifo, bell->name);
-    return os_fifo_new(bell->dir, fifo);
+    return store_fifo_new(bell->store, fifo);
 }
 
 void bell_fd_name(const struct bell *bell, char fifo[40])
@@ -109,7 +110,7 @@ void bell_fd_close(struct bell *bell, int fd)
 {
     char fifo[40];
     fifo_name(fifo, bell->name);
-    os_file_unlink(bell->dir, fifo);
+    store_file_unlink(bell->store, fifo);
     os_close(fd);
 }
 

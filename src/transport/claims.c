@@ -8,14 +8,15 @@
 #include "transport/life.h"
 #include "transport/os.h"
 #include "transport/shared_file.h"
+#include "transport/store.h"
 
 #define CHOICES_MAX 100
 
-static void set_name(struct claims *claims, int dir, const char *id_hex)
+static void set_name(struct claims *claims, struct store *store, const char *id_hex)
 {
     memset(claims, 0, sizeof *claims);
     snprintf(claims->name, sizeof claims->name, "%.32s.claims", id_hex);
-    claims->dir = dir;
+    claims->store = store;
 }
 
 static size_t file_size(uint64_t slots)
@@ -44,14 +45,14 @@ static void init(void *context, int fd, void *memory)
     making->claims->header->slots = making->slots;
 }
 
-int claims_new(struct claims *claims, int dir, const char *id_hex, uint64_t slots)
+int claims_new(struct claims *claims, struct store *store, const char *id_hex, uint64_t slots)
 {
     size_t size = file_size(slots);
     const struct shared_file file = {size, size, size, NO_LIFE, OS_WRITE};
     struct making making = {claims, slots};
 
-    set_name(claims, dir, id_hex);
-    int error = shared_file_new(dir, claims->name, &file, init, &making);
+    set_name(claims, store, id_hex);
+    int error = shared_file_new(store, claims->name, &file, init, &making);
     if (error < 0)
         claims_detach(claims);
     return error;
@@ -111,12 +112,12 @@ static int choose_owner(struct claims *claims, int fd)
     return -EUSERS;
 }
 
-int claims_attach(struct claims *claims, int dir, const char *id_hex, uint64_t slots)
+int claims_attach(struct claims *claims, struct store *store, const char *id_hex, uint64_t slots)
 {
     void *memory;
 
-    set_name(claims, dir, id_hex);
-    int fd = os_file_open(dir, claims->name, OS_WRITE);
+    set_name(claims, store, id_hex);
+    int fd = store_file_open(store, claims->name, OS_WRITE);
     if (fd < 0)
         return fd;
     int error = shared_file_map(fd, file_size(slots), &memory);
@@ -141,11 +142,11 @@ void claims_detach(struct claims *claims)
     claims->words = NULL;
 }
 
-void claims_unlink(int dir, const char *id_hex)
+void claims_unlink(struct store *store, const char *id_hex)
 {
     char name[48];
     snprintf(name, sizeof name, "%.32s.claims", id_hex);
-    os_file_unlink(dir, name);
+    store_file_unlink(store, name);
 }
 
 uint64_t claims_adopt(struct claims *claims)
@@ -160,7 +161,7 @@ uint64_t claims_adopt(struct claims *claims)
         if (claim_state(word) != CLAIM_CLAIMED || owner == claims->owner || has_owner(&alive, owner) ||
             claim_ticket(word) % claims->slots != i) /* a liar's: that ticket is not this slot's */
             continue;
-        if (fd < 0 && (fd = os_file_open(claims->dir, claims->name, OS_READ)) < 0)
+        if (fd < 0 && (fd = store_file_open(claims->store, claims->name, OS_READ)) < 0)
             return UINT64_MAX;
         if (life_is_held(fd, CLAIMS_BYTE_OWNER + owner, 1)) {
             add_owner(&alive, owner);

@@ -78,7 +78,7 @@ static int make_file(struct endpoint *endpoint)
 {
     static const struct shared_file file = {FILE_SIZE, ENDPOINT_HEADER_SIZE, ENDPOINT_HEADER_SIZE, NO_LIFE, OS_WRITE};
     struct making making = {endpoint, NULL};
-    int error = shared_file_new(directory_fd(endpoint->directory), endpoint->file, &file, init, &making);
+    int error = shared_file_new(endpoint->store, endpoint->file, &file, init, &making);
     os_unmap(making.header, ENDPOINT_HEADER_SIZE);
     return error == -EEXIST ? 0 : error;
 }
@@ -86,14 +86,14 @@ static int make_file(struct endpoint *endpoint)
 /* Open it, or make it and open it. -EAGAIN: it was removed in between; -ENOENT: the directory was. */
 static int open_file(struct endpoint *endpoint)
 {
-    int dir = directory_fd(endpoint->directory);
-    int fd = os_file_open(dir, endpoint->file, OS_WRITE);
+    struct store *store = endpoint->store;
+    int fd = store_file_open(store, endpoint->file, OS_WRITE);
     if (fd != -ENOENT)
         return fd;
     int error = make_file(endpoint);
     if (error < 0)
         return error;
-    fd = os_file_open(dir, endpoint->file, OS_WRITE);
+    fd = store_file_open(store, endpoint->file, OS_WRITE);
     return fd == -ENOENT ? -EAGAIN : fd;
 }
 
@@ -135,31 +135,31 @@ static uint32_t high_through(struct endpoint *endpoint, int fd)
 /* With all bytes locked through FD: nobody is here, nobody can come. */
 static void remove_locked(struct endpoint *endpoint, int fd)
 {
-    int dir = directory_fd(endpoint->directory);
+    struct store *store = endpoint->store;
     struct endpoint here = {.backed = endpoint->backed};
     struct member member;
     uint8_t last[SEGMENT_ID_SIZE] = {0};
 
-    if (!os_file_same(dir, endpoint->file, fd))
+    if (!store_file_same(store, endpoint->file, fd))
         return;
     if (map_file(&here, fd) == 0) {
         uint32_t high = high_through(&here, fd);
         store_relaxed(&here.header->tombstone, 1); /* who gets a lock after ours sees it */
         if (endpoint_binder(&here, &member))
-            remote_unnamed(endpoint->directory, endpoint->file, ANY_PLACE, member.id_hex);
+            remote_unnamed(endpoint->store, endpoint->file, ANY_PLACE, member.id_hex);
         for (uint32_t i = 0; i < high; i++) {
             struct accepted answer;
             if (endpoint_connector(&here, i, &member))
-                remote_unnamed(endpoint->directory, endpoint->file, ANY_PLACE, member.id_hex);
+                remote_unnamed(endpoint->store, endpoint->file, ANY_PLACE, member.id_hex);
             if (endpoint_accept_read(&here, i, &answer) && memcmp(last, answer.binder_id, sizeof last) != 0) {
                 memcpy(last, answer.binder_id, sizeof last); /* most are one's */
                 segment_id_hex(member.id_hex, last);
-                remote_unnamed(endpoint->directory, endpoint->file, ANY_PLACE, member.id_hex);
+                remote_unnamed(endpoint->store, endpoint->file, ANY_PLACE, member.id_hex);
             }
         }
     }
     unmap_file(&here);
-    os_file_unlink(dir, endpoint->file);
+    store_file_unlink(store, endpoint->file);
 }
 
 static int try_remove(struct endpoint *endpoint, int fd)
@@ -241,7 +241,7 @@ static bool has_its_name(const struct endpoint *endpoint)
 /* One attempt: 0 in, -EAGAIN again, else an error. */
 static int meet_once(struct endpoint *endpoint, place_fn *place)
 {
-    int dir = directory_fd(endpoint->directory);
+    struct store *store = endpoint->store;
     int fd = open_file(endpoint);
     if (fd < 0)
         return fd;
@@ -251,10 +251,10 @@ static int meet_once(struct endpoint *endpoint, place_fn *place)
     if (error == 0)
         error = place(endpoint, fd);
     if (error == 0 &&
-        (peer_u32(&endpoint->header->tombstone) != 0 || !os_file_same(dir, endpoint->file, fd)))
+        (peer_u32(&endpoint->header->tombstone) != 0 || !store_file_same(store, endpoint->file, fd)))
         error = -EAGAIN;
     if (error == 0) {
-        endpoint->fd = os_file_open(dir, endpoint->file, OS_WRITE);
+        endpoint->fd = store_file_open(store, endpoint->file, OS_WRITE);
         error = endpoint->fd < 0 ? endpoint->fd : 0;
     }
     if (error < 0) {
@@ -265,15 +265,15 @@ static int meet_once(struct endpoint *endpoint, place_fn *place)
     return error;
 }
 
-static int meet(struct endpoint *endpoint, struct directory *directory, const char *name, place_fn *place)
+static int meet(struct endpoint *endpoint, struct store *store, const char *name, place_fn *place)
 {
     memset(endpoint, 0, sizeof *endpoint);
     endpoint->fd = -1;
-    endpoint->directory = directory_ref(directory);
+    endpoint->store = store_ref(store);
     snprintf(endpoint->name, sizeof endpoint->name, "%s", name);
     file_name(endpoint->file, name);
     int error = meet_once(endpoint, place);
-    int tries = directory_is_memfd(directory) ? 3 : MEETING_TRIES; /* there nobody makes it anew */
+    int tries = store_has_names(store) ? MEETING_TRIES : 3; /* there nobody makes it anew */
     uint64_t until = error == -EAGAIN ? clock_now_ns() + MEETING_NS : 0;
     for (int i = 1; i < tries && error == -EAGAIN && clock_now_ns() < until; i++) {
         if (i < MEETING_YIELDS)
@@ -283,20 +283,20 @@ static int meet(struct endpoint *endpoint, struct directory *directory, const ch
         error = meet_once(endpoint, place);
     }
     if (error < 0) {
-        directory_close(endpoint->directory);
-        endpoint->directory = NULL;
+        store_close(endpoint->store);
+        endpoint->store = NULL;
     }
     return error == -EAGAIN ? -EBUSY : error;
 }
 
-int endpoint_bind(struct endpoint *endpoint, struct directory *directory, const char *name)
+int endpoint_bind(struct endpoint *endpoint, struct store *store, const char *name)
 {
-    return meet(endpoint, directory, name, binder_place);
+    return meet(endpoint, store, name, binder_place);
 }
 
-int endpoint_connect(struct endpoint *endpoint, struct directory *directory, const char *name)
+int endpoint_connect(struct endpoint *endpoint, struct store *store, const char *name)
 {
-    return meet(endpoint, directory, name, connector_place);
+    return meet(endpoint, store, name, connector_place);
 }
 
 /* ---- leaving ---- */
@@ -306,12 +306,12 @@ void endpoint_leave(struct endpoint *endpoint, bool retracted)
     if (retracted)
         endpoint_retract(endpoint);
     unmap_file(endpoint);
-    if (!try_remove(endpoint, endpoint->fd) && directory_is_memfd(endpoint->directory))
-        os_file_unlink(directory_fd(endpoint->directory), endpoint->file); /* the other side has its own */
+    if (!try_remove(endpoint, endpoint->fd) && !store_has_names(endpoint->store))
+        store_file_unlink(endpoint->store, endpoint->file); /* the other side has its own */
     os_close(endpoint->fd);
     endpoint->fd = -1;
-    directory_close(endpoint->directory);
-    endpoint->directory = NULL;
+    store_close(endpoint->store);
+    endpoint->store = NULL;
 }
 
 /* ---- who is there ---- */

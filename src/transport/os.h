@@ -2,8 +2,7 @@
 /*
  * The seam to the operating system: files, locks, mappings, futexes, events, and descriptors sent by Unix sockets.
  * Nothing above it makes a system call, but for base/ (time, the process) and the stores. Another system is added by
- * other os_*.c. Everything returns 0 or more, or a negative errno. DIR is a descriptor of the runtime directory, or
- * a memfd store (memfd_store.h).
+ * other os_*.c and stores. Everything returns 0 or more, or a negative errno.
  */
 #ifndef SHMQ_TRANSPORT_OS_H
 #define SHMQ_TRANSPORT_OS_H
@@ -16,29 +15,9 @@
 
 enum { OS_READ = 0, OS_WRITE = 1 };
 
-/*
- * Files follow their directory. In one of mode 0700 they have mode 0600; in a group's (02770) they have its
- * group, and mode 0640 or 0660, as OTHERS says.
- */
-
-/* 0: a file can be made longer at any time. Else it has this size, sparse, and must be mapped for writing
- * by its owner, before it is linked. (memfd_store.h) */
-uint64_t os_file_ceiling(int dir);
-
-/* Anonymous file of the directory, SIZE bytes long; visible, and to those whom it is for, once linked. */
-int os_file_new(int dir, size_t size);
-int os_file_link(int dir, int fd, const char *name, int others); /* -EEXIST when the name is taken */
-void os_file_unlink(int dir, const char *name);
-
-/* Open an existing file and refuse what is not a plain file of ours (-EPERM): a symlink, a FIFO, a
- * hard link, another owner or group, a mode open to others. */
-int os_file_open(int dir, const char *name, int access);
+/* Files have no names here: store.h. */
 int os_file_size(int fd, uint64_t *size);
 int os_file_identity(int fd, uint64_t *size, uint64_t *inode);
-int os_file_same(int dir, const char *name, int fd); /* 1 the name means this file, 0 not */
-/* Ask about each file whose name ends so, until one is IT: 1; 0 none is, -errno. Not of a pocket. */
-int os_file_find(int dir, const char *suffix, bool (*is_it)(const void *context, const char *name), const void *context);
-bool os_file_path(int dir, const char *name, char *path, size_t size); /* while the process lives */
 
 /* Copy bytes of the file: how many there were, or a negative errno. */
 ssize_t os_file_read(int fd, uint64_t offset, void *to, size_t size);
@@ -60,11 +39,8 @@ int os_is_locked(int fd, uint64_t byte, uint64_t count); /* by another descripti
  * to write, kept by a mapping like the others. -EAGAIN: it is held otherwise. */
 int os_hold(int fd, int access);
 
-/* A FIFO, for who waits on a descriptor: the end that is waited on; and a byte put into it. Who has no
- * descriptor left to open it with changes its times instead, so watch it for that (IN_ATTRIB), too. */
-int os_fifo_new(int dir, const char *name);
-void os_fifo_raise(int dir, const char *name);
-void os_fifo_fill(int fd); /* the same by the descriptor that is waited on */
+/* The end of a FIFO that is waited on: make it readable, and no longer. */
+void os_fifo_fill(int fd);
 void os_fifo_drain(int fd);
 
 /* Shared mapping that a forked child does not inherit. NULL: errno says why. */

@@ -9,34 +9,33 @@
 #include "transport/claims.h"
 #include "transport/endpoint_layout.h"
 #include "transport/life.h"
-#include "transport/os.h"
 
 #define PLACES_AT_ONCE 16
 
 /* ---- removing ---- */
 
 /* The owner first: it does not come back, while to hold the file alone turns readers away. */
-static int reap_locked(int dir, int fd, const char *id_hex)
+static int reap_locked(struct store *store, int fd, const char *id_hex)
 {
     char name[40];
     if (life_is_held(fd, SEGMENT_BYTE_OWNER, 1) || os_hold(fd, OS_WRITE) != 0)
         return 0;
     segment_file(name, id_hex);
     /* The segment last: a reaper killed half-way leaves what the next one finds. */
-    bell_unlink(dir, id_hex);
-    claims_unlink(dir, id_hex);
-    os_file_unlink(dir, name);
+    bell_unlink(store, id_hex);
+    claims_unlink(store, id_hex);
+    store_file_unlink(store, name);
     return 1;
 }
 
-int reap_socket(int dir, const char *id_hex)
+int reap_socket(struct store *store, const char *id_hex)
 {
     char name[40];
     segment_file(name, id_hex);
-    int fd = os_file_open(dir, name, OS_READ);
+    int fd = store_file_open(store, name, OS_READ);
     if (fd < 0)
         return 0;
-    int removed = reap_locked(dir, fd, id_hex);
+    int removed = reap_locked(store, fd, id_hex);
     os_close(fd);
     return removed;
 }
@@ -44,7 +43,7 @@ int reap_socket(int dir, const char *id_hex)
 void reap_own(struct segment *segment)
 {
     if (segment->fd >= 0)
-        reap_locked(directory_fd(segment->directory), segment->fd, segment->id_hex);
+        reap_locked(segment->store, segment->fd, segment->id_hex);
 }
 
 /* ---- who is named where ---- */
@@ -103,12 +102,12 @@ static bool is_named_among(int fd, uint32_t from, uint32_t *count, const char *i
     return !all_settled;
 }
 
-bool reap_is_named_at(int dir, const char *file, const char *id_hex, uint32_t place)
+bool reap_is_named_at(struct store *store, const char *file, const char *id_hex, uint32_t place)
 {
     struct { uint32_t tombstone, high; } now = {0};
     bool named = false;
 
-    int fd = os_file_open(dir, file, OS_READ);
+    int fd = store_file_open(store, file, OS_READ);
     if (fd < 0)
         return fd != -ENOENT && fd != -EPERM;
     if (os_file_read(fd, offsetof(struct endpoint_header, tombstone), &now, sizeof now) < 0)
@@ -126,18 +125,20 @@ bool reap_is_named_at(int dir, const char *file, const char *id_hex, uint32_t pl
 }
 
 struct wanted {
-    int dir;
+    struct store *store;
     const char *id_hex;
 };
 
 static bool is_named_in(const void *context, const char *file)
 {
     const struct wanted *wanted = context;
-    return reap_is_named_at(wanted->dir, file, wanted->id_hex, ANY_PLACE);
+    return reap_is_named_at(wanted->store, file, wanted->id_hex, ANY_PLACE);
 }
 
-bool reap_is_named(int dir, const char *id_hex)
+bool reap_is_named(struct store *store, const char *id_hex)
 {
-    const struct wanted wanted = {dir, id_hex};
-    return os_file_find(dir, ENDPOINT_SUFFIX, is_named_in, &wanted) != 0;
+    const struct wanted wanted = {store, id_hex};
+    if (!store_has_names(store))
+        return true; /* who may come was sent the files */
+    return store_file_find(store, ENDPOINT_SUFFIX, is_named_in, &wanted) != 0;
 }

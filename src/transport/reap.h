@@ -26,16 +26,16 @@
 
 /* Remove the files of the socket ID_HEX if it is dead or closed and nobody reads it any more.
  * Returns 1 if it removed them, 0 if they are in use or gone. */
-int reap_socket(int dir, const char *id_hex);
+int reap_socket(struct store *store, const char *id_hex);
 
 /* The same for one's own files, after segment_unmap(). */
 void reap_own(struct segment *segment);
 
-/* Does a place at any endpoint lead to the socket ID_HEX? Also true when that cannot be found out now. Not in a
- * memfd store. */
-bool reap_is_named(int dir, const char *id_hex);
+/* Does a place at any endpoint lead to the socket ID_HEX? Also true when that cannot be found out: not now, or
+ * never, in a store without names. */
+bool reap_is_named(struct store *store, const char *id_hex);
 
 /* Does a place at the endpoint of FILE: this one, or ANY_PLACE? Likewise. */
-bool reap_is_named_at(int dir, const char *file, const char *id_hex, uint32_t place);
+bool reap_is_named_at(struct store *store, const char *file, const char *id_hex, uint32_t place);
 
 #endif

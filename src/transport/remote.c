@@ -40,16 +40,16 @@ static int map_first(struct remote *remote, int fd)
     return check_header(remote->header, remote->id_hex);
 }
 
-int remote_open(struct remote **out, struct directory *directory, const char *id_hex)
+int remote_open(struct remote **out, struct store *store, const char *id_hex)
 {
     char name[40];
     struct remote *remote = calloc(1, sizeof *remote);
     if (remote == NULL)
         return -ENOMEM;
-    remote->directory = directory_ref(directory);
+    remote->store = store_ref(store);
     snprintf(remote->id_hex, sizeof remote->id_hex, "%.32s", id_hex);
     segment_file(name, id_hex);
-    int fd = os_file_open(directory_fd(directory), name, OS_READ);
+    int fd = store_file_open(store, name, OS_READ);
     int error = fd;
     if (fd >= 0) {
         error = map_first(remote, fd);
@@ -72,27 +72,27 @@ int remote_open(struct remote **out, struct directory *directory, const char *id
  */
 static bool is_needed(const struct remote *remote, bool was_elsewhere)
 {
-    int dir = directory_fd(remote->directory);
-    if (remote->is_needed || segment_is_alive(dir, remote->id_hex))
+    struct store *store = remote->store;
+    if (remote->is_needed || segment_is_alive(store, remote->id_hex))
         return true;
-    if (was_elsewhere && !directory_is_memfd(remote->directory))
-        return reap_is_named(dir, remote->id_hex);
-    return remote->met_at[0] != '\0' && reap_is_named_at(dir, remote->met_at, remote->id_hex, remote->place);
+    if (was_elsewhere && store_has_names(remote->store))
+        return reap_is_named(store, remote->id_hex);
+    return remote->met_at[0] != '\0' && reap_is_named_at(store, remote->met_at, remote->id_hex, remote->place);
 }
 
 void remote_close(struct remote *remote)
 {
     if (remote == NULL)
         return;
-    bool lived = segment_is_alive(directory_fd(remote->directory), remote->id_hex); /* and might have gone elsewhere since */
+    bool lived = segment_is_alive(remote->store, remote->id_hex); /* and might have gone elsewhere since */
     bool was_elsewhere = lived || (remote->header != NULL && peer_u32(&remote->header->attached) > 1);
     for (unsigned e = 0; e < SEGMENT_EXTENTS; e++) {
         const unsigned char *base = load_relaxed(&remote->base[e]);
         os_unmap((void *)(uintptr_t)base, segment_extent_size(e));
     }
     if (!is_needed(remote, was_elsewhere))
-        reap_socket(directory_fd(remote->directory), remote->id_hex);
-    directory_close(remote->directory);
+        reap_socket(remote->store, remote->id_hex);
+    store_close(remote->store);
     free(remote);
 }
 
@@ -102,10 +102,10 @@ void remote_met_at(struct remote *remote, const char *file, uint32_t place)
     remote->place = place;
 }
 
-void remote_unnamed(struct directory *directory, const char *file, uint32_t place, const char *id_hex)
+void remote_unnamed(struct store *store, const char *file, uint32_t place, const char *id_hex)
 {
     struct remote *remote;
-    if (remote_open(&remote, directory, id_hex) < 0)
+    if (remote_open(&remote, store, id_hex) < 0)
         return;
     remote_met_at(remote, file, place);
     remote_close(remote);
@@ -123,7 +123,7 @@ const void *remote_map(struct remote *remote, uint64_t offset, uint64_t size)
         load_relaxed(&remote->base[e]) != NULL)
         return NULL;
     segment_file(name, remote->id_hex);
-    int fd = os_file_open(directory_fd(remote->directory), name, OS_READ);
+    int fd = store_file_open(remote->store, name, OS_READ);
     remote->shortage = fd < 0 && fd != -ENOENT && fd != -EPERM ? fd : 0;
     if (fd < 0)
         return NULL;
@@ -149,7 +149,7 @@ int remote_read(struct remote *remote, uint64_t offset, void *to, uint64_t size)
     ssize_t n = 1;
 
     segment_file(name, remote->id_hex);
-    int fd = os_file_open(directory_fd(remote->directory), name, OS_READ);
+    int fd = store_file_open(remote->store, name, OS_READ);
     if (fd < 0)
         return fd;
     while (done < size && n > 0) {

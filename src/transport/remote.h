@@ -10,7 +10,7 @@
 #include "transport/segment.h"
 
 struct remote {
-    struct directory *directory;
+    struct store *store;
     char id_hex[2 * SEGMENT_ID_SIZE + 1];
     const struct segment_header *header;
     uint64_t inode;
@@ -22,12 +22,12 @@ struct remote {
 };
 
 /* Map the segment ID_HEX; -EPROTO: not a segment of this version, or not that one's. */
-int remote_open(struct remote **remote, struct directory *directory, const char *id_hex);
+int remote_open(struct remote **remote, struct store *store, const char *id_hex);
 void remote_close(struct remote *remote); /* the last one who needs them removes the files of a dead peer */
 void remote_met_at(struct remote *remote, const char *file, uint32_t place); /* for that */
 /* The name of ID_HEX in a place of the endpoint's FILE has been taken away: remove its files, if that was the last, or
  * the only one there was in this PLACE. */
-void remote_unnamed(struct directory *directory, const char *file, uint32_t place, const char *id_hex);
+void remote_unnamed(struct store *store, const char *file, uint32_t place, const char *id_hex);
 
 const void *remote_map(struct remote *remote, uint64_t offset, uint64_t size);
 

@@ -60,14 +60,14 @@ static void init(void *context, int fd, void *memory)
 
 static int make_file(struct segment *segment, const uint8_t *id, uint32_t type, const char *name)
 {
-    int dir = directory_fd(segment->directory);
-    struct making making = {segment, id, type, os_file_ceiling(dir)};
+    struct store *store = segment->store;
+    struct making making = {segment, id, type, store_ceiling(store)};
     const struct shared_file file = {making.ceiling > 0 ? making.ceiling : SEGMENT_EXTENT_MIN, SEGMENT_HEADER_SIZE,
                                      SEGMENT_EXTENT_MIN, SEGMENT_BYTE_OWNER, OS_READ};
-    return shared_file_new(dir, name, &file, init, &making);
+    return shared_file_new(store, name, &file, init, &making);
 }
 
-int segment_new(struct segment *segment, struct directory *directory, uint32_t type)
+int segment_new(struct segment *segment, struct store *store, uint32_t type)
 {
     uint8_t id[SEGMENT_ID_SIZE];
     char name[40];
@@ -79,13 +79,13 @@ int segment_new(struct segment *segment, struct directory *directory, uint32_t t
         return error;
     segment_id_hex(segment->id_hex, id);
     segment_file(name, segment->id_hex);
-    segment->directory = directory_ref(directory);
+    segment->store = store_ref(store);
     error = make_file(segment, id, type, name);
     if (error == 0) {
-        segment->fd = os_file_open(directory_fd(directory), name, OS_WRITE);
+        segment->fd = store_file_open(store, name, OS_WRITE);
         error = segment->fd < 0 ? segment->fd : life_check(segment->fd, SEGMENT_BYTE_OWNER);
         if (error < 0)
-            os_file_unlink(directory_fd(directory), name); /* nobody has heard of it yet */
+            store_file_unlink(store, name); /* nobody has heard of it yet */
     }
     if (error < 0)
         segment_close(segment);
@@ -106,8 +106,8 @@ void segment_close(struct segment *segment)
     if (segment->fd >= 0)
         os_close(segment->fd);
     segment->fd = -1;
-    directory_close(segment->directory);
-    segment->directory = NULL;
+    store_close(segment->store);
+    segment->store = NULL;
 }
 
 void *segment_at(struct segment *segment, uint64_t offset)
@@ -143,11 +143,11 @@ int segment_fill(struct segment *segment, uint64_t offset, uint64_t size)
     return error;
 }
 
-int segment_is_alive(int dir, const char *id_hex)
+int segment_is_alive(struct store *store, const char *id_hex)
 {
     char name[40];
     segment_file(name, id_hex);
-    int fd = os_file_open(dir, name, OS_READ);
+    int fd = store_file_open(store, name, OS_READ);
     if (fd < 0)
         return fd != -ENOENT && fd != -EPERM; /* short of something: nobody is dead for that */
     bool held = life_is_held(fd, SEGMENT_BYTE_OWNER, 1);

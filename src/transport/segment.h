@@ -6,11 +6,11 @@
 #ifndef SHMQ_TRANSPORT_SEGMENT_H
 #define SHMQ_TRANSPORT_SEGMENT_H
 
-#include "transport/directory.h"
+#include "transport/store.h"
 #include "transport/segment_layout.h"
 
 struct segment {
-    struct directory *directory;
+    struct store *store;
     int fd; /* for growing; holds no lock: a forked child may inherit it */
     char id_hex[2 * SEGMENT_ID_SIZE + 1];
     struct segment_header *header;
@@ -18,7 +18,7 @@ struct segment {
     bool lock_memory;
 };
 
-int segment_new(struct segment *segment, struct directory *directory, uint32_t type);
+int segment_new(struct segment *segment, struct store *store, uint32_t type);
 
 /* Unmap, which drops the life lock. */
 void segment_unmap(struct segment *segment);
@@ -32,7 +32,7 @@ void *segment_at(struct segment *segment, uint64_t offset);
 int segment_fill(struct segment *segment, uint64_t offset, uint64_t size);
 
 /* Does the socket live? 1, also when that cannot be found out now; 0: dead, closed, or no such file. */
-int segment_is_alive(int dir, const char *id_hex);
+int segment_is_alive(struct store *store, const char *id_hex);
 
 /* "<id>.seg" */
 void segment_file(char name[40], const char *id_hex);

@@ -4,11 +4,12 @@
 #include <errno.h>
 
 #include "transport/life.h"
-#include "transport/os.h"
+#include "transport/store.h"
 
-int shared_file_new(int dir, const char *name, const struct shared_file *file, shared_file_init *init, void *context)
+int shared_file_new(struct store *store, const char *name, const struct shared_file *file,
+                    shared_file_init *init, void *context)
 {
-    int fd = os_file_new(dir, file->size);
+    int fd = store_file_new(store, file->size);
     if (fd < 0)
         return fd;
     int error = file->life == NO_LIFE ? 0 : life_take(fd, file->life);
@@ -21,7 +22,7 @@ int shared_file_new(int dir, const char *name, const struct shared_file *file, s
             init(context, fd, memory);
     }
     if (error == 0)
-        error = os_file_link(dir, fd, name, file->others);
+        error = store_file_link(store, fd, name, file->others);
     os_close(fd);
     return error;
 }

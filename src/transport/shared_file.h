@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct store;
+
 #define NO_LIFE UINT64_MAX
 
 struct shared_file {
@@ -29,7 +31,8 @@ struct shared_file {
 typedef void shared_file_init(void *context, int fd, void *memory);
 
 /* -EEXIST: the name is taken; others of the system. */
-int shared_file_new(int dir, const char *name, const struct shared_file *file, shared_file_init *init, void *context);
+int shared_file_new(struct store *store, const char *name, const struct shared_file *file,
+                    shared_file_init *init, void *context);
 
 /* Map SIZE bytes of one that is there, for writing. -EPROTO: it is shorter. */
 int shared_file_map(int fd, size_t size, void **memory);

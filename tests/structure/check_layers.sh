@@ -56,7 +56,7 @@ calls='open|openat|open64|creat|close|read|write|pread|pwrite|readv|writev|fsync
 # Who makes no system call: all of src but the seam.
 check_seam() {
     outside=$(find "$root/src" -name '*.[ch]' 2>/dev/null |
-        grep -vE '/src/(base/|gpu/(driver|check_abi)|transport/(os|store|directory|memfd_store)(_[a-z]+)?\.[ch]$)')
+        grep -vE '/src/(base/|gpu/(driver|check_abi)|transport/(os|store)(_[a-z]+)?\.[ch]$)')
     [ -z "$outside" ] && return
     code_of $outside >"$scratch/code"
     if found=$(grep -E ':[[:space:]]*#[[:space:]]*include[[:space:]]*<' "$scratch/code" |
