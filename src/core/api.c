@@ -75,7 +75,7 @@ SHM_API shm_socket_t *shm_socket(int type)
         errno = -error;
         return NULL;
     }
-    s->wait.directory = s->directory;
+    s->wait.store = s->store;
     s->wait.sleeps = &s->stats[STAT_SLEEPS];
     return s;
 }
@@ -130,7 +130,7 @@ static void close_inherited(struct shm_socket *s)
     descriptor_close(&s->wait);
     if (s->segment.fd >= 0)
         os_close(s->segment.fd);
-    directory_forget(s->directory);
+    store_forget(s->store);
     for (struct membership *a = s->memberships, *next; a != NULL; a = next) {
         next = a->next;
         os_close(a->endpoint.fd);
@@ -212,7 +212,7 @@ int api_prepare(struct shm_socket *s)
 
 static int join_here(struct shm_socket *s, const char *name, bool bind)
 {
-    int error = directory_is_memfd(s->directory) ? -ENOTSUP : api_prepare(s); /* there: shm_handover() */
+    int error = store_has_names(s->store) ? api_prepare(s) : -ENOTSUP; /* there: shm_handover() */
     return error < 0 ? error : membership_join(s, name, bind);
 }
 

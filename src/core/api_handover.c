@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Hand-over: two sockets that share no directory (SHM_MEMFD) come together over a Unix socket, by which each
- * sends the other the descriptors of its files (transport/memfd_store.h):
+ * sends the other the descriptors of its files (transport/store.h):
  *
  *   both         hello: who I am;  descriptors: segment, bell, FIFO, and claims if there are any
  *   greater id   place: a name;    descriptor: an endpoint, where it is bound
@@ -19,7 +19,7 @@
 #include "core/api.h"
 #include "core/peer.h"
 #include "transport/os.h"
-#include "transport/memfd_store.h"
+#include "transport/store.h"
 
 #define HELLO_MAGIC UINT64_C(0x316f6c6c65686d73) /* "smhello1" */
 
@@ -93,20 +93,19 @@ static int hear(const struct line *line, void *data, size_t size, int fds[PEER_F
 /* ---- what is handed over ---- */
 
 /* How each of a peer's files is taken into the store, in the order of peer_file_name(). */
-static const int kinds_of_files[PEER_FILES] = {OS_READ, OS_WRITE, MEMFD_STORE_FIFO, OS_WRITE};
+static const int kinds_of_files[PEER_FILES] = {OS_READ, OS_WRITE, STORE_FIFO, OS_WRITE};
 
 static int say_hello(struct shm_socket *s, const struct line *line)
 {
     struct hello hello = {HELLO_MAGIC, SHMQ_ABI, s->tx.shared.claims != NULL ? 4 : 3, {0}};
-    int pocket = directory_fd(s->directory), fds[PEER_FILES];
+    int fds[PEER_FILES];
     char name[48];
 
     memcpy(hello.id, s->segment.header->id, sizeof hello.id);
-    peer_file_name(name, s->segment.id_hex, 2);
-    int error = memfd_store_fifo_new(pocket, name); /* for an SHM_FD that may be asked for later */
+    int error = 0; /* a FIFO is made, if need be, for an SHM_FD that may be asked for later */
     for (unsigned i = 0; i < hello.files && error >= 0; i++) {
         peer_file_name(name, s->segment.id_hex, i);
-        error = fds[i] = memfd_store_lend(pocket, name);
+        error = fds[i] = store_lend(s->store, name, kinds_of_files[i]);
     }
     return error < 0 ? error : say(line, &hello, sizeof hello, fds, hello.files);
 }
@@ -128,7 +127,7 @@ static int hear_hello(struct shm_socket *s, const struct line *line, struct hell
     else if (hello->files != (uint32_t)count || count < 3 || strcmp(id_hex, s->segment.id_hex) == 0)
         error = -EPROTO;
     peer_file_name(name, id_hex, 0);
-    if (error == 0 && memfd_store_lend(directory_fd(s->directory), name) >= 0)
+    if (error == 0 && store_lend(s->store, name, OS_WRITE) >= 0)
         error = -EISCONN;
     if (error < 0) {
         close_all(fds, (unsigned)count);
@@ -136,7 +135,7 @@ static int hear_hello(struct shm_socket *s, const struct line *line, struct hell
     }
     for (unsigned i = 0; i < (unsigned)count; i++) {
         peer_file_name(name, id_hex, i);
-        int taken = memfd_store_take(directory_fd(s->directory), name, fds[i], kinds_of_files[i]);
+        int taken = store_take(s->store, name, fds[i], kinds_of_files[i]);
         error = error < 0 ? error : taken;
     }
     if (error < 0)
@@ -178,7 +177,7 @@ static int bind_place(struct shm_socket *s, const struct line *line, const char 
     error = membership(s, &place, true, peer);
     if (error < 0)
         return error;
-    int fd = memfd_store_lend(directory_fd(s->directory), file);
+    int fd = store_lend(s->store, file, OS_WRITE);
     error = fd < 0 ? fd : say(line, &place, sizeof place, &fd, 1);
     int count = error < 0 ? error : hear(line, &here, sizeof here, fds);
     if (count < 0) {
@@ -220,12 +219,12 @@ static int connect_place(struct shm_socket *s, const struct line *line, const ch
         return -EPROTO;
     }
     file_of_place(file, &place);
-    int error = memfd_store_take(directory_fd(s->directory), file, fds[0], OS_WRITE);
+    int error = store_take(s->store, file, fds[0], OS_WRITE);
     if (error < 0)
         return error == -EEXIST ? -EPROTO : error; /* another one's place */
     error = connect_there(s, line, &place, peer);
     if (error < 0)
-        os_file_unlink(directory_fd(s->directory), file);
+        store_file_unlink(s->store, file);
     return error;
 }
 
@@ -237,7 +236,7 @@ static int hand_over(struct shm_socket *s, const struct line *line)
 
     if (is_unix < 0)
         return is_unix;
-    if (!directory_is_memfd(s->directory) || !is_unix)
+    if (store_has_names(s->store) || !is_unix)
         return -EINVAL;
     int error = api_prepare(s);
     if (error == 0)

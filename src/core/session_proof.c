@@ -137,7 +137,7 @@ static void prune(struct shm_socket *s)
         return;
     for (struct session_source **at = &auth->sources; *at != NULL;) {
         struct session_source *source = *at;
-        if (source->in_use || segment_is_alive(directory_fd(s->directory), source->sender))
+        if (source->in_use || segment_is_alive(s->store, source->sender))
             source->epoch = auth->epoch;
         if (source->epoch + 1 >= auth->epoch) {
             at = &source->next;

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The descriptor behind SHM_FD: an epoll of two, the FIFO that ringers write to and a watch of files that tells of
  * deaths. It is armed by announcing that we sleep on it, and level-triggered: readable until it is rearmed. */
-#include <limits.h>
-#include <stdio.h>
 
 #include "core/waitable.h"
 #include "transport/os.h"
@@ -25,16 +23,6 @@ static void watch_by_time(struct descriptor *descriptor)
     descriptor->ticks = true;
 }
 
-static bool watch_file(struct waitable *w, const char *file, enum os_watch what)
-{
-    char path[PATH_MAX];
-    if (os_file_path(directory_fd(w->directory), file, path, sizeof path) &&
-        os_watch_add(w->descriptor.inotify, path, what))
-        return true;
-    /* A container without /proc: by name, then. */
-    int size = snprintf(path, sizeof path, "%s/%s", directory_name(w->directory), file);
-    return size < (int)sizeof path && os_watch_add(w->descriptor.inotify, path, what);
-}
 
 void descriptor_watch(struct waitable *w)
 {
@@ -43,10 +31,11 @@ void descriptor_watch(struct waitable *w)
     char fifo[40];
     bell_fd_name(w->bell, fifo);
     bool watched =
-        descriptor->inotify >= 0 && (descriptor->ticks || watch_file(w, fifo, OS_WATCH_TIMES)); /* os_fifo_raise() */
+        descriptor->inotify >= 0 &&
+        (descriptor->ticks || store_watch(w->store, fifo, descriptor->inotify, OS_WATCH_TIMES)); /* store_fifo_raise() */
     /* The end of a peer's mapping, by death too, is told as the end of writing. */
     for (unsigned i = 0; watched && !descriptor->ticks && (file = w->ops->watched(w, i)) != NULL; i++)
-        watched = watch_file(w, file, OS_WATCH_WRITERS);
+        watched = store_watch(w->store, file, descriptor->inotify, OS_WATCH_WRITERS);
     if (!watched)
         watch_by_time(descriptor);
 }
