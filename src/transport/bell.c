@@ -22,7 +22,7 @@ static void fifo_name(char out[40], const char *bell_name)
     snprintf(out, 40, "%.32s.fifo", bell_name);
 }
 
-static void init(void *context, int fd, void *memory)
+static void init_bell(void *context, int fd, void *memory)
 {
     struct bell *bell = context;
     (void)fd;
@@ -34,7 +34,7 @@ int bell_new(struct bell *bell, struct store *store, const char *id_hex)
 {
     const struct shared_file file = {BELL_SIZE, BELL_SIZE, BELL_SIZE, NO_LIFE, OS_WRITE};
     set_name(bell, store, id_hex);
-    int error = shared_file_new(store, bell->name, &file, init, bell);
+    int error = shared_file_new(store, bell->name, &file, init_bell, bell);
     if (error < 0)
         bell_detach(bell);
     return error;

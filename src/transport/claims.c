@@ -31,28 +31,28 @@ static void set_memory(struct claims *claims, void *memory, uint64_t slots)
     claims->slots = slots;
 }
 
-struct making {
+struct claims_init {
     struct claims *claims;
     uint64_t slots;
 };
 
-static void init(void *context, int fd, void *memory)
+static void init_claims(void *context, int fd, void *memory)
 {
-    const struct making *making = context;
+    const struct claims_init *init = context;
     (void)fd;
-    set_memory(making->claims, memory, making->slots);
-    making->claims->header->magic = CLAIMS_MAGIC;
-    making->claims->header->slots = making->slots;
+    set_memory(init->claims, memory, init->slots);
+    init->claims->header->magic = CLAIMS_MAGIC;
+    init->claims->header->slots = init->slots;
 }
 
 int claims_new(struct claims *claims, struct store *store, const char *id_hex, uint64_t slots)
 {
     size_t size = file_size(slots);
     const struct shared_file file = {size, size, size, NO_LIFE, OS_WRITE};
-    struct making making = {claims, slots};
+    struct claims_init init = {claims, slots};
 
     set_name(claims, store, id_hex);
-    int error = shared_file_new(store, claims->name, &file, init, &making);
+    int error = shared_file_new(store, claims->name, &file, init_claims, &init);
     if (error < 0)
         claims_detach(claims);
     return error;

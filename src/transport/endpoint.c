@@ -57,29 +57,29 @@ static void file_name(char file[256], const char *name)
 
 /* ---- the file ---- */
 
-struct making {
+struct endpoint_init {
     const struct endpoint *endpoint;
     struct endpoint_header *header;
 };
 
-static void init(void *context, int fd, void *memory)
+static void init_endpoint(void *context, int fd, void *memory)
 {
-    struct making *making = context;
-    const char *name = making->endpoint->name;
+    struct endpoint_init *init = context;
+    const char *name = init->endpoint->name;
     (void)fd;
-    making->header = memory;
-    making->header->magic = ENDPOINT_MAGIC;
-    making->header->abi = SHMQ_ABI;
-    making->header->name_size = (uint32_t)strlen(name);
-    memcpy(making->header->name, name, strlen(name) + 1);
+    init->header = memory;
+    init->header->magic = ENDPOINT_MAGIC;
+    init->header->abi = SHMQ_ABI;
+    init->header->name_size = (uint32_t)strlen(name);
+    memcpy(init->header->name, name, strlen(name) + 1);
 }
 
 static int make_file(struct endpoint *endpoint)
 {
     static const struct shared_file file = {FILE_SIZE, ENDPOINT_HEADER_SIZE, ENDPOINT_HEADER_SIZE, NO_LIFE, OS_WRITE};
-    struct making making = {endpoint, NULL};
-    int error = shared_file_new(endpoint->store, endpoint->file, &file, init, &making);
-    os_unmap(making.header, ENDPOINT_HEADER_SIZE);
+    struct endpoint_init init = {endpoint, NULL};
+    int error = shared_file_new(endpoint->store, endpoint->file, &file, init_endpoint, &init);
+    os_unmap(init.header, ENDPOINT_HEADER_SIZE);
     return error == -EEXIST ? 0 : error;
 }
 

@@ -39,32 +39,32 @@ static void write_header(struct segment_header *header, const uint8_t *id, uint3
     header->pid = process_id();
 }
 
-struct making {
+struct segment_init {
     struct segment *segment;
     const uint8_t *id;
     uint32_t type;
     uint64_t ceiling;
 };
 
-static void init(void *context, int fd, void *memory)
+static void init_segment(void *context, int fd, void *memory)
 {
-    const struct making *making = context;
-    struct segment *segment = making->segment;
+    const struct segment_init *init = context;
+    struct segment *segment = init->segment;
     segment->base[0] = memory;
     /* What cannot be mapped later; with a limit on addresses, as much of it as there is room for. */
-    for (unsigned e = 1; segment->base[e - 1] != NULL && 2 * segment_extent_start(e) <= making->ceiling; e++)
+    for (unsigned e = 1; segment->base[e - 1] != NULL && 2 * segment_extent_start(e) <= init->ceiling; e++)
         segment->base[e] = os_map(fd, segment_extent_start(e), segment_extent_size(e), OS_WRITE);
     segment->header = memory;
-    write_header(segment->header, making->id, making->type);
+    write_header(segment->header, init->id, init->type);
 }
 
 static int make_file(struct segment *segment, const uint8_t *id, uint32_t type, const char *name)
 {
     struct store *store = segment->store;
-    struct making making = {segment, id, type, store_ceiling(store)};
-    const struct shared_file file = {making.ceiling > 0 ? making.ceiling : SEGMENT_EXTENT_MIN, SEGMENT_HEADER_SIZE,
+    struct segment_init init = {segment, id, type, store_ceiling(store)};
+    const struct shared_file file = {init.ceiling > 0 ? init.ceiling : SEGMENT_EXTENT_MIN, SEGMENT_HEADER_SIZE,
                                      SEGMENT_EXTENT_MIN, SEGMENT_BYTE_OWNER, OS_READ};
-    return shared_file_new(store, name, &file, init, &making);
+    return shared_file_new(store, name, &file, init_segment, &init);
 }
 
 int segment_new(struct segment *segment, struct store *store, uint32_t type)
