@@ -32,7 +32,7 @@
 #include "tool.h"
 #include "transport/claims.h"
 #include "transport/os.h"
-#include "transport/segment.h"
+#include "transport/reap.h"
 
 static const char *const beside_segment[] = {".bell", ".claims", ".fifo"};
 
@@ -130,10 +130,10 @@ static void say(struct sweep *sweep, const char *kind, const char *name, size_t 
     table_add(&sweep->table, "%s", size);
 }
 
-static uint64_t memory_of(int dir, const char *file)
+static uint64_t memory_of(struct store *store, const char *file)
 {
     struct stat st;
-    return fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+    return fstatat(store_directory_fd(store), file, &st, AT_SYMLINK_NOFOLLOW) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
 }
 
 /* ---- 1: dead sockets ---- */
@@ -145,7 +145,7 @@ static void note_dead(struct sweep *sweep)
         const char *file = sweep->place->files[i];
         if (!file_is_of_socket(file, ".seg", hex))
             continue;
-        int fd = os_file_open(sweep->place->fd, file, OS_READ);
+        int fd = store_file_open(sweep->place->store, file, OS_READ);
         if (fd < 0)
             continue; /* gone, or not a file of ours */
         if (os_is_locked(fd, SEGMENT_BYTE_OWNER, 1) == 0)
@@ -179,18 +179,18 @@ static void note_named(struct sweep *sweep, const struct endpoint_look *look)
 }
 
 /* 1: removed; 0: in use after all. Does what the last socket to leave would do (endpoint_layout.h). */
-static int remove_endpoint(int dir, const char *file)
+static int remove_endpoint(struct store *store, const char *file)
 {
     const uint32_t tombstone = 1;
     uint64_t size = 0;
-    int fd = os_file_open(dir, file, OS_WRITE);
+    int fd = store_file_open(store, file, OS_WRITE);
     if (fd < 0)
         return fd == -ENOENT ? 0 : fd;
-    int result = os_lock(fd, 0, ENDPOINT_BYTES, OS_WRITE) == 0 && os_file_same(dir, file, fd) == 1;
+    int result = os_lock(fd, 0, ENDPOINT_BYTES, OS_WRITE) == 0 && store_file_same(store, file, fd) == 1;
     if (result == 1 && os_file_size(fd, &size) == 0 && size >= ENDPOINT_HEADER_SIZE &&
         pwrite(fd, &tombstone, sizeof tombstone, offsetof(struct endpoint_header, tombstone)) < 0)
         result = -errno;
-    if (result == 1 && unlinkat(dir, file, 0) != 0)
+    if (result == 1 && unlinkat(store_directory_fd(store), file, 0) != 0)
         result = -errno;
     close(fd);
     return result;
@@ -199,17 +199,17 @@ static int remove_endpoint(int dir, const char *file)
 static void sweep_endpoint(struct sweep *sweep, const char *file)
 {
     struct endpoint_look look;
-    int dir = sweep->place->fd;
+    struct store *store = sweep->place->store;
 
     /* Look first: opening a file in use for writing would wake its sockets (look.h). */
-    int error = endpoint_look(&look, dir, file);
+    int error = endpoint_look(&look, store, file);
     if (error < 0 || look.fd < 0) {
         if (error < 0 && error != -ENOENT)
             note_error(sweep, error);
         return;
     }
-    uint64_t bytes = memory_of(dir, file);
-    int removed = look.is_used ? 0 : sweep->request->dry_run ? 1 : remove_endpoint(dir, file);
+    uint64_t bytes = memory_of(store, file);
+    int removed = look.is_used ? 0 : sweep->request->dry_run ? 1 : remove_endpoint(store, file);
     if (removed == 1)
         say(sweep, "endpoint", look.name, look.name_size, NULL, bytes);
     else if (removed < 0)
@@ -218,7 +218,7 @@ static void sweep_endpoint(struct sweep *sweep, const char *file)
     if (removed == 1)
         return;
     /* Sockets may have come or gone since that look: read the file as it is now. */
-    if (endpoint_look(&look, dir, file) == 0) {
+    if (endpoint_look(&look, store, file) == 0) {
         if (look.fd >= 0)
             note_named(sweep, &look);
         endpoint_look_end(&look);
@@ -227,23 +227,23 @@ static void sweep_endpoint(struct sweep *sweep, const char *file)
 
 /* ---- 3: sockets ---- */
 
-static uint64_t memory_of_socket(int dir, const char *hex)
+static uint64_t memory_of_socket(struct store *store, const char *hex)
 {
     char file[64];
     snprintf(file, sizeof file, "%s.seg", hex);
-    uint64_t bytes = memory_of(dir, file);
+    uint64_t bytes = memory_of(store, file);
     for (unsigned i = 0; i < sizeof beside_segment / sizeof beside_segment[0]; i++) {
         snprintf(file, sizeof file, "%s%s", hex, beside_segment[i]);
-        bytes += memory_of(dir, file);
+        bytes += memory_of(store, file);
     }
     return bytes;
 }
 
-static int is_read_by_somebody(int dir, const char *hex)
+static int is_read_by_somebody(struct store *store, const char *hex)
 {
     char file[64];
     snprintf(file, sizeof file, "%s.seg", hex);
-    int fd = os_file_open(dir, file, OS_READ);
+    int fd = store_file_open(store, file, OS_READ);
     if (fd < 0)
         return 1;
     int locked = os_is_locked(fd, SEGMENT_BYTE_OWNER, 1) != 0 || os_hold(fd, OS_WRITE) != 0;
@@ -254,11 +254,11 @@ static int is_read_by_somebody(int dir, const char *hex)
 static void sweep_socket(struct sweep *sweep, const char *hex)
 {
     struct socket_look look;
-    int dir = sweep->place->fd;
-    bool sane = socket_look(&look, dir, hex) == 0;
-    uint64_t bytes = memory_of_socket(dir, hex);
+    struct store *store = sweep->place->store;
+    bool sane = socket_look(&look, store, hex) == 0;
+    uint64_t bytes = memory_of_socket(store, hex);
     socket_look_end(&look);
-    int removed = sweep->request->dry_run ? !is_read_by_somebody(dir, hex) : segment_reap(dir, hex);
+    int removed = sweep->request->dry_run ? !is_read_by_somebody(store, hex) : reap_socket(store, hex);
     if (removed == 1)
         say(sweep, "socket", hex, strlen(hex), sane ? &look : NULL, bytes);
 }
@@ -279,19 +279,19 @@ static void sweep_sockets(struct sweep *sweep)
 
 /* A socket makes its segment first and removes it last: without one, nobody needs the other files, except
  * pullers that still hold claims. */
-static bool is_orphan(int dir, const char *file, const char *hex)
+static bool is_orphan(struct store *store, const char *file, const char *hex)
 {
     char segment[64];
     struct stat st;
 
     snprintf(segment, sizeof segment, "%s.seg", hex);
-    if (fstatat(dir, segment, &st, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT)
+    if (fstatat(store_directory_fd(store), segment, &st, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT)
         return false;
-    if (fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW) != 0)
+    if (fstatat(store_directory_fd(store), file, &st, AT_SYMLINK_NOFOLLOW) != 0)
         return false;
     if (strcmp(file + ID_HEX, ".fifo") == 0)
         return S_ISFIFO(st.st_mode);
-    int fd = os_file_open(dir, file, OS_READ);
+    int fd = store_file_open(store, file, OS_READ);
     if (fd < 0)
         return false;
     bool used = os_is_locked(fd, CLAIMS_BYTE_OWNER, CLAIMS_OWNERS + 1) != 0;
@@ -302,15 +302,15 @@ static bool is_orphan(int dir, const char *file, const char *hex)
 static void sweep_orphan(struct sweep *sweep, const char *file)
 {
     char hex[ID_HEX + 1];
-    int dir = sweep->place->fd;
+    struct store *store = sweep->place->store;
     bool fits = false;
 
     for (unsigned i = 0; i < sizeof beside_segment / sizeof beside_segment[0]; i++)
         fits = fits || file_is_of_socket(file, beside_segment[i], hex);
-    if (!fits || !is_orphan(dir, file, hex))
+    if (!fits || !is_orphan(store, file, hex))
         return;
-    uint64_t bytes = memory_of(dir, file);
-    if (!sweep->request->dry_run && unlinkat(dir, file, 0) != 0) {
+    uint64_t bytes = memory_of(store, file);
+    if (!sweep->request->dry_run && unlinkat(store_directory_fd(store), file, 0) != 0) {
         if (errno != ENOENT)
             note_error(sweep, -errno);
         return;

@@ -39,7 +39,7 @@ struct line {
 
 /* All that is known about a name. */
 struct view {
-    int dir;
+    struct store *store;
     struct endpoint_look endpoint;
     struct line binder;
     struct table *table;
@@ -191,7 +191,7 @@ static void look_at_peer(struct view *view, uint32_t slot_number, const struct s
     struct pipe_record here, there;
 
     *line = (struct line){.role = "peer", .state = peer_state(view, slot), .slot = slot_number, .member = &slot->member};
-    if (socket_look(&line->socket, view->dir, slot->member.id_hex) < 0 ||
+    if (socket_look(&line->socket, view->store, slot->member.id_hex) < 0 ||
         pipe_look(&line->socket, slot->member.pipe_offset, &here) < 0)
         return;
     line->pipe_received = (struct number){true, load_relaxed(&here.received)};
@@ -199,13 +199,13 @@ static void look_at_peer(struct view *view, uint32_t slot_number, const struct s
     bool both = binder->socket.fd >= 0 && slot->has_verdict && slot->accept.verdict == VERDICT_ACCEPTED &&
                 memcmp(slot->accept.binder_id, binder->member->id, SEGMENT_ID_SIZE) == 0 &&
                 pipe_look(&binder->socket, slot->accept.pipe_offset, &there) == 0;
-    struct lag from = lag_of_pipe(&line->socket, view->dir, &here, both ? &there : NULL);
+    struct lag from = lag_of_pipe(&line->socket, view->store, &here, both ? &there : NULL);
     line->unread = unread_of(&from);
     line->in_hand = in_hand_of(&from);
     add_up(&binder->lag, &line->unread);
     if (!both)
         return;
-    struct lag to = lag_of_pipe(&binder->socket, view->dir, &there, &here);
+    struct lag to = lag_of_pipe(&binder->socket, view->store, &there, &here);
     line->lag = unread_of(&to);
     if (to.kind == RING_SPSC)
         add_up(&binder->unread, &line->lag);
@@ -221,9 +221,9 @@ static void look_at_binder(struct view *view)
                             .state = view->endpoint.binder_lives ? "alive" : "dead",
                             .is_binder = true,
                             .member = &view->endpoint.binder};
-    if (socket_look(&binder->socket, view->dir, view->endpoint.binder.id_hex) < 0)
+    if (socket_look(&binder->socket, view->store, view->endpoint.binder.id_hex) < 0)
         return;
-    struct lag lag = lag_of_ring(&binder->socket, view->dir, binder->socket.ring_offset);
+    struct lag lag = lag_of_ring(&binder->socket, view->store, binder->socket.ring_offset);
     if (lag.kind == RING_SPMC) {
         binder->unread = unread_of(&lag);
         binder->in_hand = in_hand_of(&lag);
@@ -301,7 +301,7 @@ static int find(struct view *view, const struct place *place, const char *name)
     for (size_t i = 0; i < place->count; i++) {
         if (!file_is_endpoint(place->files[i]))
             continue;
-        int error = endpoint_look(&view->endpoint, place->fd, place->files[i]);
+        int error = endpoint_look(&view->endpoint, place->store, place->files[i]);
         if (error < 0 && error != -ENOENT)
             return error;
         if (error == 0 && view->endpoint.is_read && view->endpoint.name_size == strlen(name) &&
@@ -330,7 +330,7 @@ int tool_info(const struct request *request)
         result = find(&view, &place, name);
     int status = STATUS_NOTHING;
     if (result == 1) {
-        view.dir = place.fd;
+        view.store = place.store;
         status = show(&view, request->json);
         endpoint_look_end(&view.endpoint);
     } else if (result < 0 && result != -ENOENT) {

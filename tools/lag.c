@@ -31,14 +31,14 @@ static void count_word(const struct claims_count *count, uint64_t slot, uint64_t
 
 /* The words say who took what; the hint only says below which ticket there is no need to look. A skipped
  * ticket counts as unread until the hint has passed it. */
-static void count_claims(struct lag *lag, const struct socket_look *sender, int dir, uint64_t head)
+static void count_claims(struct lag *lag, const struct socket_look *sender, struct store *store, uint64_t head)
 {
     struct claims_header header;
     uint64_t words[WORDS_AT_ONCE];
     char name[64];
 
     snprintf(name, sizeof name, "%.32s.claims", sender->id_hex);
-    int fd = os_file_open(dir, name, OS_READ);
+    int fd = store_file_open(store, name, OS_READ);
     if (fd < 0)
         return;
     if (head > 0 && read_at(fd, 0, &header, sizeof header) == 0 && header.magic == CLAIMS_MAGIC) {
@@ -54,7 +54,7 @@ static void count_claims(struct lag *lag, const struct socket_look *sender, int 
     close(fd);
 }
 
-static struct lag lag_of(const struct socket_look *sender, int dir, uint64_t offset, uint64_t *head)
+static struct lag lag_of(const struct socket_look *sender, struct store *store, uint64_t offset, uint64_t *head)
 {
     struct ring_header ring;
     struct lag lag = {0};
@@ -66,21 +66,21 @@ static struct lag lag_of(const struct socket_look *sender, int dir, uint64_t off
     lag.slots = ring.slots;
     *head = load_relaxed(&ring.head);
     if (lag.kind == RING_SPMC)
-        count_claims(&lag, sender, dir, *head);
+        count_claims(&lag, sender, store, *head);
     return lag;
 }
 
-struct lag lag_of_ring(const struct socket_look *sender, int dir, uint64_t offset)
+struct lag lag_of_ring(const struct socket_look *sender, struct store *store, uint64_t offset)
 {
     uint64_t head;
-    return lag_of(sender, dir, offset, &head);
+    return lag_of(sender, store, offset, &head);
 }
 
-struct lag lag_of_pipe(const struct socket_look *sender, int dir, struct pipe_record *sender_record,
+struct lag lag_of_pipe(const struct socket_look *sender, struct store *store, struct pipe_record *sender_record,
                        struct pipe_record *reader_record)
 {
     uint64_t head;
-    struct lag lag = lag_of(sender, dir, load_relaxed(&sender_record->ring_offset), &head);
+    struct lag lag = lag_of(sender, store, load_relaxed(&sender_record->ring_offset), &head);
     if (!lag.is_known || lag.kind == RING_SPMC)
         return lag;
     uint64_t tail = load_relaxed(&sender_record->start), end = load_relaxed(&sender_record->end);

@@ -15,10 +15,10 @@ struct lag {
 
 /* The lag of the ring at OFFSET in SENDER. Only an SPMC ring has one by itself; of others only the kind and
  * the slots are filled in. */
-struct lag lag_of_ring(const struct socket_look *sender, int dir, uint64_t offset);
+struct lag lag_of_ring(const struct socket_look *sender, struct store *store, uint64_t offset);
 
 /* The lag of a pipe, by its sender's record and its reader's (NULL: no reader yet). */
-struct lag lag_of_pipe(const struct socket_look *sender, int dir, struct pipe_record *sender_record,
+struct lag lag_of_pipe(const struct socket_look *sender, struct store *store, struct pipe_record *sender_record,
                        struct pipe_record *reader_record);
 
 #endif

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "shmq.h"
+#include "base/seqlock.h"
 #include "transport/os.h"
 #include "transport/segment.h"
 
@@ -70,7 +71,7 @@ static bool copy_member(struct member *out, struct endpoint_member *member)
 
 static bool copy_accept(struct accepted *out, struct accept_record both[2])
 {
-    int newest = endpoint_accept_newest(load_relaxed(&both[0].gen), load_relaxed(&both[1].gen));
+    int newest = seqlock_newest(load_relaxed(&both[0].gen), load_relaxed(&both[1].gen));
     struct accept_record *record = &both[newest == 1];
     uint64_t words[2] = {load_relaxed(&record->binder_id[0]), load_relaxed(&record->binder_id[1])};
     out->gen = load_relaxed(&record->gen);
@@ -119,18 +120,18 @@ static bool read_header(struct endpoint_look *look)
 }
 
 /* The owner of a socket's memory, which in a group's directory may be another user; without memory, ours. */
-static uint32_t owner_of(int dir, const char *id_hex)
+static uint32_t owner_of(struct store *store, const char *id_hex)
 {
     char name[64];
     struct stat st;
     snprintf(name, sizeof name, "%.32s.seg", id_hex);
-    return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_uid : geteuid();
+    return fstatat(store_directory_fd(store), name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_uid : geteuid();
 }
 
-int endpoint_look(struct endpoint_look *look, int dir, const char *file)
+int endpoint_look(struct endpoint_look *look, struct store *store, const char *file)
 {
     memset(look, 0, sizeof *look);
-    look->fd = os_file_open(dir, file, OS_READ);
+    look->fd = store_file_open(store, file, OS_READ);
     int error = look->fd;
     if (error < 0 && error != -EPERM && error != -EACCES && error != -ENXIO) {
         look->fd = -1;
@@ -140,7 +141,7 @@ int endpoint_look(struct endpoint_look *look, int dir, const char *file)
         look->is_used = os_is_locked(look->fd, 0, ENDPOINT_BYTES) != 0;
         look->binder_lives = os_is_locked(look->fd, ENDPOINT_BYTE_BINDER, 1) != 0;
         look->is_read = read_header(look);
-        look->binder_uid = owner_of(dir, look->binder.id_hex);
+        look->binder_uid = owner_of(store, look->binder.id_hex);
     } else {
         look->fd = -1;
     }
@@ -196,14 +197,14 @@ static int read_socket(struct socket_look *look, const char *id_hex)
     return 0;
 }
 
-int socket_look(struct socket_look *look, int dir, const char *id_hex)
+int socket_look(struct socket_look *look, struct store *store, const char *id_hex)
 {
     char name[64];
     memset(look, 0, sizeof *look);
     snprintf(name, sizeof name, "%.32s.seg", id_hex);
-    look->fd = os_file_open(dir, name, OS_READ);
+    look->fd = store_file_open(store, name, OS_READ);
     int error = look->fd < 0 ? look->fd : read_socket(look, id_hex);
-    look->uid = owner_of(dir, id_hex);
+    look->uid = owner_of(store, id_hex);
     if (error < 0)
         socket_look_end(look);
     return error;

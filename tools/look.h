@@ -39,7 +39,7 @@ struct endpoint_look {
 };
 
 /* 0, even for what is no endpoint; -ENOENT: it has just gone; or another error of the system. */
-int endpoint_look(struct endpoint_look *look, int dir, const char *file);
+int endpoint_look(struct endpoint_look *look, struct store *store, const char *file);
 void endpoint_look_end(struct endpoint_look *look);
 
 struct slot_look {
@@ -66,7 +66,7 @@ struct socket_look {
 };
 
 /* 0; -ENOENT, -EPERM, -EPROTO: there is nothing to see, and fd is -1. */
-int socket_look(struct socket_look *look, int dir, const char *id_hex);
+int socket_look(struct socket_look *look, struct store *store, const char *id_hex);
 void socket_look_end(struct socket_look *look);
 
 /* A record in a socket's segment, at an offset that a peer wrote. -EPROTO: there is none. */

@@ -78,7 +78,7 @@ static int list(struct place *place, struct table *table, struct json *json)
         struct endpoint_look look;
         if (!file_is_endpoint(place->files[i]))
             continue;
-        int error = endpoint_look(&look, place->fd, place->files[i]);
+        int error = endpoint_look(&look, place->store, place->files[i]);
         if (error == -ENOENT)
             continue; /* its last socket has just closed */
         if (error < 0)

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "transport/directory.h"
 #include "transport/endpoint_layout.h"
+#include "transport/os_directory.h"
 
 static int add(struct place *place, size_t *room, const char *file)
 {
@@ -37,7 +37,7 @@ static int list(struct place *place)
 {
     size_t room = 0;
     int error = 0;
-    int fd = fcntl(place->fd, F_DUPFD_CLOEXEC, 0);
+    int fd = fcntl(store_directory_fd(place->store), F_DUPFD_CLOEXEC, 0);
     DIR *directory = fd < 0 ? NULL : fdopendir(fd);
     if (directory == NULL) {
         error = -errno;
@@ -65,12 +65,12 @@ static int list(struct place *place)
 int place_open(struct place *place)
 {
     memset(place, 0, sizeof *place);
-    place->fd = -1;
-    int error = directory_path(place->path, sizeof place->path);
+    int error = os_directory_path(place->path, sizeof place->path);
     if (error < 0)
         return error;
-    place->fd = directory_look(place->path);
-    error = place->fd < 0 ? place->fd : list(place);
+    error = store_look(&place->store, place->path);
+    if (error == 0)
+        error = list(place);
     if (error < 0)
         place_close(place);
     return error;
@@ -83,9 +83,8 @@ void place_close(struct place *place)
     free(place->files);
     place->files = NULL;
     place->count = 0;
-    if (place->fd >= 0)
-        close(place->fd);
-    place->fd = -1;
+    store_close(place->store);
+    place->store = NULL;
 }
 
 bool file_is_endpoint(const char *file)

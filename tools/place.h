@@ -7,8 +7,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "transport/store.h"
+
 struct place {
-    int fd;
+    struct store *store;
     char path[PATH_MAX];
     char **files; /* sorted, so that output is stable */
     size_t count;

@@ -5,9 +5,9 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "auth/auth.h"
+#include "base/wiped.h"
 
 #define PIECE     4096 /* a multiple of the cipher's block */
 #define PAGE_SIZE 4096
@@ -131,15 +131,12 @@ static struct vault_page *new_page(struct vault *vault)
     struct vault_page *page = calloc(1, sizeof *page);
     if (page == NULL)
         return NULL;
-    page->keys = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (page->keys == MAP_FAILED || madvise(page->keys, PAGE_SIZE, MADV_WIPEONFORK) != 0) {
-        if (page->keys != MAP_FAILED)
-            munmap(page->keys, PAGE_SIZE);
+    page->keys = wiped_new(PAGE_SIZE);
+    if (page->keys == NULL) {
         free(page);
         return NULL;
     }
-    madvise(page->keys, PAGE_SIZE, MADV_DONTDUMP);
-    mlock(page->keys, PAGE_SIZE); /* as far as the limit allows */
+    wiped_hide(page->keys, PAGE_SIZE);
     page->next = vault->first;
     vault->first = page;
     return page;
@@ -176,7 +173,7 @@ void vault_close(struct vault *vault)
         struct vault_page *page = vault->first;
         vault->first = page->next;
         sodium_memzero(page->keys, PAGE_SIZE);
-        munmap(page->keys, PAGE_SIZE);
+        wiped_free(page->keys, PAGE_SIZE);
         free(page);
     }
 }

@@ -9,6 +9,9 @@
 
 uint64_t clock_now_ns(void);
 
+/* CLOCK_REALTIME, for people. */
+uint64_t clock_wall_ns(void);
+
 /* The moment TIMEOUT_MS from now; negative: CLOCK_FOREVER. */
 uint64_t clock_deadline_ns(int64_t timeout_ms);
 

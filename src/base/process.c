@@ -2,7 +2,9 @@
 #include "base/process.h"
 
 #include <pthread.h>
-#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/wiped.h"
 
 /* What the kernel wipes in a forked child. The bytes of a mutex that nobody holds are zero. */
 struct page {
@@ -22,17 +24,18 @@ static struct page *page_of_process(void)
     shared_u64 *there = __atomic_load_n(&process_mark_word, __ATOMIC_RELAXED);
     if (there != NULL)
         return (struct page *)(void *)there;
-    struct page *page = mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (page == MAP_FAILED)
+    struct page *page = wiped_new(sizeof *page);
+    if (page == NULL)
         return NULL;
-    if (madvise(page, sizeof *page, MADV_WIPEONFORK) != 0) {
-        munmap(page, sizeof *page);
-        return NULL;
-    }
     if (__atomic_compare_exchange_n(&process_mark_word, &there, &page->mark, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         return page;
-    munmap(page, sizeof *page); /* another thread was first */
+    wiped_free(page, sizeof *page); /* another thread was first */
     return (struct page *)(void *)there;
+}
+
+uint32_t process_id(void)
+{
+    return (uint32_t)getpid();
 }
 
 /* Without a lock, which a fork could leave held. Who returns a mark has stored `last_mark` before: a child of

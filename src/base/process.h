@@ -17,6 +17,9 @@ extern shared_u64 *process_mark_word;
 /* The mark of this process, made at its first call. 0: out of memory. */
 uint64_t process_mark(void);
 
+/* Its number in its own namespace, for people: nothing is decided from it. */
+uint32_t process_id(void);
+
 /* Is MARK (non-zero) that of this process? */
 static inline bool process_is_mine(uint64_t mark)
 {
@@ -28,7 +31,7 @@ static inline bool process_is_mine(uint64_t mark)
  * parent: so what they guard is whole between any two stores, for who only reads and frees it.
  * False: out of memory, in a process that has no mark yet.
  */
-enum process_lock { PROCESS_LOCK_DIRECTORIES, PROCESS_LOCK_POCKETS, PROCESS_LOCKS };
+enum process_lock { PROCESS_LOCK_STORES, PROCESS_LOCK_MEMFDS, PROCESS_LOCKS };
 bool process_lock(enum process_lock which);
 void process_unlock(enum process_lock which);
 

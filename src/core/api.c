@@ -2,7 +2,6 @@
 /* Sockets: their life, and the calls that are about the socket as a whole. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/api.h"
 #include "core/memory.h"
@@ -76,7 +75,7 @@ SHM_API shm_socket_t *shm_socket(int type)
         errno = -error;
         return NULL;
     }
-    s->wait.directory = s->directory;
+    s->wait.store = s->store;
     s->wait.sleeps = &s->stats[STAT_SLEEPS];
     return s;
 }
@@ -130,11 +129,11 @@ static void close_inherited(struct shm_socket *s)
     session_close(s);
     descriptor_close(&s->wait);
     if (s->segment.fd >= 0)
-        close(s->segment.fd);
-    directory_forget(s->directory);
+        os_close(s->segment.fd);
+    store_forget(s->store);
     for (struct membership *a = s->memberships, *next; a != NULL; a = next) {
         next = a->next;
-        close(a->endpoint.fd);
+        os_close(a->endpoint.fd);
         free(a->pipes);
         free(a->rejected);
         free(a);
@@ -213,7 +212,7 @@ int api_prepare(struct shm_socket *s)
 
 static int join_here(struct shm_socket *s, const char *name, bool bind)
 {
-    int error = directory_is_memfd(s->directory) ? -ENOTSUP : api_prepare(s); /* there: shm_handover() */
+    int error = store_has_names(s->store) ? api_prepare(s) : -ENOTSUP; /* there: shm_handover() */
     return error < 0 ? error : membership_join(s, name, bind);
 }
 

@@ -24,7 +24,7 @@ void membership_forget_binder(struct shm_socket *s, const char *file, const uint
     if (memcmp(id, s->segment.header->id, SEGMENT_ID_SIZE) == 0)
         return;
     segment_id_hex(id_hex, id);
-    remote_unnamed(s->directory, file, ANY_PLACE, id_hex);
+    remote_unnamed(s->store, file, ANY_PLACE, id_hex);
 }
 
 bool membership_has_partner(const struct shm_socket *s)
@@ -136,7 +136,7 @@ static bool is_awaited(struct shm_socket *s)
         if (pipe->peer == NULL)
             return true;
         if (!pipe->died && pipe_is_awaited(pipe) &&
-            segment_is_alive(directory_fd(s->directory), pipe->member.id_hex))
+            segment_is_alive(s->store, pipe->member.id_hex))
             return true;
     }
     return false;

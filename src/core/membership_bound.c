@@ -68,7 +68,7 @@ static void clear_place(struct shm_socket *s, struct membership *membership, uin
 {
     overwrite(s, membership, slot);
     endpoint_clear(&membership->endpoint, slot);
-    remote_unnamed(s->directory, membership->endpoint.file, slot, peer->id_hex);
+    remote_unnamed(s->store, membership->endpoint.file, slot, peer->id_hex);
 }
 
 static void reject(struct shm_socket *s, struct membership *membership, uint32_t slot, const struct member *peer,
@@ -105,7 +105,7 @@ static int resume_point(struct shm_socket *s, struct membership *membership, uin
         return 0;
     /* It died: its own pipe record says. */
     segment_id_hex(id_hex, old.binder_id);
-    int error = remote_open(&dead, s->directory, id_hex);
+    int error = remote_open(&dead, s->store, id_hex);
     if (error < 0)
         return error_passes(error) ? error : 0;
     const struct pipe_record *record = record_at(dead, old.pipe_offset);
@@ -150,12 +150,12 @@ static bool has_to_look_first(struct shm_socket *s, struct membership *membershi
         old.verdict != VERDICT_ACCEPTED || old.binder_gen == membership->gen)
         return false;
     segment_id_hex(id_hex, old.binder_id);
-    int error = remote_open(&before, s->directory, id_hex);
+    int error = remote_open(&before, s->store, id_hex);
     if (error < 0) {
         membership->look_again = membership->look_again || error_passes(error);
         return error_passes(error);
     }
-    error = remote_open(&connector, s->directory, peer->id_hex);
+    error = remote_open(&connector, s->store, peer->id_hex);
     is_short = error_passes(error);
     if (error == 0) {
         const struct pipe_record *record = record_at(connector, peer->pipe_offset);
@@ -305,7 +305,7 @@ static void clear_dead_connectors(struct shm_socket *s, struct membership *membe
 
 int membership_join_bound(struct shm_socket *s, struct membership *membership, const char *name)
 {
-    int error = endpoint_bind(&membership->endpoint, s->directory, name);
+    int error = endpoint_bind(&membership->endpoint, s->store, name);
     if (error < 0)
         return error;
     error = make_places(membership, 16);
@@ -323,7 +323,7 @@ int membership_join_bound(struct shm_socket *s, struct membership *membership, c
     event_push(s, SHM_EVENT_BOUND, NULL, name, 0);
     membership_sync_bound(s, membership);
     if (had_one) /* unless a connector has still to look at what it left */
-        remote_unnamed(s->directory, membership->endpoint.file, ANY_PLACE, before.id_hex);
+        remote_unnamed(s->store, membership->endpoint.file, ANY_PLACE, before.id_hex);
     return 0;
 }
 

@@ -198,7 +198,7 @@ int membership_join_connected(struct shm_socket *s, struct membership *membershi
     struct pipe *pipe;
     struct member binder;
 
-    int error = endpoint_connect(&membership->endpoint, s->directory, name);
+    int error = endpoint_connect(&membership->endpoint, s->store, name);
     if (error < 0)
         return error;
     membership->pipes = calloc(1, sizeof(struct pipe *));

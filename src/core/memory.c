@@ -5,13 +5,13 @@
 
 int memory_open(struct shm_socket *s, int flags)
 {
-    int error = flags & SHM_MEMFD ? directory_memfd(&s->directory) : directory_open(&s->directory);
+    int error = flags & SHM_MEMFD ? store_open_memfd(&s->store) : store_open(&s->store);
     if (error < 0)
         return error;
-    error = segment_new(&s->segment, s->directory, (uint32_t)s->type);
+    error = segment_new(&s->segment, s->store, (uint32_t)s->type);
     if (error < 0)
         return error;
-    error = bell_new(&s->bell, directory_fd(s->directory), s->segment.id_hex);
+    error = bell_new(&s->bell, s->store, s->segment.id_hex);
     if (error < 0)
         return error;
     arena_init(&s->arena, &s->segment);
@@ -43,7 +43,7 @@ void memory_free(struct shm_socket *s)
 /* Does an endpoint still lead peers to our files, who are promised what is in them? */
 static bool is_named(const struct shm_socket *s)
 {
-    return directory_is_memfd(s->directory) || segment_is_named(directory_fd(s->directory), s->segment.id_hex);
+    return reap_is_named(s->store, s->segment.id_hex);
 }
 
 void memory_unref(struct shm_socket *s)
@@ -56,11 +56,13 @@ void memory_unref(struct shm_socket *s)
         s->tx.shared.claims = NULL;
     }
     bell_detach(&s->bell);
-    if (s->segment.directory != NULL) {
+    if (s->segment.store != NULL) {
         /* First drop our life lock, then look: whoever takes our name away does so before it removes the files. */
         segment_unmap(&s->segment);
-        segment_close(&s->segment, !s->files_awaited || !is_named(s));
+        if (!s->files_awaited || !is_named(s))
+            reap_own(&s->segment);
+        segment_close(&s->segment);
     }
-    directory_close(s->directory);
+    store_close(s->store);
     memory_free(s);
 }

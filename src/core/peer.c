@@ -40,11 +40,11 @@ int peer_open(struct peer **out, struct shm_socket *s, const char *id_hex, const
     atomic_store_explicit(&peer->refs, PEER_HAS_PIPE, memory_order_relaxed);
     peer->socket = s;
     atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
-    int error = remote_open(&peer->remote, s->directory, id_hex);
+    int error = remote_open(&peer->remote, s->store, id_hex);
     if (error == 0)
         remote_met_at(peer->remote, file, place);
     if (error == 0)
-        error = bell_attach(&peer->bell, directory_fd(s->directory), id_hex);
+        error = bell_attach(&peer->bell, s->store, id_hex);
     if (error < 0) {
         if (peer->remote != NULL)
             peer->remote->is_needed = error_passes(error);
@@ -63,7 +63,7 @@ bool pipe_is_dead(const struct pipe *pipe)
     if (pipe_has_met(pipe) && membership != NULL)
         return membership->bound ? !endpoint_connector_lives(&membership->endpoint, pipe->slot)
                                  : !endpoint_binder_lives(&membership->endpoint);
-    return pipe->peer != NULL && !segment_is_alive(directory_fd(pipe->socket->directory), pipe->member.id_hex);
+    return pipe->peer != NULL && !segment_is_alive(pipe->socket->store, pipe->member.id_hex);
 }
 
 /* ---- word to a peer ---- */
@@ -80,7 +80,7 @@ void peer_notify_bell(struct bell *bell)
 bool peer_notify(struct shm_socket *s, const char *id_hex)
 {
     struct bell bell = {0};
-    int error = bell_attach(&bell, directory_fd(s->directory), id_hex);
+    int error = bell_attach(&bell, s->store, id_hex);
     if (error == 0) {
         peer_notify_bell(&bell);
         bell_detach(&bell);
@@ -101,7 +101,7 @@ void peer_forget_files(struct shm_socket *s, const char *id_hex)
     char name[48];
     for (unsigned i = 0; i < PEER_FILES; i++) {
         peer_file_name(name, id_hex, i);
-        os_file_unlink(directory_fd(s->directory), name);
+        store_file_unlink(s->store, name);
     }
 }
 

@@ -52,7 +52,7 @@ int pipe_open_shared_ring(struct shm_socket *s, uint32_t kind)
     if (kind == RING_SPMC) {
         struct claims *claims = calloc(1, sizeof *claims);
         error = claims == NULL ? -ENOMEM
-                               : claims_new(claims, directory_fd(s->directory), s->segment.id_hex,
+                               : claims_new(claims, s->store, s->segment.id_hex,
                                             s->tx.shared.mask + 1);
         if (error < 0) {
             free(claims);
@@ -140,7 +140,7 @@ int pipe_open_in(struct pipe *pipe, uint64_t resume)
     if (error <= 0)
         return error;
     if (pipe->in.kind == RING_SPMC) {
-        error = claims_attach(&pipe->peer->claims, directory_fd(s->directory), pipe->member.id_hex, pipe->in.mask + 1);
+        error = claims_attach(&pipe->peer->claims, s->store, pipe->member.id_hex, pipe->in.mask + 1);
         if (error < 0)
             return error;
         pipe->in.claims = &pipe->peer->claims;
@@ -180,5 +180,5 @@ bool pipe_pre_accept_open(struct pipe *pipe, struct peer *peer, const struct mem
         return true;
     }
     pipe->in.claims = &peer->claims;
-    return claims_attach(&peer->claims, directory_fd(s->directory), member->id_hex, pipe->in.mask + 1) == 0;
+    return claims_attach(&peer->claims, s->store, member->id_hex, pipe->in.mask + 1) == 0;
 }

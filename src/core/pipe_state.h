@@ -35,6 +35,7 @@
 #define SHMQ_CORE_PIPE_STATE_H
 
 #include "transport/endpoint.h"
+#include "transport/remote.h"
 #include "transport/ring.h"
 
 struct peer;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/seqlock.h"
 #include "core/peer.h"
 #include "core/session_state.h"
 
@@ -37,10 +38,8 @@ static void read_pair(uint64_t pair[2], const shared_u64 *words)
 
 static void write_proof(struct pipe_record *record, const struct pipe_statement *statement, const uint8_t *proof)
 {
-    uint64_t words[2], gen = load_relaxed(&record->proof_gen);
+    uint64_t words[2], gen = seqlock_begin(&record->proof_gen, load_relaxed(&record->proof_gen), SEQLOCK_EVEN);
     memcpy(words, proof, sizeof words);
-    store_relaxed(&record->proof_gen, gen | 1);
-    fence_release();
     for (int i = 0; i < 2; i++) {
         store_relaxed(&record->proof_challenge[i], statement->challenge[i]);
         store_relaxed(&record->proof[i], words[i]);
@@ -48,7 +47,7 @@ static void write_proof(struct pipe_record *record, const struct pipe_statement 
     store_relaxed(&record->proof_session, statement->session);
     store_relaxed(&record->proof_start, statement->start);
     store_relaxed(&record->proof_kind, statement->kind);
-    store_release(&record->proof_gen, (gen | 1) + 1);
+    seqlock_end(&record->proof_gen, gen + 1);
 }
 
 /* Answer the challenge that STATEMENT has. */
@@ -112,8 +111,8 @@ static bool read_proof(struct pipe *pipe, struct pipe_statement *statement, uint
 {
     const struct pipe_record *theirs = pipe->theirs;
     const struct segment_header *header = pipe->peer->remote->header;
-    uint64_t words[2], gen = peer_u64_acquire(&theirs->proof_gen);
-    if (gen % 2 != 0)
+    uint64_t words[2], gen = seqlock_look(&theirs->proof_gen);
+    if (!seqlock_is_valid(gen, SEQLOCK_EVEN))
         return false;
     state(pipe, statement, false);
     read_pair(statement->challenge, theirs->proof_challenge);
@@ -121,8 +120,7 @@ static bool read_proof(struct pipe *pipe, struct pipe_statement *statement, uint
     statement->session = peer_u64(&theirs->proof_session);
     statement->start = peer_u64(&theirs->proof_start);
     statement->kind = peer_u32(&theirs->proof_kind);
-    fence_acquire();
-    if (peer_u64(&theirs->proof_gen) != gen)
+    if (!seqlock_holds(&theirs->proof_gen, gen))
         return false;
     uint32_t size = peer_u32_once(&header->routing_id_size);
     statement->routing_id_size = size <= 255 ? size : 0;
@@ -139,7 +137,7 @@ static void prune(struct shm_socket *s)
         return;
     for (struct session_source **at = &auth->sources; *at != NULL;) {
         struct session_source *source = *at;
-        if (source->in_use || segment_is_alive(directory_fd(s->directory), source->sender))
+        if (source->in_use || segment_is_alive(s->store, source->sender))
             source->epoch = auth->epoch;
         if (source->epoch + 1 >= auth->epoch) {
             at = &source->next;

@@ -176,7 +176,7 @@ struct shm_socket {
     struct view_ref view_refs[SEGMENT_HAZARDS];
     _Atomic int refs; /* the handle and each peer */
     bool files_awaited; /* closed, but a peer has still to map what it was sent */
-    struct directory *directory;
+    struct store *store;
 
     /* its place in the world */
     struct membership *memberships;

@@ -2,10 +2,10 @@
 #include "core/waitable.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "shmq.h"
+#include "transport/os.h"
 
 #define SPIN_START_US   20
 #define SPIN_MIN_US     1
@@ -30,7 +30,7 @@ static bool one_processor(void)
     static _Atomic int known; /* 0 unknown, 1 no, 2 yes */
     int answer = atomic_load_explicit(&known, memory_order_relaxed);
     if (answer == 0) {
-        answer = sysconf(_SC_NPROCESSORS_ONLN) == 1 ? 2 : 1; /* not our own: peers may have others */
+        answer = os_processors() == 1 ? 2 : 1; /* not our own: peers may have others */
         atomic_store_explicit(&known, answer, memory_order_relaxed);
     }
     return answer == 2;

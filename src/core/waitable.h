@@ -13,7 +13,7 @@
 
 #include "base/clock.h"
 #include "transport/bell.h"
-#include "transport/directory.h"
+#include "transport/store.h"
 
 struct waitable;
 
@@ -36,7 +36,7 @@ struct descriptor {
 struct waitable {
     const struct waitable_ops *ops;
     struct bell *bell;
-    struct directory *directory;
+    struct store *store;
     const int64_t *spin_ns; /* SHM_SPIN_NS */
     shared_u64 *sleeps;     /* counts them */
     uint64_t spin_ticks;    /* how long to spin: self-calibrated; 0 not known yet */

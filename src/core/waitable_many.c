@@ -2,7 +2,6 @@
 /* Waiting for several at once: by their bells with one system call, or, if there are plain descriptors among them, by
  * the kernel's poll() over these and the descriptors of the others. */
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 
 #include "core/waitable.h"
@@ -37,35 +36,36 @@ static bool any_ready(struct wait_item *items, int count)
 
 static short to_system(short events)
 {
-    return (short)(((events & SHM_POLLIN) ? POLLIN : 0) | ((events & SHM_POLLOUT) ? POLLOUT : 0) |
-                   ((events & SHM_POLLPRI) ? POLLPRI : 0));
+    return (short)(((events & SHM_POLLIN) ? OS_POLL_IN : 0) | ((events & SHM_POLLOUT) ? OS_POLL_OUT : 0) |
+                   ((events & SHM_POLLPRI) ? OS_POLL_PRI : 0));
 }
 
 static short from_system(short revents)
 {
-    return (short)(((revents & POLLIN) ? SHM_POLLIN : 0) | ((revents & POLLOUT) ? SHM_POLLOUT : 0) |
-                   ((revents & POLLPRI) ? SHM_POLLPRI : 0) |
-                   ((revents & (POLLERR | POLLHUP | POLLNVAL)) ? SHM_POLLERR : 0));
+    return (short)(((revents & OS_POLL_IN) ? SHM_POLLIN : 0) | ((revents & OS_POLL_OUT) ? SHM_POLLOUT : 0) |
+                   ((revents & OS_POLL_PRI) ? SHM_POLLPRI : 0) |
+                   ((revents & OS_POLL_ERROR) ? SHM_POLLERR : 0));
 }
 
-static int poll_descriptors(struct wait_item *items, int count, struct pollfd *fds, int timeout_ms)
+static int poll_descriptors(struct wait_item *items, int count, struct os_poll *fds, int timeout_ms)
 {
     int ready = 0;
     for (int i = 0; i < count; i++) {
         struct waitable *w = items[i].waitable;
-        fds[i] = (struct pollfd){items[i].fd, to_system(items[i].events), 0};
+        fds[i] = (struct os_poll){items[i].fd, to_system(items[i].events), 0};
         if (w == NULL)
             continue;
         fds[i].fd = descriptor_open(w);
         if (fds[i].fd < 0)
             return fds[i].fd;
-        fds[i].events = POLLIN;
+        fds[i].events = OS_POLL_IN;
         descriptor_rearm(w, items[i].events);
     }
     if (any_ready(items, count))
         timeout_ms = 0;
-    if (poll(fds, (nfds_t)count, timeout_ms) < 0)
-        return -errno;
+    int error = os_poll(fds, (unsigned)count, timeout_ms);
+    if (error < 0)
+        return error;
     for (int i = 0; i < count; i++) {
         if (items[i].waitable != NULL)
             continue;
@@ -167,9 +167,9 @@ static int poll_until(struct wait_item *items, int count, uint64_t deadline_ns, 
 
 int waitable_poll(struct wait_item *items, int count, uint64_t deadline_ns)
 {
-    _Alignas(8) char few[FEW * sizeof(struct pollfd)];
-    _Static_assert(sizeof(struct pollfd) >= sizeof(shared_u32 *), "room for either");
-    void *room = count <= FEW ? (void *)few : malloc((size_t)count * sizeof(struct pollfd));
+    _Alignas(8) char few[FEW * sizeof(struct os_poll)];
+    _Static_assert(sizeof(struct os_poll) >= sizeof(shared_u32 *), "room for either");
+    void *room = count <= FEW ? (void *)few : malloc((size_t)count * sizeof(struct os_poll));
     if (room == NULL)
         return -ENOMEM;
     int result = poll_until(items, count, deadline_ns, room);

@@ -4,14 +4,17 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "transport/os.h"
+#include "transport/shared_file.h"
+#include "transport/store.h"
 
-static void set_name(struct bell *bell, int dir, const char *id_hex)
+#define BELL_SIZE sizeof(struct bell_page)
+
+static void set_name(struct bell *bell, struct store *store, const char *id_hex)
 {
     snprintf(bell->name, sizeof bell->name, "%.32s.bell", id_hex);
-    bell->dir = dir;
+    bell->store = store;
 }
 
 static void fifo_name(char out[40], const char *bell_name)
@@ -19,43 +22,37 @@ static void fifo_name(char out[40], const char *bell_name)
     snprintf(out, 40, "%.32s.fifo", bell_name);
 }
 
-int bell_new(struct bell *bell, int dir, const char *id_hex)
+static void init_bell(void *context, int fd, void *memory)
 {
-    set_name(bell, dir, id_hex);
-    int fd = os_file_new(dir, sizeof *bell->page);
-    if (fd < 0)
-        return fd;
-    int error = os_file_allocate(fd, 0, sizeof *bell->page);
-    if (error == 0) {
-        bell->page = os_map(fd, 0, sizeof *bell->page, OS_WRITE);
-        error = bell->page == NULL ? -errno : 0;
-    }
-    if (error == 0) {
-        bell->page->magic = BELL_MAGIC;
-        error = os_file_link(dir, fd, bell->name, OS_WRITE);
-    }
-    close(fd);
+    struct bell *bell = context;
+    (void)fd;
+    bell->page = memory;
+    bell->page->magic = BELL_MAGIC;
+}
+
+int bell_new(struct bell *bell, struct store *store, const char *id_hex)
+{
+    const struct shared_file file = {BELL_SIZE, BELL_SIZE, BELL_SIZE, NO_LIFE, OS_WRITE};
+    set_name(bell, store, id_hex);
+    int error = shared_file_new(store, bell->name, &file, init_bell, bell);
     if (error < 0)
         bell_detach(bell);
     return error;
 }
 
-int bell_attach(struct bell *bell, int dir, const char *id_hex)
+int bell_attach(struct bell *bell, struct store *store, const char *id_hex)
 {
-    uint64_t size;
+    void *memory = NULL;
 
-    set_name(bell, dir, id_hex);
-    int fd = os_file_open(dir, bell->name, OS_WRITE);
+    set_name(bell, store, id_hex);
+    int fd = store_file_open(store, bell->name, OS_WRITE);
     if (fd < 0)
         return fd;
-    int error = os_file_size(fd, &size);
-    if (error == 0 && size < sizeof *bell->page)
+    int error = shared_file_map(fd, BELL_SIZE, &memory);
+    bell->page = memory;
+    if (error == 0 && peer_u64_once(&bell->page->magic) != BELL_MAGIC)
         error = -EPROTO;
-    if (error == 0) {
-        bell->page = os_map(fd, 0, sizeof *bell->page, OS_WRITE);
-        error = bell->page == NULL ? -errno : peer_u64_once(&bell->page->magic) != BELL_MAGIC ? -EPROTO : 0;
-    }
-    close(fd);
+    os_close(fd);
     if (error < 0)
         bell_detach(bell);
     return error;
@@ -63,17 +60,17 @@ int bell_attach(struct bell *bell, int dir, const char *id_hex)
 
 void bell_detach(struct bell *bell)
 {
-    os_unmap(bell->page, sizeof *bell->page);
+    os_unmap(bell->page, BELL_SIZE);
     bell->page = NULL;
 }
 
-void bell_unlink(int dir, const char *id_hex)
+void bell_unlink(struct store *store, const char *id_hex)
 {
     char name[40];
     snprintf(name, sizeof name, "%.32s.bell", id_hex);
-    os_file_unlink(dir, name);
+    store_file_unlink(store, name);
     fifo_name(name, id_hex);
-    os_file_unlink(dir, name);
+    store_file_unlink(store, name);
 }
 
 unsigned bell_wake(struct bell *bell)
@@ -86,7 +83,7 @@ unsigned bell_wake(struct bell *bell)
         /* Opened each time: no descriptor per peer is kept for what happens only after a sleep. */
         char fifo[40];
         fifo_name(fifo, bell->name);
-        os_fifo_raise(bell->dir, fifo);
+        store_fifo_raise(bell->store, fifo);
     }
     return how != 0;
 }
@@ -101,7 +98,7 @@ int bell_fd_open(struct bell *bell)
 {
     char fifo[40];
     fifo_name(fifo, bell->name);
-    return os_fifo_new(bell->dir, fifo);
+    return store_fifo_new(bell->store, fifo);
 }
 
 void bell_fd_name(const struct bell *bell, char fifo[40])
@@ -113,20 +110,16 @@ void bell_fd_close(struct bell *bell, int fd)
 {
     char fifo[40];
     fifo_name(fifo, bell->name);
-    os_file_unlink(bell->dir, fifo);
-    close(fd);
+    store_file_unlink(bell->store, fifo);
+    os_close(fd);
 }
 
 void bell_fd_drain(int fd)
 {
-    char bytes[256];
-    while (read(fd, bytes, sizeof bytes) == (ssize_t)sizeof bytes)
-        ;
+    os_fifo_drain(fd);
 }
 
 void bell_fd_raise(int fd)
 {
-    /* A full pipe is as readable as can be. */
-    if (write(fd, "", 1) < 0)
-        return;
+    os_fifo_fill(fd);
 }

@@ -51,16 +51,18 @@ _Static_assert(offsetof(struct bell_page, waiting) == 64, "layout");
 _Static_assert(offsetof(struct bell_page, changed) == 192, "layout");
 _Static_assert(sizeof(struct bell_page) == 4096, "layout");
 
+struct store;
+
 struct bell {
     struct bell_page *page;
     char name[40]; /* "<id>.bell"; its descriptor's FIFO is "<id>.fifo" */
-    int dir;
+    struct store *store; /* borrowed, of who has the bell */
 };
 
-int bell_new(struct bell *bell, int dir, const char *id_hex);
-int bell_attach(struct bell *bell, int dir, const char *id_hex);
+int bell_new(struct bell *bell, struct store *store, const char *id_hex);
+int bell_attach(struct bell *bell, struct store *store, const char *id_hex);
 void bell_detach(struct bell *bell);
-void bell_unlink(int dir, const char *id_hex);
+void bell_unlink(struct store *store, const char *id_hex);
 
 /* Slow half of bell_ring(): returns how many system calls woke somebody (0 or 1). */
 unsigned bell_wake(struct bell *bell);

@@ -4,17 +4,19 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "transport/life.h"
 #include "transport/os.h"
+#include "transport/shared_file.h"
+#include "transport/store.h"
 
 #define CHOICES_MAX 100
 
-static void set_name(struct claims *claims, int dir, const char *id_hex)
+static void set_name(struct claims *claims, struct store *store, const char *id_hex)
 {
     memset(claims, 0, sizeof *claims);
     snprintf(claims->name, sizeof claims->name, "%.32s.claims", id_hex);
-    claims->dir = dir;
+    claims->store = store;
 }
 
 static size_t file_size(uint64_t slots)
@@ -22,31 +24,35 @@ static size_t file_size(uint64_t slots)
     return CLAIMS_HEADER + (size_t)slots * sizeof(shared_u64);
 }
 
-static int map(struct claims *claims, int fd, uint64_t slots)
+static void set_memory(struct claims *claims, void *memory, uint64_t slots)
 {
-    claims->header = os_map(fd, 0, file_size(slots), OS_WRITE);
-    if (claims->header == NULL)
-        return -errno;
-    claims->words = (shared_u64 *)(void *)((char *)claims->header + CLAIMS_HEADER);
+    claims->header = memory;
+    claims->words = (shared_u64 *)(void *)((char *)memory + CLAIMS_HEADER);
     claims->slots = slots;
-    return 0;
 }
 
-int claims_new(struct claims *claims, int dir, const char *id_hex, uint64_t slots)
+struct claims_init {
+    struct claims *claims;
+    uint64_t slots;
+};
+
+static void init_claims(void *context, int fd, void *memory)
 {
-    set_name(claims, dir, id_hex);
-    int fd = os_file_new(dir, file_size(slots));
-    if (fd < 0)
-        return fd;
-    int error = os_file_allocate(fd, 0, file_size(slots));
-    if (error == 0)
-        error = map(claims, fd, slots);
-    if (error == 0) {
-        claims->header->magic = CLAIMS_MAGIC;
-        claims->header->slots = slots;
-        error = os_file_link(dir, fd, claims->name, OS_WRITE);
-    }
-    close(fd);
+    const struct claims_init *init = context;
+    (void)fd;
+    set_memory(init->claims, memory, init->slots);
+    init->claims->header->magic = CLAIMS_MAGIC;
+    init->claims->header->slots = init->slots;
+}
+
+int claims_new(struct claims *claims, struct store *store, const char *id_hex, uint64_t slots)
+{
+    size_t size = file_size(slots);
+    const struct shared_file file = {size, size, size, NO_LIFE, OS_WRITE};
+    struct claims_init init = {claims, slots};
+
+    set_name(claims, store, id_hex);
+    int error = shared_file_new(store, claims->name, &file, init_claims, &init);
     if (error < 0)
         claims_detach(claims);
     return error;
@@ -90,7 +96,7 @@ static int choose_owner(struct claims *claims, int fd)
     for (uint32_t owner = 1; owner <= CLAIMS_OWNERS && looks < CHOICES_MAX; owner++) {
         if (has_owner(&named, owner))
             continue;
-        int error = os_lock(fd, CLAIMS_BYTE_OWNER + owner, 1, OS_WRITE);
+        int error = life_take(fd, CLAIMS_BYTE_OWNER + owner);
         if (error == -EAGAIN)
             continue;
         if (error < 0)
@@ -101,29 +107,28 @@ static int choose_owner(struct claims *claims, int fd)
             claims->owner = owner;
             return 0;
         }
-        os_unlock(fd, CLAIMS_BYTE_OWNER + owner, 1);
+        life_give(fd, CLAIMS_BYTE_OWNER + owner);
     }
     return -EUSERS;
 }
 
-int claims_attach(struct claims *claims, int dir, const char *id_hex, uint64_t slots)
+int claims_attach(struct claims *claims, struct store *store, const char *id_hex, uint64_t slots)
 {
-    uint64_t size;
+    void *memory;
 
-    set_name(claims, dir, id_hex);
-    int fd = os_file_open(dir, claims->name, OS_WRITE);
+    set_name(claims, store, id_hex);
+    int fd = store_file_open(store, claims->name, OS_WRITE);
     if (fd < 0)
         return fd;
-    int error = os_file_size(fd, &size);
-    if (error == 0 && size < file_size(slots))
-        error = -EPROTO;
-    if (error == 0)
-        error = map(claims, fd, slots);
-    if (error == 0 && (peer_u64_once(&claims->header->magic) != CLAIMS_MAGIC || peer_u64_once(&claims->header->slots) != slots))
-        error = -EPROTO;
+    int error = shared_file_map(fd, file_size(slots), &memory);
+    if (error == 0) {
+        set_memory(claims, memory, slots);
+        if (peer_u64_once(&claims->header->magic) != CLAIMS_MAGIC || peer_u64_once(&claims->header->slots) != slots)
+            error = -EPROTO;
+    }
     if (error == 0)
         error = choose_owner(claims, fd);
-    close(fd); /* the mapping keeps the lock */
+    os_close(fd); /* the mapping keeps the lock */
     if (error < 0)
         claims_detach(claims);
     return error;
@@ -137,11 +142,11 @@ void claims_detach(struct claims *claims)
     claims->words = NULL;
 }
 
-void claims_unlink(int dir, const char *id_hex)
+void claims_unlink(struct store *store, const char *id_hex)
 {
     char name[48];
     snprintf(name, sizeof name, "%.32s.claims", id_hex);
-    os_file_unlink(dir, name);
+    store_file_unlink(store, name);
 }
 
 uint64_t claims_adopt(struct claims *claims)
@@ -156,9 +161,9 @@ uint64_t claims_adopt(struct claims *claims)
         if (claim_state(word) != CLAIM_CLAIMED || owner == claims->owner || has_owner(&alive, owner) ||
             claim_ticket(word) % claims->slots != i) /* a liar's: that ticket is not this slot's */
             continue;
-        if (fd < 0 && (fd = os_file_open(claims->dir, claims->name, OS_READ)) < 0)
+        if (fd < 0 && (fd = store_file_open(claims->store, claims->name, OS_READ)) < 0)
             return UINT64_MAX;
-        if (os_is_locked(fd, CLAIMS_BYTE_OWNER + owner, 1) != 0) {
+        if (life_is_held(fd, CLAIMS_BYTE_OWNER + owner, 1)) {
             add_owner(&alive, owner);
             continue;
         }
@@ -166,6 +171,6 @@ uint64_t claims_adopt(struct claims *claims)
             adopted = claim_ticket(word); /* its low bits: enough for the slot and the word */
     }
     if (fd >= 0)
-        close(fd);
+        os_close(fd);
     return adopted;
 }

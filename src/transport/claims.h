@@ -65,12 +65,14 @@ struct claims_header {
 _Static_assert(offsetof(struct claims_header, hint) == 128, "layout");
 _Static_assert(sizeof(struct claims_header) == CLAIMS_HEADER, "layout");
 
+struct store;
+
 struct claims {
     struct claims_header *header;
     shared_u64 *words;
     uint64_t slots;
     uint32_t owner; /* mine; 0: the sender */
-    int dir;
+    struct store *store; /* borrowed, of who has the claims */
     char name[48];
 };
 
@@ -97,10 +99,10 @@ static inline bool claim_is_taken(uint64_t word, uint64_t ticket)
     return claim_state(word) != CLAIM_FREE && (int64_t)((word >> 18 << 18) - (ticket << 18)) >= 0;
 }
 
-int claims_new(struct claims *claims, int dir, const char *id_hex, uint64_t slots);
-int claims_attach(struct claims *claims, int dir, const char *id_hex, uint64_t slots);
+int claims_new(struct claims *claims, struct store *store, const char *id_hex, uint64_t slots);
+int claims_attach(struct claims *claims, struct store *store, const char *id_hex, uint64_t slots);
 void claims_detach(struct claims *claims);
-void claims_unlink(int dir, const char *id_hex);
+void claims_unlink(struct store *store, const char *id_hex);
 
 /* C1. SEEN is the word as it was loaded. */
 static inline bool claims_take(struct claims *claims, uint64_t slot, uint64_t seen, uint64_t ticket)

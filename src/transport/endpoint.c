@@ -2,15 +2,15 @@
 #include "transport/endpoint.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "shmq.h"
+#include "transport/life.h"
 #include "transport/os.h"
-#include "transport/segment.h"
+#include "transport/remote.h"
+#include "transport/shared_file.h"
 
 #define FILE_SIZE    (ENDPOINT_HEADER_SIZE + (size_t)ENDPOINT_SLOTS * sizeof(struct endpoint_slot))
 /* Another process removes or makes the file meanwhile: for microseconds, unless it is stopped amid that. */
@@ -57,55 +57,53 @@ static void file_name(char file[256], const char *name)
 
 /* ---- the file ---- */
 
+struct endpoint_init {
+    const struct endpoint *endpoint;
+    struct endpoint_header *header;
+};
+
+static void init_endpoint(void *context, int fd, void *memory)
+{
+    struct endpoint_init *init = context;
+    const char *name = init->endpoint->name;
+    (void)fd;
+    init->header = memory;
+    init->header->magic = ENDPOINT_MAGIC;
+    init->header->abi = SHMQ_ABI;
+    init->header->name_size = (uint32_t)strlen(name);
+    memcpy(init->header->name, name, strlen(name) + 1);
+}
+
 static int make_file(struct endpoint *endpoint)
 {
-    int dir = directory_fd(endpoint->directory);
-    int fd = os_file_new(dir, FILE_SIZE);
-    if (fd < 0)
-        return fd;
-    int error = os_file_allocate(fd, 0, ENDPOINT_HEADER_SIZE);
-    struct endpoint_header *header = NULL;
-    if (error == 0) {
-        header = os_map(fd, 0, ENDPOINT_HEADER_SIZE, OS_WRITE);
-        error = header == NULL ? -errno : 0;
-    }
-    if (error == 0) {
-        header->magic = ENDPOINT_MAGIC;
-        header->abi = SHMQ_ABI;
-        header->name_size = (uint32_t)strlen(endpoint->name);
-        memcpy(header->name, endpoint->name, strlen(endpoint->name) + 1);
-        error = os_file_link(dir, fd, endpoint->file, OS_WRITE);
-        os_unmap(header, ENDPOINT_HEADER_SIZE);
-    }
-    close(fd);
+    static const struct shared_file file = {FILE_SIZE, ENDPOINT_HEADER_SIZE, ENDPOINT_HEADER_SIZE, NO_LIFE, OS_WRITE};
+    struct endpoint_init init = {endpoint, NULL};
+    int error = shared_file_new(endpoint->store, endpoint->file, &file, init_endpoint, &init);
+    os_unmap(init.header, ENDPOINT_HEADER_SIZE);
     return error == -EEXIST ? 0 : error;
 }
 
 /* Open it, or make it and open it. -EAGAIN: it was removed in between; -ENOENT: the directory was. */
 static int open_file(struct endpoint *endpoint)
 {
-    int dir = directory_fd(endpoint->directory);
-    int fd = os_file_open(dir, endpoint->file, OS_WRITE);
+    struct store *store = endpoint->store;
+    int fd = store_file_open(store, endpoint->file, OS_WRITE);
     if (fd != -ENOENT)
         return fd;
     int error = make_file(endpoint);
     if (error < 0)
         return error;
-    fd = os_file_open(dir, endpoint->file, OS_WRITE);
+    fd = store_file_open(store, endpoint->file, OS_WRITE);
     return fd == -ENOENT ? -EAGAIN : fd;
 }
 
 static int map_file(struct endpoint *endpoint, int fd)
 {
-    uint64_t size;
-    int error = os_file_size(fd, &size);
-    if (error == 0 && size < FILE_SIZE)
-        error = -ENOCOMPATPROTO;
+    void *memory;
+    int error = shared_file_map(fd, FILE_SIZE, &memory);
     if (error < 0)
-        return error;
-    endpoint->header = os_map(fd, 0, FILE_SIZE, OS_WRITE);
-    if (endpoint->header == NULL)
-        return -errno;
+        return error == -EPROTO ? -ENOCOMPATPROTO : error;
+    endpoint->header = memory;
     endpoint->slots = (struct endpoint_slot *)(void *)((char *)endpoint->header + ENDPOINT_HEADER_SIZE);
     if (peer_u64_once(&endpoint->header->magic) != ENDPOINT_MAGIC ||
         peer_u32_once(&endpoint->header->abi) != SHMQ_ABI)
@@ -137,31 +135,31 @@ static uint32_t high_through(struct endpoint *endpoint, int fd)
 /* With all bytes locked through FD: nobody is here, nobody can come. */
 static void remove_locked(struct endpoint *endpoint, int fd)
 {
-    int dir = directory_fd(endpoint->directory);
+    struct store *store = endpoint->store;
     struct endpoint here = {.backed = endpoint->backed};
     struct member member;
     uint8_t last[SEGMENT_ID_SIZE] = {0};
 
-    if (!os_file_same(dir, endpoint->file, fd))
+    if (!store_file_same(store, endpoint->file, fd))
         return;
     if (map_file(&here, fd) == 0) {
         uint32_t high = high_through(&here, fd);
         store_relaxed(&here.header->tombstone, 1); /* who gets a lock after ours sees it */
         if (endpoint_binder(&here, &member))
-            remote_unnamed(endpoint->directory, endpoint->file, ANY_PLACE, member.id_hex);
+            remote_unnamed(endpoint->store, endpoint->file, ANY_PLACE, member.id_hex);
         for (uint32_t i = 0; i < high; i++) {
             struct accepted answer;
             if (endpoint_connector(&here, i, &member))
-                remote_unnamed(endpoint->directory, endpoint->file, ANY_PLACE, member.id_hex);
+                remote_unnamed(endpoint->store, endpoint->file, ANY_PLACE, member.id_hex);
             if (endpoint_accept_read(&here, i, &answer) && memcmp(last, answer.binder_id, sizeof last) != 0) {
                 memcpy(last, answer.binder_id, sizeof last); /* most are one's */
                 segment_id_hex(member.id_hex, last);
-                remote_unnamed(endpoint->directory, endpoint->file, ANY_PLACE, member.id_hex);
+                remote_unnamed(endpoint->store, endpoint->file, ANY_PLACE, member.id_hex);
             }
         }
     }
     unmap_file(&here);
-    os_file_unlink(dir, endpoint->file);
+    store_file_unlink(store, endpoint->file);
 }
 
 static int try_remove(struct endpoint *endpoint, int fd)
@@ -180,7 +178,7 @@ typedef int place_fn(struct endpoint *endpoint, int fd);
 
 static int binder_place(struct endpoint *endpoint, int fd)
 {
-    int error = os_lock(fd, ENDPOINT_BYTE_BINDER, 1, OS_WRITE);
+    int error = life_take(fd, ENDPOINT_BYTE_BINDER);
     if (error == 0)
         endpoint->slot = ENDPOINT_BINDER;
     if (error != -EAGAIN)
@@ -208,7 +206,7 @@ static int connector_place(struct endpoint *endpoint, int fd)
          * with the lock, which orders. */
         if (i < high && (peer_u64(&endpoint->slots[i].member.gen) & 1))
             continue;
-        int error = os_lock(fd, ENDPOINT_BYTE_SLOT + i, 1, OS_WRITE);
+        int error = life_take(fd, ENDPOINT_BYTE_SLOT + i);
         if (error < 0 && error != -EAGAIN)
             return error;
         if (error < 0) {
@@ -219,7 +217,7 @@ static int connector_place(struct endpoint *endpoint, int fd)
         error = os_file_allocate(fd, ENDPOINT_HEADER_SIZE + i * sizeof(struct endpoint_slot),
                                      sizeof(struct endpoint_slot));
         if (error == 0 && (peer_u64(&endpoint->slots[i].member.gen) & 1)) {
-            os_unlock(fd, ENDPOINT_BYTE_SLOT + i, 1); /* announced and died in between */
+            life_give(fd, ENDPOINT_BYTE_SLOT + i); /* announced and died in between */
             continue;
         }
         if (error == 0)
@@ -243,7 +241,7 @@ static bool has_its_name(const struct endpoint *endpoint)
 /* One attempt: 0 in, -EAGAIN again, else an error. */
 static int meet_once(struct endpoint *endpoint, place_fn *place)
 {
-    int dir = directory_fd(endpoint->directory);
+    struct store *store = endpoint->store;
     int fd = open_file(endpoint);
     if (fd < 0)
         return fd;
@@ -253,215 +251,87 @@ static int meet_once(struct endpoint *endpoint, place_fn *place)
     if (error == 0)
         error = place(endpoint, fd);
     if (error == 0 &&
-        (peer_u32(&endpoint->header->tombstone) != 0 || !os_file_same(dir, endpoint->file, fd)))
+        (peer_u32(&endpoint->header->tombstone) != 0 || !store_file_same(store, endpoint->file, fd)))
         error = -EAGAIN;
     if (error == 0) {
-        endpoint->fd = os_file_open(dir, endpoint->file, OS_WRITE);
+        endpoint->fd = store_file_open(store, endpoint->file, OS_WRITE);
         error = endpoint->fd < 0 ? endpoint->fd : 0;
     }
     if (error < 0) {
         unmap_file(endpoint);
         try_remove(endpoint, fd); /* one's own, just made; or its remover died half-way */
     }
-    close(fd);
+    os_close(fd);
     return error;
 }
 
-static int meet(struct endpoint *endpoint, struct directory *directory, const char *name, place_fn *place)
+static int meet(struct endpoint *endpoint, struct store *store, const char *name, place_fn *place)
 {
     memset(endpoint, 0, sizeof *endpoint);
     endpoint->fd = -1;
-    endpoint->directory = directory_ref(directory);
+    endpoint->store = store_ref(store);
     snprintf(endpoint->name, sizeof endpoint->name, "%s", name);
     file_name(endpoint->file, name);
     int error = meet_once(endpoint, place);
-    int tries = directory_is_memfd(directory) ? 3 : MEETING_TRIES; /* there nobody makes it anew */
+    int tries = store_has_names(store) ? MEETING_TRIES : 3; /* there nobody makes it anew */
     uint64_t until = error == -EAGAIN ? clock_now_ns() + MEETING_NS : 0;
     for (int i = 1; i < tries && error == -EAGAIN && clock_now_ns() < until; i++) {
         if (i < MEETING_YIELDS)
-            sched_yield();
+            os_yield();
         else
             os_sleep(MEETING_REST);
         error = meet_once(endpoint, place);
     }
     if (error < 0) {
-        directory_close(endpoint->directory);
-        endpoint->directory = NULL;
+        store_close(endpoint->store);
+        endpoint->store = NULL;
     }
     return error == -EAGAIN ? -EBUSY : error;
 }
 
-int endpoint_bind(struct endpoint *endpoint, struct directory *directory, const char *name)
+int endpoint_bind(struct endpoint *endpoint, struct store *store, const char *name)
 {
-    return meet(endpoint, directory, name, binder_place);
+    return meet(endpoint, store, name, binder_place);
 }
 
-int endpoint_connect(struct endpoint *endpoint, struct directory *directory, const char *name)
+int endpoint_connect(struct endpoint *endpoint, struct store *store, const char *name)
 {
-    return meet(endpoint, directory, name, connector_place);
+    return meet(endpoint, store, name, connector_place);
 }
 
-/* ---- records ---- */
-
-static struct endpoint_member *my_member(struct endpoint *endpoint)
-{
-    return endpoint->slot == ENDPOINT_BINDER ? &endpoint->header->binder : &endpoint->slots[endpoint->slot].member;
-}
-
-/* Make the generation even (invalid); the fields may be written after that. Release: who sees that one
- * has left sees how, in the pipe record. */
-static uint64_t retract(shared_u64 *gen)
-{
-    uint64_t value = peer_u64(gen);
-    if (value & 1)
-        store_release(gen, ++value);
-    fence_release();
-    return value;
-}
-
-void endpoint_announce(struct endpoint *endpoint, const uint8_t *id, uint32_t type, uint64_t pipe_offset)
-{
-    struct endpoint_member *member = my_member(endpoint);
-    uint64_t words[2], gen = retract(&member->gen);
-    memcpy(words, id, sizeof words);
-    store_relaxed(&member->id[0], words[0]);
-    store_relaxed(&member->id[1], words[1]);
-    store_relaxed(&member->type, type);
-    store_relaxed(&member->pid, (uint64_t)getpid());
-    store_relaxed(&member->pipe_offset, pipe_offset);
-    store_relaxed(&member->done_with, 0);
-    store_seq_cst(&member->gen, gen + 1);
-}
-
-void endpoint_done(struct endpoint *endpoint, uint64_t binder_gen)
-{
-    struct accepted said;
-    if (endpoint_accept_read(endpoint, endpoint->slot, &said) && said.binder_gen == binder_gen)
-        store_relaxed(&my_member(endpoint)->done_with, said.gen);
-}
-
-void endpoint_retract(struct endpoint *endpoint)
-{
-    retract(&my_member(endpoint)->gen);
-}
+/* ---- leaving ---- */
 
 void endpoint_leave(struct endpoint *endpoint, bool retracted)
 {
     if (retracted)
         endpoint_retract(endpoint);
     unmap_file(endpoint);
-    if (!try_remove(endpoint, endpoint->fd) && directory_is_memfd(endpoint->directory))
-        os_file_unlink(directory_fd(endpoint->directory), endpoint->file); /* the other side has its own */
-    close(endpoint->fd);
+    if (!try_remove(endpoint, endpoint->fd) && !store_has_names(endpoint->store))
+        store_file_unlink(endpoint->store, endpoint->file); /* the other side has its own */
+    os_close(endpoint->fd);
     endpoint->fd = -1;
-    directory_close(endpoint->directory);
-    endpoint->directory = NULL;
+    store_close(endpoint->store);
+    endpoint->store = NULL;
 }
 
-static int read_member(const struct endpoint_member *member, struct member *out)
-{
-    uint64_t words[2];
-    for (int attempt = 0; attempt < 16; attempt++) {
-        out->gen = peer_u64_seq_cst(&member->gen);
-        if (!(out->gen & 1))
-            return 0;
-        words[0] = peer_u64(&member->id[0]);
-        words[1] = peer_u64(&member->id[1]);
-        out->type = (uint32_t)peer_u64(&member->type);
-        out->pid = (uint32_t)peer_u64(&member->pid);
-        out->pipe_offset = peer_u64(&member->pipe_offset);
-        fence_acquire();
-        if (peer_u64(&member->gen) == out->gen) {
-            memcpy(out->id, words, sizeof words);
-            segment_id_hex(out->id_hex, out->id);
-            return 1;
-        }
-    }
-    return 0;
-}
-
-int endpoint_binder(const struct endpoint *endpoint, struct member *out)
-{
-    return read_member(&endpoint->header->binder, out);
-}
-
-int endpoint_connector(const struct endpoint *endpoint, uint32_t slot, struct member *out)
-{
-    return read_member(&endpoint->slots[slot].member, out);
-}
+/* ---- who is there ---- */
 
 uint32_t endpoint_high(struct endpoint *endpoint)
 {
     return high_through(endpoint, endpoint->fd);
 }
 
-void endpoint_accept_write(struct endpoint *endpoint, uint32_t slot, const struct accepted *answer)
-{
-    struct accept_record *both = endpoint->slots[slot].accepts;
-    uint64_t gens[2] = {peer_u64(&both[0].gen), peer_u64(&both[1].gen)};
-    uint64_t last = gens[0] > gens[1] ? gens[0] : gens[1];
-    struct accept_record *shared = &both[endpoint_accept_newest(gens[0], gens[1]) == 0];
-    retract(&shared->gen);
-    store_relaxed(&shared->peer_gen, answer->peer_gen);
-    store_relaxed(&shared->binder_gen, answer->binder_gen);
-    uint64_t id[2];
-    memcpy(id, answer->binder_id, sizeof id);
-    store_relaxed(&shared->binder_id[0], id[0]);
-    store_relaxed(&shared->binder_id[1], id[1]);
-    store_relaxed(&shared->verdict, answer->verdict);
-    store_relaxed(&shared->pipe_offset, answer->pipe_offset);
-    store_relaxed(&shared->resume, answer->resume);
-    store_release(&shared->gen, (last + 1) | 1);
-}
-
-int endpoint_accept_read(const struct endpoint *endpoint, uint32_t slot, struct accepted *out)
-{
-    const struct accept_record *both = endpoint->slots[slot].accepts;
-    for (int attempt = 0; attempt < 16; attempt++) {
-        uint64_t gens[2] = {peer_u64_acquire(&both[0].gen), peer_u64_acquire(&both[1].gen)};
-        int newest = endpoint_accept_newest(gens[0], gens[1]);
-        if (newest < 0)
-            return 0;
-        const struct accept_record *shared = &both[newest];
-        out->peer_gen = peer_u64(&shared->peer_gen);
-        out->binder_gen = peer_u64(&shared->binder_gen);
-        out->verdict = peer_u64(&shared->verdict);
-        out->pipe_offset = peer_u64(&shared->pipe_offset);
-        out->resume = peer_u64(&shared->resume);
-        uint64_t id[2] = {peer_u64(&shared->binder_id[0]), peer_u64(&shared->binder_id[1])};
-        memcpy(out->binder_id, id, sizeof id);
-        out->gen = gens[newest];
-        fence_acquire();
-        if (peer_u64(&both[0].gen) == gens[0] && peer_u64(&both[1].gen) == gens[1])
-            return 1;
-    }
-    return 0;
-}
-
-uint64_t endpoint_gen(const struct endpoint *endpoint)
-{
-    return peer_u64(&my_member((struct endpoint *)(uintptr_t)endpoint)->gen);
-}
-
 int endpoint_binder_lives(const struct endpoint *endpoint)
 {
-    return os_is_locked(endpoint->fd, ENDPOINT_BYTE_BINDER, 1) != 0;
+    return life_is_held(endpoint->fd, ENDPOINT_BYTE_BINDER, 1);
 }
 
 int endpoint_connector_lives(const struct endpoint *endpoint, uint32_t slot)
 {
-    return os_is_locked(endpoint->fd, ENDPOINT_BYTE_SLOT + slot, 1) != 0;
+    return life_is_held(endpoint->fd, ENDPOINT_BYTE_SLOT + slot, 1);
 }
 
 bool endpoint_is_empty(const struct endpoint *endpoint)
 {
-    return os_is_locked(endpoint->fd, ENDPOINT_BYTE_SLOT, ENDPOINT_SLOTS) == 0;
-}
-
-void endpoint_clear(struct endpoint *endpoint, uint32_t slot)
-{
-    if (os_lock(endpoint->fd, ENDPOINT_BYTE_SLOT + slot, 1, OS_WRITE) != 0)
-        return;
-    retract(&endpoint->slots[slot].member.gen);
-    os_unlock(endpoint->fd, ENDPOINT_BYTE_SLOT + slot, 1);
+    return !life_is_held(endpoint->fd, ENDPOINT_BYTE_SLOT, ENDPOINT_SLOTS);
 }

@@ -3,14 +3,14 @@
 #ifndef SHMQ_TRANSPORT_ENDPOINT_H
 #define SHMQ_TRANSPORT_ENDPOINT_H
 
-#include "transport/directory.h"
+#include "transport/store.h"
 #include "transport/endpoint_layout.h"
 #include "transport/segment_layout.h"
 
 #define ENDPOINT_BINDER UINT32_MAX
 
 struct endpoint {
-    struct directory *directory;
+    struct store *store;
     struct endpoint_header *header; /* this mapping holds the life lock */
     struct endpoint_slot *slots;
     int fd; /* for asking about others' locks; holds none */
@@ -42,8 +42,8 @@ int endpoint_name(char name[ENDPOINT_NAME_MAX + 1], const char *address);
 
 /* Take the binder's place (-EADDRINUSE) or a free connector's slot (-EUSERS), making the file if
  * there is none. Nothing is announced yet. */
-int endpoint_bind(struct endpoint *endpoint, struct directory *directory, const char *name);
-int endpoint_connect(struct endpoint *endpoint, struct directory *directory, const char *name);
+int endpoint_bind(struct endpoint *endpoint, struct store *store, const char *name);
+int endpoint_connect(struct endpoint *endpoint, struct store *store, const char *name);
 
 /* Announce who one is. */
 void endpoint_announce(struct endpoint *endpoint, const uint8_t *id, uint32_t type, uint64_t pipe_offset);

@@ -83,14 +83,6 @@ struct endpoint_slot {
     struct accept_record accepts[2];
 };
 
-/* Which of two accepts counts, by their generations; -1: there is none. */
-static inline int endpoint_accept_newest(uint64_t first, uint64_t second)
-{
-    if (!(first & 1))
-        return second & 1 ? 1 : -1;
-    return (second & 1) && second > first;
-}
-
 _Static_assert(offsetof(struct endpoint_header, binder) == 512, "layout");
 _Static_assert(offsetof(struct endpoint_header, tombstone) == 1024, "layout");
 _Static_assert(sizeof(struct endpoint_header) == ENDPOINT_HEADER_SIZE, "layout");

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "transport/remote.h"
 #include "transport/slot.h"
 
 #ifndef AHEAD_SLOTS

@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 
 #include "core/socket.h"
-#include "transport/memfd_store.h"
+#include "transport/store.h"
 
 #define CALLS_MAX 400
 #define SIZE      20000

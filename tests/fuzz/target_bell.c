@@ -18,11 +18,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     liar_begin(data, size);
     liar_tempt = tempt;
-    CHECK(bell_new(&own, -1, "22222222222222222222222222222222") == 0);
+    CHECK(bell_new(&own, world_store(), "22222222222222222222222222222222") == 0);
     int fd = world_file(LIAR_ID ".bell", sizeof(struct bell_page));
     ((struct bell_page *)world_bytes(fd, 0, sizeof(struct bell_page)))->magic = BELL_MAGIC;
     liar_allow("bell_attach", 2);
-    int error = bell_attach(&peer, -1, LIAR_ID);
+    int error = bell_attach(&peer, world_store(), LIAR_ID);
     CHECK(error == 0 || (error == -EPROTO && peer.page == NULL));
     for (int i = 0; i < 16 && liar_has_more(); i++) {
         uint32_t how = BELL_WAITING + (liar_byte() & 1);

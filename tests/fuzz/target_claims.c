@@ -49,7 +49,7 @@ static void as_puller(void)
     }
     memset(&claims, 0, sizeof claims);
     liar_allow("claims_attach", 65536);
-    if (claims_attach(&claims, -1, LIAR_ID, 16) < 0)
+    if (claims_attach(&claims, world_store(), LIAR_ID, 16) < 0)
         return;
     CHECK(claims.owner >= 1 && claims.owner <= CLAIMS_OWNERS);
     for (int i = 0; i < 8; i++) {
@@ -73,11 +73,11 @@ static void as_pusher(void)
     struct block *retired = NULL;
 
     memset(&segment, 0, sizeof segment);
-    CHECK(segment_new(&segment, world_directory(), 8) == 0);
+    CHECK(segment_new(&segment, world_store(), 8) == 0);
     arena_init(&arena, &segment);
     if (ring_out_open(&out, &arena, RING_SPMC, 4, true) < 0)
         return;
-    CHECK(claims_new(&claims, -1, segment.id_hex, out.mask + 1) == 0);
+    CHECK(claims_new(&claims, world_store(), segment.id_hex, out.mask + 1) == 0);
     out.claims = &claims;
     out.retired = &retired;
     for (int i = 0; i < 40 && (i < 4 || liar_has_more()); i++) {
@@ -108,7 +108,7 @@ static void as_pusher(void)
     ring_out_close(&out);
     claims_detach(&claims);
     arena_deinit(&arena);
-    segment_close(&segment, false);
+    segment_close(&segment);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -103,8 +103,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (how & 1)
         draw();
     liar_allow("endpoint_bind", UINT64_C(10000) * 16 + READS_ALL);
-    int error = how & 2 ? endpoint_bind(&endpoint, world_directory(), "name")
-                        : endpoint_connect(&endpoint, world_directory(), "name");
+    int error = how & 2 ? endpoint_bind(&endpoint, world_store(), "name")
+                        : endpoint_connect(&endpoint, world_store(), "name");
     if (error == 0) {
         use(&endpoint);
         liar_allow("endpoint_leave", READS_ALL);

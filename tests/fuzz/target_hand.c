@@ -26,7 +26,7 @@
 #include "liar.h"
 #include "maps.h"
 #include "transport/os.h"
-#include "transport/memfd_store.h"
+#include "transport/store.h"
 
 #define FDS_MAX       16
 #define HELLO_SIZE    32
@@ -389,7 +389,7 @@ static bool hand_over(void)
     snprintf(file, sizeof file, "%s.ep", place);
     if (!binds) {
         CHECK(membership_join(liar, place, true) == 0);
-        truth[0] = memfd_store_lend(directory_fd(liar->directory), file);
+        truth[0] = store_lend(liar->store, file, OS_WRITE);
         note_file(3, truth[0]);
         tell(line[1], place, PLACE_SIZE, truth, 1);
     } else {
@@ -410,10 +410,10 @@ static bool hand_over(void)
                 static const char *const ends[] = {".seg", ".bell"};
                 char name[48];
                 snprintf(name, sizeof name, "%s%s", victim->segment.id_hex, ends[i]);
-                memfd_store_take(directory_fd(liar->directory), name,
-                            dup(memfd_store_lend(directory_fd(victim->directory), name)), i == 0 ? OS_READ : OS_WRITE);
+                store_take(liar->store, name,
+                            dup(store_lend(victim->store, name, OS_READ)), i == 0 ? OS_READ : OS_WRITE);
             }
-            memfd_store_take(directory_fd(liar->directory), file, theirs.fds[0], OS_WRITE);
+            store_take(liar->store, file, theirs.fds[0], OS_WRITE);
             theirs.bytes[32] = '\0';
             membership_join(liar, (char *)theirs.bytes, false);
         } else {

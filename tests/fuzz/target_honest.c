@@ -84,7 +84,7 @@ static void expose_liar(void)
     struct stat st;
     for (int i = 0; i < 3; i++) {
         snprintf(name, sizeof name, "%s.%s", liar->segment.id_hex, ends[i]);
-        files[i] = fstatat(directory_fd(liar->directory), name, &st, 0) == 0 ? st.st_ino : 0;
+        files[i] = fstatat(store_directory_fd(liar->store), name, &st, 0) == 0 ? st.st_ino : 0;
     }
     place.slot = liar->memberships->endpoint.slot;
 }

@@ -103,16 +103,16 @@ static void look_at_socket(const char *id_hex)
     struct pipe_record here, there;
     struct ring_header ring;
 
-    if (socket_look(&socket, -1, id_hex) < 0)
+    if (socket_look(&socket, world_store(), id_hex) < 0)
         return;
     CHECK(socket.fd >= 0 && type_name(socket.type) != NULL);
     uint64_t offset = liar_byte() < 0xc0 ? RING_AT : liar_number();
     if (ring_look(&socket, offset, &ring) == 0)
         CHECK(ring.slots >= 8 && ring.slots <= RING_SLOTS_MAX);
-    lag_of_ring(&socket, -1, offset);
+    lag_of_ring(&socket, world_store(), offset);
     offset = liar_byte() < 0xc0 ? RECORD_AT : liar_number();
     if (pipe_look(&socket, offset, &here) == 0 && pipe_look(&socket, offset, &there) == 0)
-        lag_of_pipe(&socket, -1, &here, &there);
+        lag_of_pipe(&socket, world_store(), &here, &there);
     socket_look_end(&socket);
 }
 
@@ -128,7 +128,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     endpoint_fd = world_file("it.ep", 1 << 20);
     segment_fd = world_file(LIAR_ID ".seg", 1 << 20);
     world_file(LIAR_ID ".claims", 1 << 20);
-    if (endpoint_look(&endpoint, -1, "it.ep") == 0) {
+    if (endpoint_look(&endpoint, world_store(), "it.ep") == 0) {
         CHECK(endpoint.name_size <= sizeof endpoint.name && endpoint.high <= ENDPOINT_SLOTS);
         text_printable(text, endpoint.name, endpoint.name_size);
         CHECK(strlen(text) < sizeof text);

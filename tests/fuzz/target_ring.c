@@ -135,7 +135,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         extent[1] = world_bytes(world_file("more", SEGMENT_EXTENT_MIN), 0, SEGMENT_EXTENT_MIN);
         store_relaxed(&remote.base[0], extent[0]);
         store_relaxed(&remote.base[1], extent[1]);
-        remote.directory = world_directory();
+        remote.store = world_store();
     }
     uint32_t kind = 1 + liar_choice(3);
     uint64_t slots = UINT64_C(8) << liar_choice(3), words[64] = {0};
@@ -156,7 +156,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ring->tail = from > image_head && liar_byte() < 0x80 ? 0 : from;
     ring->end = liar_byte() < 0xc0 ? UINT64_MAX : liar_number();
     claims = (struct claims){.header = &claims_page, .words = (shared_u64 *)(void *)words, .owner = 1,
-                             .slots = ring->mask + 1, .dir = -1, .name = "liar"};
+                             .slots = ring->mask + 1, .store = world_store(), .name = "liar"};
     store_relaxed(&claims_page.hint, 0);
     ring->claims = &claims;
     socket.hazards = (struct hazards){.header = &mine};

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "liar.h"
-#include "transport/segment.h"
+#include "transport/remote.h"
 #include "world.h"
 
 static uint64_t offset_now;
@@ -50,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     liar_tempt = tempt;
     draw(SEGMENT_EXTENT_MIN << liar_choice(4));
     liar_allow("remote_open", 16);
-    int error = remote_open(&remote, world_directory(), LIAR_ID);
+    int error = remote_open(&remote, world_store(), LIAR_ID);
     CHECK(error <= 0);
     for (int i = 0; error == 0 && i < 24 && liar_has_more(); i++) {
         offset_now = liar_number();

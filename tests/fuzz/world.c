@@ -8,7 +8,6 @@
 #include <sys/mman.h>
 
 #include "liar.h"
-#include "transport/os.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define HAVE_ASAN 1
@@ -166,78 +165,9 @@ static struct file *file_of(int fd)
     return &files[fd - FIRST_FD];
 }
 
-/* ---- the directory ---- */
-
-struct directory {
-    int none;
-};
-
-struct directory *world_directory(void)
-{
-    static struct directory one;
-    return &one;
-}
-
-int directory_open(struct directory **directory)
-{
-    *directory = world_directory();
-    return 0;
-}
-
-struct directory *directory_ref(struct directory *directory)
-{
-    return directory;
-}
-
-void directory_close(struct directory *directory)
-{
-    (void)directory;
-}
-
-int directory_memfd(struct directory **directory)
-{
-    return -ENOTSUP;
-}
-
-void directory_forget(struct directory *directory)
-{
-}
-
-bool directory_is_memfd(const struct directory *directory)
-{
-    return false;
-}
-
-int directory_fd(const struct directory *directory)
-{
-    (void)directory;
-    return -1;
-}
-
-const char *directory_name(const struct directory *directory)
-{
-    (void)directory;
-    return "";
-}
-
-int directory_path(char *path, unsigned size)
-{
-    return snprintf(path, size, "/nowhere") < (int)size ? 0 : -ENAMETOOLONG;
-}
-
 /* ---- files ---- */
 
-uint64_t os_file_ceiling(int dir)
-{
-    return 0;
-}
-
-bool os_file_path(int dir, const char *name, char *path, size_t size)
-{
-    return false;
-}
-
-int os_file_new(int dir, size_t size)
+static int file_new(struct store *store, size_t size)
 {
     if (file_count == FILES)
         return -EMFILE;
@@ -254,7 +184,7 @@ static int find(const char *name)
     return -ENOENT;
 }
 
-int os_file_link(int dir, int fd, const char *name, int others)
+static int file_link(struct store *store, int fd, const char *name, int others)
 {
     if (find(name) >= 0)
         return -EEXIST;
@@ -262,20 +192,20 @@ int os_file_link(int dir, int fd, const char *name, int others)
     return 0;
 }
 
-void os_file_unlink(int dir, const char *name)
+static void file_unlink(struct store *store, const char *name)
 {
 }
 
-int os_fifo_new(int dir, const char *name)
+static int fifo_new(struct store *store, const char *name)
 {
     return -EMFILE;
 }
 
-void os_fifo_raise(int dir, const char *name)
+static void fifo_raise(struct store *store, const char *name)
 {
 }
 
-int os_file_open(int dir, const char *name, int access)
+static int file_open(struct store *store, const char *name, int access)
 {
     return find(name);
 }
@@ -299,12 +229,23 @@ int os_file_size(int fd, uint64_t *size)
     return os_file_identity(fd, size, &inode);
 }
 
-int os_file_same(int dir, const char *name, int fd)
+/* Of endpoints, whether they still name somebody: that cannot be found out, then. */
+ssize_t os_file_read(int fd, uint64_t offset, void *to, size_t size)
+{
+    return -EBADF;
+}
+
+void os_close(int fd)
+{
+    CHECK(fd >= FIRST_FD);
+}
+
+static int file_same(struct store *store, const char *name, int fd)
 {
     return liar_answer() != 0xff;
 }
 
-int os_file_find(int dir, const char *suffix, bool (*is_it)(const void *context, const char *name), const void *context)
+static int file_find(struct store *store, const char *suffix, store_is_it *is_it, const void *context)
 {
     for (unsigned i = 0; i < file_count; i++) {
         size_t length = strlen(files[i].name), end = strlen(suffix);
@@ -329,6 +270,53 @@ int os_file_allocate(int fd, uint64_t offset, uint64_t size)
 int os_file_release(int fd, uint64_t offset, uint64_t size)
 {
     return 0;
+}
+
+/* ---- the store ---- */
+
+static bool path_of(struct store *store, const char *name, bool plain, char *path, size_t size)
+{
+    return false;
+}
+
+static void forget(struct store *store)
+{
+}
+
+static const struct store_ops ops = {
+    .has_names = true,
+    .file_new = file_new,
+    .file_link = file_link,
+    .file_unlink = file_unlink,
+    .file_open = file_open,
+    .file_same = file_same,
+    .file_find = file_find,
+    .path = path_of,
+    .fifo_new = fifo_new,
+    .fifo_raise = fifo_raise,
+    .forget = forget,
+};
+static struct store one = {&ops, 1}; /* our own reference: nobody frees it */
+
+struct store *world_store(void)
+{
+    return &one;
+}
+
+int store_open(struct store **store)
+{
+    *store = store_ref(&one);
+    return 0;
+}
+
+int store_open_memfd(struct store **store)
+{
+    return -ENOTSUP;
+}
+
+int store_directory_fd(const struct store *store)
+{
+    return -1;
 }
 
 /* ---- locks: whether others hold one is a liar's word ---- */
@@ -415,6 +403,15 @@ void os_futex_wake(shared_u32 *word)
 void os_sleep(uint64_t ns)
 {
     (void)ns;
+}
+
+void os_yield(void)
+{
+}
+
+int os_processors(void)
+{
+    return 2;
 }
 
 int os_random(void *buffer, size_t size)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A world without a kernel: transport/os.h and the runtime directory over plain memory, for targets
+ * A world without a kernel: transport/os.h and a store (store.h) over plain memory, for targets
  * that run a hundred thousand times a second. Files are heap buffers of the exact size of their
  * mappings, so that the sanitizer sees each byte too far. Whether somebody holds a lock, how long a file
  * is and what it is called are a liar's words, too.
@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "transport/directory.h"
+#include "transport/store.h"
 
 /* Forget all files. Everything must have been unmapped. */
 void world_reset(void);
@@ -22,7 +22,7 @@ void *world_bytes(int file, uint64_t offset, size_t count);
 /* They were written: from here on, what nobody maps is out of reach again. */
 void world_seal(void);
 
-struct directory *world_directory(void);
+struct store *world_store(void);
 
 /* The ids of the liars that a target invents: 32 digits. */
 #define LIAR_ID   "11111111111111111111111111111111"
