@@ -261,7 +261,7 @@ static inline ALWAYS_INLINE uint64_t slot_glance(const struct ring_slot *slot)
     return peer_u64(&slot->seq);
 }
 
-/* Length, flags and tag (ring_layout.h), unchecked. */
+/* Length, flags and tag (slot_layout.h), unchecked. */
 static inline ALWAYS_INLINE uint64_t slot_meta(const struct ring_slot *slot)
 {
     return peer_u64(&slot->meta);
