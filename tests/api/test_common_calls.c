@@ -14,7 +14,7 @@ static bool receives(int type)
 
 /* ---- Bad arguments ---- */
 
-static void bad_arguments_are_refused_and_change_nothing(const struct pipe *pipe)
+TEST_EACH_PIPE(bad_arguments_are_refused_and_change_nothing, pipe)
 {
     struct end left, right;
     shm_msg_t msg;
@@ -58,11 +58,10 @@ static void bad_arguments_are_refused_and_change_nothing(const struct pipe *pipe
     CHECK_INT(end_send(&left, "still", 5, 0), 5);
     CHECK_INT(end_recv(&right, got, sizeof got, 0), 5);
     CHECK_MEM(got, 5, "still", 5);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
-static void calls_that_the_type_does_not_have_are_not_supported(const struct pipe *pipe)
+TEST_EACH_PIPE(calls_that_the_type_does_not_have_are_not_supported, pipe)
 {
     struct end ends[2];
     shm_msg_t msg;
@@ -87,11 +86,10 @@ static void calls_that_the_type_does_not_have_are_not_supported(const struct pip
         }
         CHECK_OK(shm_msg_close(&msg));
     }
-    end_close(&ends[0]);
-    end_close(&ends[1]);
+    pipe_close(&ends[0], &ends[1]);
 }
 
-static void endpoints_that_were_not_attached_cannot_be_detached(const struct pipe *pipe)
+TEST_EACH_PIPE(endpoints_that_were_not_attached_cannot_be_detached, pipe)
 {
     struct end left, right;
     struct end *binder = pipe->right_binds ? &right : &left;
@@ -106,8 +104,7 @@ static void endpoints_that_were_not_attached_cannot_be_detached(const struct pip
     CHECK_ERR(shm_unbind(binder->socket, "it"), ENOENT);
     CHECK_OK(shm_disconnect(other->socket, "it"));
     CHECK_ERR(shm_disconnect(other->socket, "it"), ENOENT);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 /* ---- Waits that end without a message ---- */
@@ -150,7 +147,7 @@ static void check_receive_times_out(struct end *end)
     CHECK_OK(shm_msg_close(&msg));
 }
 
-static void receives_time_out_and_are_interrupted(const struct pipe *pipe)
+TEST_EACH_PIPE(receives_time_out_and_are_interrupted, pipe)
 {
     struct end left, right;
     char got[8];
@@ -166,11 +163,10 @@ static void receives_time_out_and_are_interrupted(const struct pipe *pipe)
     CHECK_INT(end_recv(&right, got, sizeof got, 0), 3);
     CHECK_MEM(got, 3, "ask", 3);
     pipe_turn(&left, &right);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
-static void receives_time_out_with_every_spin_time(const struct pipe *pipe)
+TEST_EACH_PIPE(receives_time_out_with_every_spin_time, pipe)
 {
     static const int64_t spins[] = {0, 1000, -1, -2};
     struct end left, right;
@@ -185,11 +181,10 @@ static void receives_time_out_with_every_spin_time(const struct pipe *pipe)
         CHECK_ERR(shm_recv(right.socket, buffer, sizeof buffer, 0), EAGAIN);
         check_waited(start, 20);
     }
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
-static void waits_for_events_time_out_and_are_interrupted(const struct pipe *pipe)
+TEST_EACH_PIPE(waits_for_events_time_out_and_are_interrupted, pipe)
 {
     struct end left, right;
     shm_event_t event;
@@ -207,8 +202,7 @@ static void waits_for_events_time_out_and_are_interrupted(const struct pipe *pip
     start_ticking();
     CHECK_ERR(shm_event_recv(right.socket, &event, 0), EINTR);
     stop_ticking();
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 /* ---- Sends that cannot ---- */
@@ -223,7 +217,7 @@ static void fill(struct end *left)
     CHECK_INT(errno, EAGAIN);
 }
 
-static void full_sends_time_out_and_are_interrupted(const struct pipe *pipe)
+TEST_PIPES(pair_waits, full_sends_time_out_and_are_interrupted, pipe)
 {
     struct end left, right;
     int64_t start;
@@ -240,8 +234,7 @@ static void full_sends_time_out_and_are_interrupted(const struct pipe *pipe)
     start_ticking();
     CHECK_ERR(end_send(&left, "x", 1, 0), EINTR);
     stop_ticking();
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 struct drain {
@@ -272,7 +265,7 @@ static void receive_in_order(struct child *up, void *argument)
 }
 
 /* Far more messages than the mark go through a sender that waits in shm_send(). */
-static void blocked_sends_go_on_when_the_receiver_reads(const struct pipe *pipe)
+TEST_PIPES(pair_waits, blocked_sends_go_on_when_the_receiver_reads, pipe)
 {
     struct drain drain = {pipe, 500};
     struct child child = child_start(receive_in_order, &drain);
@@ -295,7 +288,7 @@ static void blocked_sends_go_on_when_the_receiver_reads(const struct pipe *pipe)
 }
 
 /* A message arrives at a receiver that sleeps in the kernel. */
-static void sleeping_receivers_are_woken(const struct pipe *pipe)
+TEST_EACH_PIPE(sleeping_receivers_are_woken, pipe)
 {
     struct drain drain = {pipe, 20};
     struct child child = child_start(receive_in_order, &drain);
@@ -317,7 +310,7 @@ static void sleeping_receivers_are_woken(const struct pipe *pipe)
     end_close(&left);
 }
 
-static void sends_without_a_peer_wait_drop_or_refuse_by_type(const struct pipe *pipe)
+TEST_EACH_PIPE(sends_without_a_peer_wait_drop_or_refuse_by_type, pipe)
 {
     int type = pipe->pair->left;
     shm_socket_t *socket = socket_new(type);
@@ -344,22 +337,4 @@ static void sends_without_a_peer_wait_drop_or_refuse_by_type(const struct pipe *
         CHECK_INT(get_stats(socket).sent, 0);
     }
     CHECK_OK(shm_close(socket));
-}
-
-int main(int argc, char **argv)
-{
-    static const struct pipe_test tests[] = {
-        PIPE_TEST(bad_arguments_are_refused_and_change_nothing),
-        PIPE_TEST(calls_that_the_type_does_not_have_are_not_supported),
-        PIPE_TEST(endpoints_that_were_not_attached_cannot_be_detached),
-        PIPE_TEST(receives_time_out_and_are_interrupted),
-        PIPE_TEST(receives_time_out_with_every_spin_time),
-        PIPE_TEST(waits_for_events_time_out_and_are_interrupted),
-        PIPE_TEST_IF(full_sends_time_out_and_are_interrupted, pair_waits),
-        PIPE_TEST_IF(blocked_sends_go_on_when_the_receiver_reads, pair_waits),
-        PIPE_TEST(sleeping_receivers_are_woken),
-        PIPE_TEST(sends_without_a_peer_wait_drop_or_refuse_by_type),
-    };
-
-    return pipe_test_main("common_calls", tests, COUNT_OF(tests), argc, argv);
 }

@@ -27,7 +27,7 @@ static void send_and_receive(struct end *left, struct end *right, size_t size, u
 
 /* ---- Cut ---- */
 
-static void a_message_larger_than_the_buffer_is_cut_and_its_size_told(const struct pipe *pipe)
+TEST_EACH_PIPE(a_message_larger_than_the_buffer_is_cut_and_its_size_told, pipe)
 {
     static const size_t sizes[] = {2, 31, 112, 113, 5000, 300000};
     struct end left, right;
@@ -49,11 +49,10 @@ static void a_message_larger_than_the_buffer_is_cut_and_its_size_told(const stru
         free(got);
         send_and_receive(&left, &right, 10, 2); /* the rest does not come */
     }
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
-static void a_part_that_is_cut_keeps_the_other_parts_whole(const struct pipe *pipe)
+TEST_EACH_PIPE(a_part_that_is_cut_keeps_the_other_parts_whole, pipe)
 {
     struct end left, right;
     char got[8];
@@ -68,13 +67,12 @@ static void a_part_that_is_cut_keeps_the_other_parts_whole(const struct pipe *pi
     CHECK_MEM(got, 4, "tail", 4);
     CHECK_INT(get_int(right.socket, SHM_RCVMORE), 0);
     pipe_turn(&left, &right);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 /* ---- Sizes ---- */
 
-static void messages_of_every_size_arrive_whole(const struct pipe *pipe)
+TEST_EACH_PIPE(messages_of_every_size_arrive_whole, pipe)
 {
     static const size_t sizes[] = {0,   1,   7,   8,    15,   16,   31,    32,    33,      111,
                                    112, 113, 127, 128,  4095, 4096, 4097,  65535, 65536,   MIB,
@@ -84,22 +82,20 @@ static void messages_of_every_size_arrive_whole(const struct pipe *pipe)
     pipe_start(&left, &right, pipe);
     for (unsigned i = 0; i < COUNT_OF(sizes); i++)
         send_and_receive(&left, &right, sizes[i], i);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
-static void a_message_of_64_mib_arrives_whole(const struct pipe *pipe)
+TEST_EACH_PIPE(a_message_of_64_mib_arrives_whole, pipe)
 {
     struct end left, right;
 
     pipe_start(&left, &right, pipe);
     send_and_receive(&left, &right, 64 * MIB, 5);
     send_and_receive(&left, &right, 3, 6);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
-static void null_may_be_sent_and_received_as_nothing(const struct pipe *pipe)
+TEST_EACH_PIPE(null_may_be_sent_and_received_as_nothing, pipe)
 {
     struct end left, right;
 
@@ -107,12 +103,11 @@ static void null_may_be_sent_and_received_as_nothing(const struct pipe *pipe)
     CHECK_INT(end_send(&left, NULL, 0, 0), 0);
     CHECK_INT(end_recv(&right, NULL, 0, 0), 0);
     pipe_turn(&left, &right);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 /* Sizes at random, so that the arena's every corner is turned; a turn of one at a time. */
-static void a_thousand_random_sizes_arrive_whole(const struct pipe *pipe)
+TEST_EACH_PIPE(a_thousand_random_sizes_arrive_whole, pipe)
 {
     uint64_t state = test_seed();
     struct end left, right;
@@ -123,12 +118,11 @@ static void a_thousand_random_sizes_arrive_whole(const struct pipe *pipe)
 
         send_and_receive(&left, &right, random_next(&state) & ((1u << bits) - 1), i);
     }
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 /* Many in flight at a time, in order, with room in the arena taken and given back. */
-static void bursts_of_random_sizes_arrive_in_order(const struct pipe *pipe)
+TEST_PIPES(pair_has_no_turns, bursts_of_random_sizes_arrive_in_order, pipe)
 {
     uint64_t state = test_seed();
     struct end left, right;
@@ -150,8 +144,7 @@ static void bursts_of_random_sizes_arrive_in_order(const struct pipe *pipe)
         }
     }
     free(bytes);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 /* ---- Parts ---- */
@@ -188,7 +181,7 @@ static void receive_parts(struct end *right, unsigned count)
     }
 }
 
-static void messages_of_many_parts_arrive_whole(const struct pipe *pipe)
+TEST_EACH_PIPE(messages_of_many_parts_arrive_whole, pipe)
 {
     static const unsigned counts[] = {1, 2, 3, 5, 16, 64, 255, 1000, 1};
     struct end left, right;
@@ -199,12 +192,11 @@ static void messages_of_many_parts_arrive_whole(const struct pipe *pipe)
         receive_parts(&right, counts[i]);
         pipe_turn(&left, &right);
     }
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 /* Nothing is there before the last part was sent. */
-static void parts_arrive_together_or_not_at_all(const struct pipe *pipe)
+TEST_EACH_PIPE(parts_arrive_together_or_not_at_all, pipe)
 {
     struct end left, right;
     char byte;
@@ -221,11 +213,10 @@ static void parts_arrive_together_or_not_at_all(const struct pipe *pipe)
         CHECK_INT(shm_recv(right.socket, &byte, 1, SHM_DONTWAIT), 4);
     CHECK_INT(get_int(right.socket, SHM_RCVMORE), 0);
     pipe_turn(&left, &right);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
-static void the_mark_counts_messages_not_parts(const struct pipe *pipe)
+TEST_PIPES(pair_waits, the_mark_counts_messages_not_parts, pipe)
 {
     struct end left, right;
 
@@ -237,8 +228,7 @@ static void the_mark_counts_messages_not_parts(const struct pipe *pipe)
         receive_parts(&right, 50);
         end_give_turn(&right);
     }
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 /* ---- Counters ---- */
@@ -248,7 +238,7 @@ static bool adds_nothing(const struct pair *pair)
     return !pair->turns && pair->left != SHM_ROUTER && pair->right != SHM_ROUTER;
 }
 
-static void the_counters_are_exact(const struct pipe *pipe)
+TEST_EACH_PIPE(the_counters_are_exact, pipe)
 {
     struct end left, right;
     shm_stats_t before, right_before, l, r;
@@ -286,11 +276,10 @@ static void the_counters_are_exact(const struct pipe *pipe)
         CHECK(l.bytes_sent >= 5 * 5050);
         CHECK(r.bytes_received >= 5 * 5050);
     }
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
-static void failed_calls_are_not_counted(const struct pipe *pipe)
+TEST_EACH_PIPE(failed_calls_are_not_counted, pipe)
 {
     struct end left, right;
     char byte;
@@ -305,12 +294,11 @@ static void failed_calls_are_not_counted(const struct pipe *pipe)
     CHECK_INT(end_send(&left, "last", 4, 0), 4);
     CHECK_INT(get_stats(left.socket).sent, 1);
     CHECK_INT(get_stats(right.socket).received, 0);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 /* Room is given back: what is allocated does not grow with what is sent. */
-static void memory_does_not_grow_with_traffic(const struct pipe *pipe)
+TEST_EACH_PIPE(memory_does_not_grow_with_traffic, pipe)
 {
     struct end left, right;
     uint64_t memory = 0;
@@ -322,27 +310,5 @@ static void memory_does_not_grow_with_traffic(const struct pipe *pipe)
             memory = get_stats(left.socket).memory + get_stats(right.socket).memory;
     }
     CHECK_INT(get_stats(left.socket).memory + get_stats(right.socket).memory, memory);
-    end_close(&left);
-    end_close(&right);
-}
-
-int main(int argc, char **argv)
-{
-    static const struct pipe_test tests[] = {
-        PIPE_TEST(a_message_larger_than_the_buffer_is_cut_and_its_size_told),
-        PIPE_TEST(a_part_that_is_cut_keeps_the_other_parts_whole),
-        PIPE_TEST(messages_of_every_size_arrive_whole),
-        PIPE_TEST(a_message_of_64_mib_arrives_whole),
-        PIPE_TEST(null_may_be_sent_and_received_as_nothing),
-        PIPE_TEST(a_thousand_random_sizes_arrive_whole),
-        PIPE_TEST_IF(bursts_of_random_sizes_arrive_in_order, pair_has_no_turns),
-        PIPE_TEST(messages_of_many_parts_arrive_whole),
-        PIPE_TEST(parts_arrive_together_or_not_at_all),
-        PIPE_TEST_IF(the_mark_counts_messages_not_parts, pair_waits),
-        PIPE_TEST(the_counters_are_exact),
-        PIPE_TEST(failed_calls_are_not_counted),
-        PIPE_TEST(memory_does_not_grow_with_traffic),
-    };
-
-    return pipe_test_main("common_data", tests, COUNT_OF(tests), argc, argv);
+    pipe_close(&left, &right);
 }

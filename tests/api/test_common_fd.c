@@ -68,17 +68,17 @@ static void run_loop(const struct pipe *pipe, uint32_t flags)
     end_close(&right);
 }
 
-static void a_level_triggered_loop_misses_nothing_and_rests(const struct pipe *pipe)
+TEST_EACH_PIPE(a_level_triggered_loop_misses_nothing_and_rests, pipe)
 {
     run_loop(pipe, 0);
 }
 
-static void an_edge_triggered_loop_misses_nothing_and_rests(const struct pipe *pipe)
+TEST_EACH_PIPE(an_edge_triggered_loop_misses_nothing_and_rests, pipe)
 {
     run_loop(pipe, EPOLLET);
 }
 
-static void a_descriptor_made_after_the_message_is_readable(const struct pipe *pipe)
+TEST_EACH_PIPE(a_descriptor_made_after_the_message_is_readable, pipe)
 {
     struct end left, right;
     uint64_t number = 7, got = 0;
@@ -93,11 +93,10 @@ static void a_descriptor_made_after_the_message_is_readable(const struct pipe *p
     CHECK_INT(got, 7);
     end_take_turn(&left);
     close(ep);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
-static void a_descriptor_tells_of_room_after_a_refusal(const struct pipe *pipe)
+TEST_PIPES(pair_waits, a_descriptor_tells_of_room_after_a_refusal, pipe)
 {
     struct end left, right;
     char byte;
@@ -115,18 +114,5 @@ static void a_descriptor_tells_of_room_after_a_refusal(const struct pipe *pipe)
     CHECK(is_readable(ep, -1));
     CHECK_INT(end_send(&left, "x", 1, SHM_DONTWAIT), 1);
     close(ep);
-    end_close(&left);
-    end_close(&right);
-}
-
-int main(int argc, char **argv)
-{
-    static const struct pipe_test tests[] = {
-        PIPE_TEST(a_level_triggered_loop_misses_nothing_and_rests),
-        PIPE_TEST(an_edge_triggered_loop_misses_nothing_and_rests),
-        PIPE_TEST(a_descriptor_made_after_the_message_is_readable),
-        PIPE_TEST_IF(a_descriptor_tells_of_room_after_a_refusal, pair_waits),
-    };
-
-    return pipe_test_main("common_fd", tests, COUNT_OF(tests), argc, argv);
+    pipe_close(&left, &right);
 }

@@ -48,8 +48,7 @@ static void use_what_was_inherited(struct child *up, void *argument)
     refuse_everything(inherited->left->socket);
     refuse_everything(inherited->right->socket);
     if (inherited->closes) {
-        CHECK_OK(shm_close(inherited->left->socket));
-        CHECK_OK(shm_close(inherited->right->socket));
+        CLOSE_ALL(inherited->left->socket, inherited->right->socket);
     }
     end_start(&left, &own, true, "child");
     end_start(&right, &own, false, "child");
@@ -58,11 +57,10 @@ static void use_what_was_inherited(struct child *up, void *argument)
     child_say(up, 1);
     child_hear(up);
     pipe_transfer(&left, &right, "hello");
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
-static void a_forked_child_is_refused_and_disturbs_nobody(const struct pipe *pipe)
+TEST_EACH_PIPE(a_forked_child_is_refused_and_disturbs_nobody, pipe)
 {
     for (int closes = 0; closes < 2; closes++) {
         struct end left, right;
@@ -78,8 +76,7 @@ static void a_forked_child_is_refused_and_disturbs_nobody(const struct pipe *pip
         child_say(&child, 1);
         child_wait(&child);
         pipe_transfer(&left, &right, "hello");
-        end_close(&left);
-        end_close(&right);
+        pipe_close(&left, &right);
     }
 }
 
@@ -111,7 +108,7 @@ static void be_bound_with_a_child(struct child *up, void *argument)
 }
 
 /* Dead is who was killed, whatever inherited its descriptors and lives. */
-static void a_death_is_seen_though_a_forked_child_lives_on(const struct pipe *pipe)
+TEST_EACH_PIPE(a_death_is_seen_though_a_forked_child_lives_on, pipe)
 {
     struct orphan *orphan = shared_memory(sizeof *orphan);
     struct child child;
@@ -130,8 +127,7 @@ static void a_death_is_seen_though_a_forked_child_lives_on(const struct pipe *pi
     pipe_transfer(&left, &right, "hello");
     kill_guarded(orphan->grandchild, SIGKILL);
     shared_memory_free(orphan, sizeof *orphan);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 /* ---- Stopped is not dead ---- */
@@ -151,7 +147,7 @@ static void receive_one(struct child *up, void *argument)
     end_close(&right);
 }
 
-static void a_stopped_peer_is_alive(const struct pipe *pipe)
+TEST_EACH_PIPE(a_stopped_peer_is_alive, pipe)
 {
     struct pipe copy = *pipe;
     struct child child = child_start(receive_one, &copy);
@@ -230,13 +226,13 @@ static void read_after_kill(const struct pipe *pipe, bool know_first)
     end_close(&right);
 }
 
-static void what_was_sent_before_a_kill_is_read_after_it(const struct pipe *pipe)
+TEST_EACH_PIPE(what_was_sent_before_a_kill_is_read_after_it, pipe)
 {
     read_after_kill(pipe, false);
     read_after_kill(pipe, true);
 }
 
-static void events_tell_who_it_was(const struct pipe *pipe)
+TEST_EACH_PIPE(events_tell_who_it_was, pipe)
 {
     struct counted counted = {*pipe, 0};
     struct child child = child_start(send_some_and_wait, &counted);
@@ -330,18 +326,18 @@ static void run_generations(const struct pipe *pipe, bool left_restarts)
     end_close(&end);
 }
 
-static void a_left_end_that_restarts_is_found_again(const struct pipe *pipe)
+TEST_EACH_PIPE(a_left_end_that_restarts_is_found_again, pipe)
 {
     run_generations(pipe, true);
 }
 
-static void a_right_end_that_restarts_is_found_again(const struct pipe *pipe)
+TEST_EACH_PIPE(a_right_end_that_restarts_is_found_again, pipe)
 {
     run_generations(pipe, false);
 }
 
 /* Both die; their files are in nobody's way and are gone after the next users of the name. */
-static void the_leavings_of_the_dead_are_taken_over(const struct pipe *pipe)
+TEST_EACH_PIPE(the_leavings_of_the_dead_are_taken_over, pipe)
 {
     struct restart a = {*pipe, true}, b = {*pipe, false};
     struct child left = child_start(be_one_generation, &a);
@@ -354,22 +350,5 @@ static void the_leavings_of_the_dead_are_taken_over(const struct pipe *pipe)
     child_kill(&right);
     pipe_start(&l, &r, pipe);
     pipe_transfer(&l, &r, "hello");
-    end_close(&l);
-    end_close(&r);
-}
-
-int main(int argc, char **argv)
-{
-    static const struct pipe_test tests[] = {
-        PIPE_TEST(a_forked_child_is_refused_and_disturbs_nobody),
-        PIPE_TEST(a_death_is_seen_though_a_forked_child_lives_on),
-        PIPE_TEST(a_stopped_peer_is_alive),
-        PIPE_TEST(what_was_sent_before_a_kill_is_read_after_it),
-        PIPE_TEST(events_tell_who_it_was),
-        PIPE_TEST(a_left_end_that_restarts_is_found_again),
-        PIPE_TEST(a_right_end_that_restarts_is_found_again),
-        PIPE_TEST(the_leavings_of_the_dead_are_taken_over),
-    };
-
-    return pipe_test_main("common_fork", tests, COUNT_OF(tests), argc, argv);
+    pipe_close(&l, &r);
 }

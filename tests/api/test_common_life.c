@@ -26,7 +26,7 @@ static void try_to_bind(struct child *up, void *argument)
     CHECK_OK(shm_close(socket));
 }
 
-static void a_name_is_bound_once_until_its_owner_closes(const struct pipe *pipe)
+TEST_EACH_PIPE(a_name_is_bound_once_until_its_owner_closes, pipe)
 {
     struct pipe copy = *pipe;
     struct child child;
@@ -43,15 +43,14 @@ static void a_name_is_bound_once_until_its_owner_closes(const struct pipe *pipe)
     pipe_transfer(&left, &right, "undisturbed");
     CHECK_OK(shm_bind(second, "another"));
     CHECK_OK(shm_close(second));
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
     child_say(&child, 1);
     child_wait(&child);
 }
 
 /* ---- In any order ---- */
 
-static void connecting_before_binding_works(const struct pipe *pipe)
+TEST_EACH_PIPE(connecting_before_binding_works, pipe)
 {
     struct end left, right;
 
@@ -61,11 +60,10 @@ static void connecting_before_binding_works(const struct pipe *pipe)
     end_attach(binder_of(pipe, &left, &right), pipe, "it");
     pipe_meet(&left, &right);
     pipe_transfer(&left, &right, "hello");
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
-static void connecting_twice_is_the_same_as_once(const struct pipe *pipe)
+TEST_EACH_PIPE(connecting_twice_is_the_same_as_once, pipe)
 {
     struct end left, right;
     char byte;
@@ -80,8 +78,7 @@ static void connecting_twice_is_the_same_as_once(const struct pipe *pipe)
     CHECK_INT(get_stats(right.socket).peers, 1);
     CHECK_OK(shm_disconnect(connector_of(pipe, &left, &right)->socket, "it"));
     CHECK_ERR(shm_disconnect(connector_of(pipe, &left, &right)->socket, "it"), ENOENT);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 static bool sends_before_bind(const struct pair *pair)
@@ -90,7 +87,7 @@ static bool sends_before_bind(const struct pair *pair)
 }
 
 /* The queue exists with the connection, bound or not. */
-static void messages_for_a_name_that_is_not_bound_yet_are_kept(const struct pipe *pipe)
+TEST_PIPES(sends_before_bind, messages_for_a_name_that_is_not_bound_yet_are_kept, pipe)
 {
     struct end left, right;
     unsigned count = pipe->pair->turns ? 1 : 3, got = 0;
@@ -109,11 +106,10 @@ static void messages_for_a_name_that_is_not_bound_yet_are_kept(const struct pipe
         CHECK_INT(got, i);
     }
     pipe_turn(&left, &right);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
-static void immediate_sockets_send_only_to_peers_that_are_there(const struct pipe *pipe)
+TEST_PIPES(sends_before_bind, immediate_sockets_send_only_to_peers_that_are_there, pipe)
 {
     struct end left, right;
 
@@ -127,13 +123,12 @@ static void immediate_sockets_send_only_to_peers_that_are_there(const struct pip
     end_start(&right, pipe, false, "it");
     pipe_meet(&left, &right);
     pipe_transfer(&left, &right, "now");
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 /* ---- Leaving ---- */
 
-static void unbinding_frees_the_name_and_a_new_binder_is_found(const struct pipe *pipe)
+TEST_EACH_PIPE(unbinding_frees_the_name_and_a_new_binder_is_found, pipe)
 {
     struct end left, right, fresh;
     struct end *binder = binder_of(pipe, &left, &right);
@@ -151,11 +146,10 @@ static void unbinding_frees_the_name_and_a_new_binder_is_found(const struct pipe
     *binder = fresh;
     pipe_meet(&left, &right);
     pipe_transfer(&left, &right, "second");
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
-static void an_unbound_socket_binds_again(const struct pipe *pipe)
+TEST_EACH_PIPE(an_unbound_socket_binds_again, pipe)
 {
     struct end left, right;
     struct end *binder = binder_of(pipe, &left, &right);
@@ -169,11 +163,10 @@ static void an_unbound_socket_binds_again(const struct pipe *pipe)
         CHECK_OK(shm_bind(binder->socket, "it"));
         pipe_meet(&left, &right);
     }
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
-static void a_disconnected_socket_hears_nothing_and_connects_again(const struct pipe *pipe)
+TEST_EACH_PIPE(a_disconnected_socket_hears_nothing_and_connects_again, pipe)
 {
     struct end left, right;
     struct end *connector = connector_of(pipe, &left, &right);
@@ -196,13 +189,12 @@ static void a_disconnected_socket_hears_nothing_and_connects_again(const struct 
     CHECK_OK(shm_connect(connector->socket, "it"));
     pipe_meet(&left, &right);
     pipe_transfer(&left, &right, "second");
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 /* ---- Closing ---- */
 
-static void what_was_sent_before_a_close_is_read_after_it(const struct pipe *pipe)
+TEST_EACH_PIPE(what_was_sent_before_a_close_is_read_after_it, pipe)
 {
     struct end left, right;
     unsigned count = pipe->pair->turns ? 1 : 100, got = 0;
@@ -223,7 +215,7 @@ static void what_was_sent_before_a_close_is_read_after_it(const struct pipe *pip
 }
 
 /* With the default LINGER, too: somebody was there to take them. */
-static void closing_with_unread_messages_does_not_wait(const struct pipe *pipe)
+TEST_EACH_PIPE(closing_with_unread_messages_does_not_wait, pipe)
 {
     for (int left_first = 0; left_first < 2; left_first++) {
         struct end left, right;
@@ -234,14 +226,13 @@ static void closing_with_unread_messages_does_not_wait(const struct pipe *pipe)
             set_int(left.socket, SHM_LINGER, -1);
         for (unsigned i = 0; i < count; i++)
             CHECK_INT(end_send(&left, &i, sizeof i, 0), sizeof i);
-        end_close(left_first ? &left : &right);
-        end_close(left_first ? &right : &left);
+        pipe_close(left_first ? &left : &right, left_first ? &right : &left);
         CHECK_INT(count_files(test_dir()), 0);
     }
 }
 
 /* With the default LINGER nothing is waited for when everything was read, whoever closes first. */
-static void closing_after_everything_was_read_does_not_wait(const struct pipe *pipe)
+TEST_EACH_PIPE(closing_after_everything_was_read_does_not_wait, pipe)
 {
     for (int i = 0; i < 4; i++) {
         struct end left, right;
@@ -252,14 +243,13 @@ static void closing_after_everything_was_read_does_not_wait(const struct pipe *p
         pipe_transfer(&left, &right, "one");
         if (i & 2)
             pipe_transfer(&left, &right, "two");
-        end_close(i & 1 ? &left : &right);
-        end_close(i & 1 ? &right : &left);
+        pipe_close(i & 1 ? &left : &right, i & 1 ? &right : &left);
         CHECK_INT(count_files(test_dir()), 0);
     }
 }
 
 /* The sender has not even heard that it was met: what it sent was read all the same. */
-static void closing_right_after_the_first_message_was_read_does_not_wait(const struct pipe *pipe)
+TEST_PIPES(sends_before_bind, closing_right_after_the_first_message_was_read_does_not_wait, pipe)
 {
     struct end left, right;
     char got[8];
@@ -271,11 +261,10 @@ static void closing_right_after_the_first_message_was_read_does_not_wait(const s
     set_int(left.socket, SHM_LINGER, -1);
     CHECK_INT(end_send(&left, "first", 5, 0), 5);
     CHECK_INT(end_recv(&right, got, sizeof got, 0), 5);
-    end_close(&right);
-    end_close(&left);
+    pipe_close(&right, &left);
 }
 
-static void closing_in_the_middle_of_a_message_sends_none_of_it(const struct pipe *pipe)
+TEST_EACH_PIPE(closing_in_the_middle_of_a_message_sends_none_of_it, pipe)
 {
     struct end left, right;
     char byte;
@@ -292,7 +281,7 @@ static void closing_in_the_middle_of_a_message_sends_none_of_it(const struct pip
 
 /* ---- Several names ---- */
 
-static void one_socket_binds_and_connects_to_several_names(const struct pipe *pipe)
+TEST_EACH_PIPE(one_socket_binds_and_connects_to_several_names, pipe)
 {
     struct end left, right;
     struct end *binder = binder_of(pipe, &left, &right);
@@ -314,11 +303,10 @@ static void one_socket_binds_and_connects_to_several_names(const struct pipe *pi
     pipe_transfer(&left, &right, "over a");
     CHECK_OK(shm_unbind(binder->socket, "b"));
     pipe_transfer(&left, &right, "still");
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
-static void a_socket_may_be_made_and_closed_without_use(const struct pipe *pipe)
+TEST_EACH_PIPE(a_socket_may_be_made_and_closed_without_use, pipe)
 {
     shm_socket_t *socket = CHECK_PTR(shm_socket(pipe->pair->left));
 
@@ -332,7 +320,7 @@ static void a_socket_may_be_made_and_closed_without_use(const struct pipe *pipe)
 }
 
 /* It has seen its socket live when it let go of it, and the name that it was sent to is gone before that is closed. */
-static void nothing_stays_of_one_whose_messages_nobody_can_fetch(const struct pipe *pipe)
+TEST_PIPES(sends_before_bind, nothing_stays_of_one_whose_messages_nobody_can_fetch, pipe)
 {
     struct end left, right;
 
@@ -342,8 +330,7 @@ static void nothing_stays_of_one_whose_messages_nobody_can_fetch(const struct pi
     end_start(&left, pipe, true, "it");
     CHECK_INT(end_send(&left, "text", 4, 0), 4);
     CHECK_OK(shm_disconnect(left.socket, "it"));
-    end_close(&right);
-    end_close(&left);
+    pipe_close(&right, &left);
     CHECK_INT(count_files(test_dir()), 0);
 }
 
@@ -362,7 +349,7 @@ static void lose_binder(struct end connectors[2], const struct pipe *pipe)
 }
 
 /* And the next one's answers take the place of those that named it. */
-static void nothing_stays_of_a_binder_that_two_have_let_go_of(const struct pipe *pipe)
+TEST_EACH_PIPE(nothing_stays_of_a_binder_that_two_have_let_go_of, pipe)
 {
     struct end next, connectors[2];
 
@@ -377,7 +364,7 @@ static void nothing_stays_of_a_binder_that_two_have_let_go_of(const struct pipe 
 }
 
 /* The one has let go of it; the other leaves, with the last place that names it, and has not looked. */
-static void nothing_stays_of_a_binder_whose_connectors_leave_one_after_the_other(const struct pipe *pipe)
+TEST_EACH_PIPE(nothing_stays_of_a_binder_whose_connectors_leave_one_after_the_other, pipe)
 {
     struct end last, connectors[2];
 
@@ -391,7 +378,7 @@ static void nothing_stays_of_a_binder_whose_connectors_leave_one_after_the_other
     CHECK_INT(count_files(test_dir()), 0);
 }
 
-static void a_hundred_rounds_of_life_leave_nothing(const struct pipe *pipe)
+TEST_EACH_PIPE(a_hundred_rounds_of_life_leave_nothing, pipe)
 {
     uint64_t memory = 0;
 
@@ -403,36 +390,7 @@ static void a_hundred_rounds_of_life_leave_nothing(const struct pipe *pipe)
         if (i == 0)
             memory = get_stats(left.socket).memory;
         CHECK_INT(get_stats(left.socket).memory, memory);
-        end_close(i % 2 ? &left : &right);
-        end_close(i % 2 ? &right : &left);
+        pipe_close(i % 2 ? &left : &right, i % 2 ? &right : &left);
         CHECK_INT(count_files(test_dir()), 0);
     }
-}
-
-int main(int argc, char **argv)
-{
-    static const struct pipe_test tests[] = {
-        PIPE_TEST(a_name_is_bound_once_until_its_owner_closes),
-        PIPE_TEST(connecting_before_binding_works),
-        PIPE_TEST(connecting_twice_is_the_same_as_once),
-        PIPE_TEST_IF(messages_for_a_name_that_is_not_bound_yet_are_kept, sends_before_bind),
-        PIPE_TEST_IF(immediate_sockets_send_only_to_peers_that_are_there, sends_before_bind),
-        PIPE_TEST(unbinding_frees_the_name_and_a_new_binder_is_found),
-        PIPE_TEST(an_unbound_socket_binds_again),
-        PIPE_TEST(a_disconnected_socket_hears_nothing_and_connects_again),
-        PIPE_TEST(what_was_sent_before_a_close_is_read_after_it),
-        PIPE_TEST(closing_with_unread_messages_does_not_wait),
-        PIPE_TEST(closing_after_everything_was_read_does_not_wait),
-        PIPE_TEST_IF(closing_right_after_the_first_message_was_read_does_not_wait,
-                     sends_before_bind),
-        PIPE_TEST(closing_in_the_middle_of_a_message_sends_none_of_it),
-        PIPE_TEST(one_socket_binds_and_connects_to_several_names),
-        PIPE_TEST(a_socket_may_be_made_and_closed_without_use),
-        PIPE_TEST_IF(nothing_stays_of_one_whose_messages_nobody_can_fetch, sends_before_bind),
-        PIPE_TEST(nothing_stays_of_a_binder_that_two_have_let_go_of),
-        PIPE_TEST(nothing_stays_of_a_binder_whose_connectors_leave_one_after_the_other),
-        PIPE_TEST(a_hundred_rounds_of_life_leave_nothing),
-    };
-
-    return pipe_test_main("common_life", tests, COUNT_OF(tests), argc, argv);
 }

@@ -49,7 +49,7 @@ static void receive_copy(struct end *right, size_t size, unsigned seed)
 
 /* ---- What goes wrong ---- */
 
-static void a_loan_that_is_not_sent_is_given_back(const struct pipe *pipe)
+TEST_EACH_PIPE(a_loan_that_is_not_sent_is_given_back, pipe)
 {
     struct end left, right;
     uint64_t memory;
@@ -68,11 +68,10 @@ static void a_loan_that_is_not_sent_is_given_back(const struct pipe *pipe)
     }
     CHECK_INT(get_stats(left.socket).memory, memory);
     CHECK_ERR(end_recv(&right, &byte, 1, SHM_DONTWAIT), EAGAIN);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
-static void a_loan_that_cannot_be_sent_stays_as_it_was(const struct pipe *pipe)
+TEST_PIPES(pair_waits, a_loan_that_cannot_be_sent_stays_as_it_was, pipe)
 {
     struct end left, right;
     shm_msg_t msg;
@@ -95,13 +94,12 @@ static void a_loan_that_cannot_be_sent_stays_as_it_was(const struct pipe *pipe)
     CHECK_INT(end_msg_send(&left, &msg, 0), 4096);
     receive_copy(&right, 4096, 9);
     CHECK_OK(shm_msg_close(&msg));
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 /* ---- Loans and views of every size ---- */
 
-static void loans_and_views_carry_every_size(const struct pipe *pipe)
+TEST_EACH_PIPE(loans_and_views_carry_every_size, pipe)
 {
     struct end left, right;
     shm_msg_t msg;
@@ -122,11 +120,10 @@ static void loans_and_views_carry_every_size(const struct pipe *pipe)
         }
         pipe_turn(&left, &right);
     }
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
-static void parts_may_be_loans_and_views(const struct pipe *pipe)
+TEST_EACH_PIPE(parts_may_be_loans_and_views, pipe)
 {
     struct end left, right;
     shm_msg_t msg;
@@ -150,8 +147,7 @@ static void parts_may_be_loans_and_views(const struct pipe *pipe)
     }
     CHECK_OK(shm_msg_close(&msg));
     pipe_turn(&left, &right);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 /* ---- Views that stay ---- */
@@ -201,22 +197,22 @@ static void hold_views(const struct pipe *pipe, bool close_left, bool close_righ
         end_close(&right);
 }
 
-static void views_stay_while_the_sender_runs_ahead(const struct pipe *pipe)
+TEST_EACH_PIPE(views_stay_while_the_sender_runs_ahead, pipe)
 {
     hold_views(pipe, false, false);
 }
 
-static void views_stay_after_the_sender_was_closed(const struct pipe *pipe)
+TEST_EACH_PIPE(views_stay_after_the_sender_was_closed, pipe)
 {
     hold_views(pipe, true, false);
 }
 
-static void views_stay_after_the_receiver_was_closed(const struct pipe *pipe)
+TEST_EACH_PIPE(views_stay_after_the_receiver_was_closed, pipe)
 {
     hold_views(pipe, false, true);
 }
 
-static void views_stay_after_both_were_closed(const struct pipe *pipe)
+TEST_EACH_PIPE(views_stay_after_both_were_closed, pipe)
 {
     hold_views(pipe, true, true);
 }
@@ -241,7 +237,7 @@ static void send_all_sizes(struct child *up, void *argument)
     child_hear(up);
 }
 
-static void views_stay_after_the_sender_was_killed(const struct pipe *pipe)
+TEST_EACH_PIPE(views_stay_after_the_sender_was_killed, pipe)
 {
     struct pipe copy = *pipe;
     struct child child = child_start(send_all_sizes, &copy);
@@ -270,7 +266,7 @@ static void views_stay_after_the_sender_was_killed(const struct pipe *pipe)
 }
 
 /* What is held is not queued: it takes no room from the mark. */
-static void views_may_outnumber_the_mark(const struct pipe *pipe)
+TEST_EACH_PIPE(views_may_outnumber_the_mark, pipe)
 {
     struct end left, right;
     shm_msg_t views[40];
@@ -286,12 +282,11 @@ static void views_may_outnumber_the_mark(const struct pipe *pipe)
         pattern_check(shm_msg_data(&views[i]), 50 * i, i);
         CHECK_OK(shm_msg_close(&views[i]));
     }
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 /* 256 are held by the promise; more work, too, as copies. */
-static void four_hundred_views_are_held_at_a_time(const struct pipe *pipe)
+TEST_EACH_PIPE(four_hundred_views_are_held_at_a_time, pipe)
 {
     struct end left, right;
     shm_msg_t *views = CHECK_PTR(calloc(400, sizeof *views));
@@ -311,13 +306,12 @@ static void four_hundred_views_are_held_at_a_time(const struct pipe *pipe)
     }
     free(views);
     run_ahead(&left, &right, 10);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 /* ---- Moving messages ---- */
 
-static void a_received_message_can_be_sent_on(const struct pipe *pipe)
+TEST_EACH_PIPE(a_received_message_can_be_sent_on, pipe)
 {
     struct end left, right;
     shm_socket_t *push = socket_new(SHM_PUSH), *pull = socket_new(SHM_PULL);
@@ -340,13 +334,11 @@ static void a_received_message_can_be_sent_on(const struct pipe *pipe)
         CHECK_OK(shm_msg_close(&msg));
     }
     free(bytes);
-    end_close(&left);
-    end_close(&right);
-    CHECK_OK(shm_close(push));
-    CHECK_OK(shm_close(pull));
+    pipe_close(&left, &right);
+    CLOSE_ALL(push, pull);
 }
 
-static void a_loan_may_be_sent_on_another_socket(const struct pipe *pipe)
+TEST_EACH_PIPE(a_loan_may_be_sent_on_another_socket, pipe)
 {
     struct end left, right;
     shm_socket_t *other = socket_new(SHM_PUSH);
@@ -362,8 +354,7 @@ static void a_loan_may_be_sent_on_another_socket(const struct pipe *pipe)
         pipe_turn(&left, &right);
     }
     CHECK_OK(shm_close(other));
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 static void *close_messages(void *argument)
@@ -376,7 +367,7 @@ static void *close_messages(void *argument)
 }
 
 /* Any thread may close a view, also while the socket is in use. */
-static void views_may_be_closed_by_another_thread(const struct pipe *pipe)
+TEST_EACH_PIPE(views_may_be_closed_by_another_thread, pipe)
 {
     struct end left, right;
     shm_msg_t *views = CHECK_PTR(calloc(100, sizeof *views));
@@ -395,11 +386,10 @@ static void views_may_be_closed_by_another_thread(const struct pipe *pipe)
         CHECK_INT(pthread_join(thread, NULL), 0);
     }
     free(views);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
-static void receiving_into_a_full_message_closes_what_it_held(const struct pipe *pipe)
+TEST_EACH_PIPE(receiving_into_a_full_message_closes_what_it_held, pipe)
 {
     struct end left, right;
     shm_msg_t msg;
@@ -418,29 +408,5 @@ static void receiving_into_a_full_message_closes_what_it_held(const struct pipe 
     CHECK_INT(get_stats(left.socket).memory, memory);
     CHECK_OK(shm_msg_close(&msg));
     CHECK_OK(shm_msg_close(&msg));
-    end_close(&left);
-    end_close(&right);
-}
-
-int main(int argc, char **argv)
-{
-    static const struct pipe_test tests[] = {
-        PIPE_TEST(a_loan_that_is_not_sent_is_given_back),
-        PIPE_TEST_IF(a_loan_that_cannot_be_sent_stays_as_it_was, pair_waits),
-        PIPE_TEST(loans_and_views_carry_every_size),
-        PIPE_TEST(parts_may_be_loans_and_views),
-        PIPE_TEST(views_stay_while_the_sender_runs_ahead),
-        PIPE_TEST(views_stay_after_the_sender_was_closed),
-        PIPE_TEST(views_stay_after_the_receiver_was_closed),
-        PIPE_TEST(views_stay_after_both_were_closed),
-        PIPE_TEST(views_stay_after_the_sender_was_killed),
-        PIPE_TEST(views_may_outnumber_the_mark),
-        PIPE_TEST(four_hundred_views_are_held_at_a_time),
-        PIPE_TEST(a_received_message_can_be_sent_on),
-        PIPE_TEST(a_loan_may_be_sent_on_another_socket),
-        PIPE_TEST(views_may_be_closed_by_another_thread),
-        PIPE_TEST(receiving_into_a_full_message_closes_what_it_held),
-    };
-
-    return pipe_test_main("common_views", tests, COUNT_OF(tests), argc, argv);
+    pipe_close(&left, &right);
 }

@@ -17,7 +17,7 @@ static short poll_one(shm_socket_t *socket, short events, long timeout_ms)
 
 /* ---- shm_poll ---- */
 
-static void poll_refuses_bad_arguments(const struct pipe *pipe)
+TEST_EACH_PIPE(poll_refuses_bad_arguments, pipe)
 {
     struct end left, right;
     shm_pollitem_t item = {NULL, -1, SHM_POLLIN, 0};
@@ -27,11 +27,10 @@ static void poll_refuses_bad_arguments(const struct pipe *pipe)
     item.socket = left.socket;
     CHECK_ERR(shm_poll(&item, -1, 0), EINVAL);
     CHECK_INT(shm_poll(NULL, 0, 0), 0);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
-static void poll_times_out_and_is_interrupted(const struct pipe *pipe)
+TEST_EACH_PIPE(poll_times_out_and_is_interrupted, pipe)
 {
     struct end left, right;
     shm_pollitem_t item;
@@ -46,12 +45,11 @@ static void poll_times_out_and_is_interrupted(const struct pipe *pipe)
     start_ticking();
     CHECK_ERR(shm_poll(&item, 1, -1), EINTR);
     stop_ticking();
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 /* What poll and SHM_EVENTS say is what the calls then do. */
-static void poll_tells_what_will_not_wait(const struct pipe *pipe)
+TEST_EACH_PIPE(poll_tells_what_will_not_wait, pipe)
 {
     struct end left, right;
     char got[8];
@@ -73,11 +71,10 @@ static void poll_tells_what_will_not_wait(const struct pipe *pipe)
         CHECK_INT(poll_one(left.socket, SHM_POLLIN, 1000), SHM_POLLIN);
     end_take_turn(&left);
     CHECK_INT(poll_one(left.socket, SHM_POLLIN, 0), 0);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
-static void poll_waits_for_room(const struct pipe *pipe)
+TEST_PIPES(pair_waits, poll_waits_for_room, pipe)
 {
     struct end left, right;
     char byte;
@@ -95,11 +92,10 @@ static void poll_waits_for_room(const struct pipe *pipe)
     }
     CHECK_INT(poll_one(left.socket, SHM_POLLOUT, 1000), SHM_POLLOUT);
     CHECK_INT(end_send(&left, "x", 1, SHM_DONTWAIT), 1);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
-static void poll_mixes_sockets_and_descriptors(const struct pipe *pipe)
+TEST_EACH_PIPE(poll_mixes_sockets_and_descriptors, pipe)
 {
     struct end left, right;
     int fd = (int)CHECK_OK(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -125,8 +121,7 @@ static void poll_mixes_sockets_and_descriptors(const struct pipe *pipe)
     CHECK_INT(items[0].revents, SHM_POLLIN);
     CHECK_INT(items[1].revents, 0);
     close(fd);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 struct sleeper {
@@ -146,7 +141,7 @@ static void *sleep_in_wait(void *argument)
 }
 
 /* One that sleeps in poll, in a thread, is woken by a message from another process. */
-static void sleeping_polls_are_woken(const struct pipe *pipe)
+TEST_EACH_PIPE(sleeping_polls_are_woken, pipe)
 {
     static int (*const waits[])(struct end *) = {end_wait_in_poll, end_wait_in_mixed_poll};
     struct pipe copy = *pipe;
@@ -187,7 +182,7 @@ static void wait_to_be_killed(struct child *up, void *argument)
 }
 
 /* One who only ever asks "is there anything?", and receives when there is, makes no other call. */
-static void a_poll_that_does_not_wait_notices_a_death(const struct pipe *pipe)
+TEST_EACH_PIPE(a_poll_that_does_not_wait_notices_a_death, pipe)
 {
     struct pipe copy = *pipe;
     struct child child = child_start(wait_to_be_killed, &copy);
@@ -253,7 +248,7 @@ static void shut_down_while(struct end *end, int (*wait)(struct end *end), bool 
     CHECK_INT(sleeper.errnum, ETERM);
 }
 
-static void a_shutdown_ends_blocked_and_later_calls(const struct pipe *pipe)
+TEST_EACH_PIPE(a_shutdown_ends_blocked_and_later_calls, pipe)
 {
     static int (*const waits[])(struct end *) = {wait_in_recv, end_wait_in_poll, end_wait_in_mixed_poll,
                                                  wait_in_event_recv};
@@ -276,20 +271,18 @@ static void a_shutdown_ends_blocked_and_later_calls(const struct pipe *pipe)
             CHECK_ERR(shm_send(right.socket, &byte, 1, 0), ETERM);
         CHECK_ERR(shm_connect(right.socket, "elsewhere"), ETERM);
         CHECK_OK(shm_shutdown(right.socket));
-        end_close(&right);
-        end_close(&left);
+        pipe_close(&right, &left);
     }
 }
 
-static void a_shutdown_ends_a_blocked_send(const struct pipe *pipe)
+TEST_PIPES(pair_waits, a_shutdown_ends_a_blocked_send, pipe)
 {
     struct end left, right;
 
     pipe_start_hwm(&left, &right, pipe, 4);
     shut_down_while(&left, wait_in_send, false);
     CHECK_ERR(end_send(&left, "x", 1, SHM_DONTWAIT), ETERM);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 /* ---- Threads ---- */
@@ -307,7 +300,7 @@ static void *use_elsewhere(void *argument)
     return NULL;
 }
 
-static void sockets_move_between_threads(const struct pipe *pipe)
+TEST_EACH_PIPE(sockets_move_between_threads, pipe)
 {
     struct end left, right;
     struct handed handed = {&left, &right};
@@ -320,24 +313,5 @@ static void sockets_move_between_threads(const struct pipe *pipe)
         CHECK_INT(pthread_join(thread, NULL), 0);
         pipe_transfer(&left, &right, "from the first");
     }
-    end_close(&left);
-    end_close(&right);
-}
-
-int main(int argc, char **argv)
-{
-    static const struct pipe_test tests[] = {
-        PIPE_TEST(poll_refuses_bad_arguments),
-        PIPE_TEST(poll_times_out_and_is_interrupted),
-        PIPE_TEST(poll_tells_what_will_not_wait),
-        PIPE_TEST_IF(poll_waits_for_room, pair_waits),
-        PIPE_TEST(poll_mixes_sockets_and_descriptors),
-        PIPE_TEST(sleeping_polls_are_woken),
-        PIPE_TEST(a_poll_that_does_not_wait_notices_a_death),
-        PIPE_TEST(a_shutdown_ends_blocked_and_later_calls),
-        PIPE_TEST_IF(a_shutdown_ends_a_blocked_send, pair_waits),
-        PIPE_TEST(sockets_move_between_threads),
-    };
-
-    return pipe_test_main("common_wait", tests, COUNT_OF(tests), argc, argv);
+    pipe_close(&left, &right);
 }

@@ -57,7 +57,7 @@ static void check_wakes(const struct pipe *pipe, int (*wait)(struct end *end))
     end_close(&right);
 }
 
-static void sleeping_receives_and_polls_are_woken_at_once(const struct pipe *pipe)
+TEST_EACH_PIPE(sleeping_receives_and_polls_are_woken_at_once, pipe)
 {
     check_wakes(pipe, NULL);
     check_wakes(pipe, end_wait_in_poll);
@@ -81,7 +81,7 @@ static void *drain_later(void *argument)
 }
 
 /* The other way round: room wakes a sender. */
-static void sleeping_sends_are_woken_at_once(const struct pipe *pipe)
+TEST_PIPES(pair_waits, sleeping_sends_are_woken_at_once, pipe)
 {
     int64_t waits_ms[WAKES];
 
@@ -100,20 +100,9 @@ static void sleeping_sends_are_woken_at_once(const struct pipe *pipe)
         CHECK_INT(pthread_join(thread, &since), 0);
         waits_ms[i] -= *(int64_t *)since;
         free(since);
-        end_close(&left);
-        end_close(&right);
+        pipe_close(&left, &right);
     }
     qsort(waits_ms, WAKES, sizeof waits_ms[0], by_size);
     if (waits_ms[WAKES / 2] > 25)
         FAIL("it took %lld ms to wake a sleeper", (long long)waits_ms[WAKES / 2]);
-}
-
-int main(int argc, char **argv)
-{
-    static const struct pipe_test tests[] = {
-        PIPE_TEST(sleeping_receives_and_polls_are_woken_at_once),
-        PIPE_TEST_IF(sleeping_sends_are_woken_at_once, pair_waits),
-    };
-
-    return pipe_test_main("common_wake", tests, COUNT_OF(tests), argc, argv);
 }

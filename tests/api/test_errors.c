@@ -87,7 +87,7 @@ static void check_transfer(struct pushpull *pair, size_t size)
 /* ---- Shared memory is full ---- */
 
 /* Whatever the room, each call works or says ENOSPC; a SIGBUS would end the test. */
-static void a_small_file_system_is_enospc_and_never_a_signal(void)
+TEST_THAT(a_small_file_system_is_enospc_and_never_a_signal)
 {
     static const size_t kibs[] = {4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096};
     size_t met = 0;
@@ -123,7 +123,7 @@ static void a_small_file_system_is_enospc_and_never_a_signal(void)
     CHECK(met >= 2); /* 4 MiB and 1 MiB are enough for a pair */
 }
 
-static void every_type_survives_a_full_file_system(void)
+TEST_THAT(every_type_survives_a_full_file_system)
 {
     enter_own_mounts();
     for (int type = SHM_PAIR; type <= SHM_XSUB; type++)
@@ -148,7 +148,7 @@ static void every_type_survives_a_full_file_system(void)
         }
 }
 
-static void too_few_inodes_are_enospc(void)
+TEST_THAT(too_few_inodes_are_enospc)
 {
     bool met = false;
 
@@ -210,12 +210,12 @@ static void run_beside_a_full_file_system(bool locked)
     pushpull_close(&pair);
 }
 
-static void traffic_goes_on_when_room_comes_back(void)
+TEST_THAT(traffic_goes_on_when_room_comes_back)
 {
     run_beside_a_full_file_system(false);
 }
 
-static void locked_memory_needs_no_more_room(void)
+TEST_THAT(locked_memory_needs_no_more_room)
 {
     if (geteuid() != 0)
         skip_test("only root can lock any memory");
@@ -224,7 +224,7 @@ static void locked_memory_needs_no_more_room(void)
 
 /* ---- The runtime directory ---- */
 
-static void a_directory_open_to_others_is_refused(void)
+TEST_THAT(a_directory_open_to_others_is_refused)
 {
     static const mode_t modes[] = {0755, 0770, 0701, 0710, 0704, 0702, 0777, 01777};
 
@@ -236,7 +236,7 @@ static void a_directory_open_to_others_is_refused(void)
     CHECK_OK(shm_close(CHECK_PTR(shm_socket(SHM_PUSH))));
 }
 
-static void a_directory_of_somebody_else_is_refused(void)
+TEST_THAT(a_directory_of_somebody_else_is_refused)
 {
     if (geteuid() != 0)
         skip_test("only root can give a directory away");
@@ -245,7 +245,7 @@ static void a_directory_of_somebody_else_is_refused(void)
     CHECK_OK(chown(test_dir(), 0, 0));
 }
 
-static void a_symbolic_link_or_a_file_instead_of_the_directory_is_refused(void)
+TEST_THAT(a_symbolic_link_or_a_file_instead_of_the_directory_is_refused)
 {
     char path[128], target[128];
 
@@ -264,7 +264,7 @@ static void a_symbolic_link_or_a_file_instead_of_the_directory_is_refused(void)
     CHECK_OK(unlink(path));
 }
 
-static void a_directory_whose_parent_is_missing_cannot_be_made(void)
+TEST_THAT(a_directory_whose_parent_is_missing_cannot_be_made)
 {
     char path[128];
 
@@ -273,7 +273,7 @@ static void a_directory_whose_parent_is_missing_cannot_be_made(void)
     CHECK_NULL(shm_socket(SHM_PUSH), ENOENT);
 }
 
-static void a_read_only_file_system_is_erofs(void)
+TEST_THAT(a_read_only_file_system_is_erofs)
 {
     char path[128];
 
@@ -286,7 +286,7 @@ static void a_read_only_file_system_is_erofs(void)
     CHECK_NULL(shm_socket(SHM_PUSH), EROFS);
 }
 
-static void a_directory_without_write_permission_is_eacces(void)
+TEST_THAT(a_directory_without_write_permission_is_eacces)
 {
     char path[128];
 
@@ -299,7 +299,7 @@ static void a_directory_without_write_permission_is_eacces(void)
     CHECK_OK(chmod(test_dir(), 0700));
 }
 
-static void a_removed_directory_hurts_nobody(void)
+TEST_THAT(a_removed_directory_hurts_nobody)
 {
     struct pushpull pair, fresh;
     char command[128];
@@ -317,7 +317,7 @@ static void a_removed_directory_hurts_nobody(void)
     CHECK_OK(access(test_dir(), F_OK));
 }
 
-static void a_long_path_to_the_directory_works(void)
+TEST_THAT(a_long_path_to_the_directory_works)
 {
     char path[1024];
     struct pushpull pair;
@@ -346,7 +346,7 @@ static void limit(int resource, rlim_t value)
     CHECK_OK(setrlimit((__rlimit_resource_t)resource, &old));
 }
 
-static void too_few_descriptors_are_emfile(void)
+TEST_THAT(too_few_descriptors_are_emfile)
 {
     struct pushpull pair;
     int first = (int)CHECK_OK(dup(0));
@@ -369,7 +369,7 @@ static void too_few_descriptors_are_emfile(void)
     CHECK(met && failed);
 }
 
-static void a_limit_on_file_sizes_is_an_error_and_never_a_signal(void)
+TEST_THAT(a_limit_on_file_sizes_is_an_error_and_never_a_signal)
 {
     struct pushpull pair;
 
@@ -379,7 +379,7 @@ static void a_limit_on_file_sizes_is_an_error_and_never_a_signal(void)
     CHECK_INT(count_files(test_dir()), 0);
 }
 
-static void too_little_memory_to_lock_is_an_error(void)
+TEST_THAT(too_little_memory_to_lock_is_an_error)
 {
     shm_socket_t *socket;
 
@@ -394,7 +394,7 @@ static void too_little_memory_to_lock_is_an_error(void)
     CHECK_OK(shm_close(socket));
 }
 
-static void locked_memory_works_where_it_is_permitted(void)
+TEST_THAT(locked_memory_works_where_it_is_permitted)
 {
     shm_socket_t *push = socket_new(SHM_PUSH), *pull = socket_new(SHM_PULL);
     struct pushpull pair = {push, pull};
@@ -415,14 +415,13 @@ static void locked_memory_works_where_it_is_permitted(void)
 
 static void bind_and_stay(struct child *up, void *argument)
 {
-    (void)argument;
     CHECK_OK(shm_bind(socket_new(SHM_PULL), "it"));
     child_say(up, 1);
     child_hear(up);
 }
 
 /* As one that was stopped amid it, which holds all places of the name. */
-static void a_name_that_is_being_removed_is_ebusy_after_a_while(void)
+TEST_THAT(a_name_that_is_being_removed_is_ebusy_after_a_while)
 {
     struct flock all = {.l_type = F_WRLCK}; /* of the file */
     struct child child = child_start(bind_and_stay, NULL);
@@ -444,30 +443,4 @@ static void a_name_that_is_being_removed_is_ebusy_after_a_while(void)
     join(push, pull);
     check_transfer(&pair, 100);
     pushpull_close(&pair);
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(a_small_file_system_is_enospc_and_never_a_signal),
-        TEST(every_type_survives_a_full_file_system),
-        TEST(too_few_inodes_are_enospc),
-        TEST(traffic_goes_on_when_room_comes_back),
-        TEST(locked_memory_needs_no_more_room),
-        TEST(a_directory_open_to_others_is_refused),
-        TEST(a_directory_of_somebody_else_is_refused),
-        TEST(a_symbolic_link_or_a_file_instead_of_the_directory_is_refused),
-        TEST(a_directory_whose_parent_is_missing_cannot_be_made),
-        TEST(a_read_only_file_system_is_erofs),
-        TEST(a_directory_without_write_permission_is_eacces),
-        TEST(a_removed_directory_hurts_nobody),
-        TEST(a_long_path_to_the_directory_works),
-        TEST(too_few_descriptors_are_emfile),
-        TEST(a_limit_on_file_sizes_is_an_error_and_never_a_signal),
-        TEST(too_little_memory_to_lock_is_an_error),
-        TEST(locked_memory_works_where_it_is_permitted),
-        TEST(a_name_that_is_being_removed_is_ebusy_after_a_while),
-    };
-
-    return test_main("errors", tests, COUNT_OF(tests), argc, argv);
 }

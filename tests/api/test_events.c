@@ -11,7 +11,7 @@ static void drop_events(shm_socket_t *socket)
     CHECK_INT(errno, EAGAIN);
 }
 
-static void bad_arguments_are_refused(void)
+TEST_THAT(bad_arguments_are_refused)
 {
     shm_socket_t *socket = socket_new(SHM_DEALER);
     shm_event_t event;
@@ -23,7 +23,7 @@ static void bad_arguments_are_refused(void)
     CHECK_OK(shm_close(socket));
 }
 
-static void a_socket_tells_its_life_in_order(void)
+TEST_THAT(a_socket_tells_its_life_in_order)
 {
     static const int wanted[] = {SHM_EVENT_BOUND, SHM_EVENT_CONNECTED, SHM_EVENT_LEFT,
                                  SHM_EVENT_BOUND};
@@ -49,11 +49,10 @@ static void a_socket_tells_its_life_in_order(void)
         }
     }
     CHECK_ERR(shm_event_recv(a, &event, SHM_DONTWAIT), EAGAIN);
-    CHECK_OK(shm_close(a));
-    CHECK_OK(shm_close(b));
+    CLOSE_ALL(a, b);
 }
 
-static void long_names_fit_into_events(void)
+TEST_THAT(long_names_fit_into_events)
 {
     shm_socket_t *a = socket_new(SHM_DEALER);
     shm_event_t event;
@@ -67,7 +66,7 @@ static void long_names_fit_into_events(void)
     CHECK_OK(shm_close(a));
 }
 
-static void events_make_pollpri_readable(void)
+TEST_THAT(events_make_pollpri_readable)
 {
     shm_socket_t *a = socket_new(SHM_DEALER), *b = socket_new(SHM_DEALER);
     shm_pollitem_t item = {a, -1, SHM_POLLPRI, 0};
@@ -92,14 +91,13 @@ static void connect_when_told(struct child *up, void *argument)
 {
     shm_socket_t *socket = socket_new(SHM_DEALER);
 
-    (void)argument;
     await_asleep(up->pid);
     CHECK_OK(shm_connect(socket, "it"));
     child_hear(up);
     CHECK_OK(shm_close(socket));
 }
 
-static void sleeping_waits_for_events_are_woken(void)
+TEST_THAT(sleeping_waits_for_events_are_woken)
 {
     for (int by_poll = 0; by_poll < 2; by_poll++) {
         shm_socket_t *socket = socket_new(SHM_DEALER);
@@ -122,7 +120,7 @@ static void sleeping_waits_for_events_are_woken(void)
 }
 
 /* The newest 64 are kept, and the number of those that were not is told. */
-static void events_that_nobody_reads_are_counted(void)
+TEST_THAT(events_that_nobody_reads_are_counted)
 {
     shm_socket_t *a = socket_new(SHM_DEALER);
     uint64_t missed = 0, seen = 0;
@@ -150,7 +148,7 @@ static void events_that_nobody_reads_are_counted(void)
     CHECK_OK(shm_close(a));
 }
 
-static void every_type_has_events(void)
+TEST_THAT(every_type_has_events)
 {
     for (int type = SHM_PAIR; type <= SHM_XSUB; type++) {
         shm_socket_t *socket = socket_new(type);
@@ -161,19 +159,4 @@ static void every_type_has_events(void)
         CHECK_INT(event.event, SHM_EVENT_BOUND);
         CHECK_OK(shm_close(socket));
     }
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(bad_arguments_are_refused),
-        TEST(a_socket_tells_its_life_in_order),
-        TEST(long_names_fit_into_events),
-        TEST(events_make_pollpri_readable),
-        TEST(sleeping_waits_for_events_are_woken),
-        TEST(events_that_nobody_reads_are_counted),
-        TEST(every_type_has_events),
-    };
-
-    return test_main("events", tests, COUNT_OF(tests), argc, argv);
 }

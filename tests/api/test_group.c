@@ -118,7 +118,7 @@ static void be_alice(struct child *up, void *argument)
     end_close(&end);
 }
 
-static void users_of_a_group_meet(const struct pipe *pipe)
+TEST_EACH_PIPE(users_of_a_group_meet, pipe)
 {
     struct child alice, bob;
 
@@ -147,7 +147,7 @@ static void be_witness(struct child *up, void *argument)
 }
 
 /* Bob removes what Alice left when she was killed, though none of it is his. */
-static void the_dead_of_a_group_leave_nothing(const struct pipe *pipe)
+TEST_EACH_PIPE(the_dead_of_a_group_leave_nothing, pipe)
 {
     struct child alice, bob;
 
@@ -171,7 +171,7 @@ static void outsider(struct child *up, void *argument)
     CHECK_NULL(shm_socket(SHM_PAIR), EACCES);
 }
 
-static void who_is_not_of_the_group_stays_outside(void)
+TEST_THAT(who_is_not_of_the_group_stays_outside)
 {
     struct child child;
 
@@ -181,7 +181,7 @@ static void who_is_not_of_the_group_stays_outside(void)
     remove_place();
 }
 
-static void a_directory_that_is_not_as_asked_for_is_refused(void)
+TEST_THAT(a_directory_that_is_not_as_asked_for_is_refused)
 {
     make_place(GROUP, 02775); /* others may read */
     CHECK_NULL(shm_socket(SHM_PAIR), EPERM);
@@ -199,7 +199,7 @@ static void a_directory_that_is_not_as_asked_for_is_refused(void)
     remove_place();
 }
 
-static void a_file_of_another_group_is_refused(void)
+TEST_THAT(a_file_of_another_group_is_refused)
 {
     shm_socket_t *socket;
     char path[400];
@@ -244,7 +244,6 @@ static void write_to_the_publisher(struct child *up, void *argument)
     shm_socket_t *sub = socket_new(SHM_SUB);
     char text[16];
 
-    (void)argument;
     CHECK_OK(shm_setsockopt(sub, SHM_SUBSCRIBE, "", 0));
     CHECK_OK(shm_connect(sub, "it"));
     child_say(up, 0);
@@ -256,7 +255,7 @@ static void write_to_the_publisher(struct child *up, void *argument)
     child_say(up, 2); /* not reached */
 }
 
-static void a_subscriber_that_writes_to_its_publisher_dies(void)
+TEST_THAT(a_subscriber_that_writes_to_its_publisher_dies)
 {
     shm_socket_t *pub = socket_new(SHM_PUB);
     struct child child;
@@ -276,21 +275,4 @@ static void a_subscriber_that_writes_to_its_publisher_dies(void)
     CHECK(!(WIFEXITED(status) && WEXITSTATUS(status) == 0));
     await_event(pub, SHM_EVENT_DIED);
     CHECK_OK(shm_close(pub));
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(who_is_not_of_the_group_stays_outside),
-        TEST(a_directory_that_is_not_as_asked_for_is_refused),
-        TEST(a_file_of_another_group_is_refused),
-        TEST(a_subscriber_that_writes_to_its_publisher_dies),
-    };
-    static const struct pipe_test pipe_tests[] = {
-        PIPE_TEST(users_of_a_group_meet),
-        PIPE_TEST(the_dead_of_a_group_leave_nothing),
-    };
-    int failed = test_main("group", tests, COUNT_OF(tests), argc, argv);
-
-    return pipe_test_main("group_pipes", pipe_tests, COUNT_OF(pipe_tests), argc, argv) || failed;
 }

@@ -99,7 +99,7 @@ static void be_right(struct child *up, void *argument)
     free(bytes);
 }
 
-static void both_ends_meet_without_a_directory(const struct pipe *pipe)
+TEST_EACH_PIPE(both_ends_meet_without_a_directory, pipe)
 {
     struct child left, right;
 
@@ -127,7 +127,6 @@ static void come_and_stay(struct child *up, void *argument)
     shm_socket_t *pull = CHECK_PTR(shm_socket(SHM_PULL | SHM_MEMFD));
     char text[8];
 
-    (void)argument;
     CHECK_OK(shm_handover(pull, ends[1], 5000));
     CHECK_INT(shm_recv(pull, text, sizeof text, 0), 4);
     child_say(up, 0);
@@ -135,7 +134,7 @@ static void come_and_stay(struct child *up, void *argument)
     CHECK_OK(shm_close(pull));
 }
 
-static void who_has_gone_leaves_nothing_behind(void)
+TEST_THAT(who_has_gone_leaves_nothing_behind)
 {
     shm_socket_t *push = CHECK_PTR(shm_socket(SHM_PUSH | SHM_MEMFD));
     unsigned before = 0;
@@ -171,7 +170,6 @@ static void join_and_wait(struct child *up, void *argument)
 {
     shm_socket_t *pair = CHECK_PTR(shm_socket(SHM_PAIR | SHM_MEMFD));
 
-    (void)argument;
     child_say(up, 0);
     child_hear(up);
     if (shm_handover(pair, ends[1], 5000) == 0)
@@ -180,7 +178,7 @@ static void join_and_wait(struct child *up, void *argument)
 }
 
 /* Killed anywhere in the joining: the other side knows by its Unix socket, or by the death. */
-static void who_is_killed_while_joining_leaves_nothing_behind(void)
+TEST_THAT(who_is_killed_while_joining_leaves_nothing_behind)
 {
     shm_socket_t *pair = CHECK_PTR(shm_socket(SHM_PAIR | SHM_MEMFD));
     uint64_t random = test_seed();
@@ -271,7 +269,7 @@ static void send_until_killed(struct child *up, void *argument)
     pass_ms(30000);
 }
 
-static void who_is_killed_while_sending_has_sent_what_was_acknowledged(void)
+TEST_THAT(who_is_killed_while_sending_has_sent_what_was_acknowledged)
 {
     static unsigned char bytes[LARGEST];
     struct traffic *traffic = shared_memory(sizeof *traffic);
@@ -328,7 +326,7 @@ static void work_until_killed(struct child *up, void *argument)
 }
 
 /* Views are in hand until they are closed: each job is done, by the next one if need be. */
-static void jobs_of_who_is_killed_in_traffic_are_done_by_the_next(void)
+TEST_THAT(jobs_of_who_is_killed_in_traffic_are_done_by_the_next)
 {
     static unsigned char bytes[LARGEST];
     struct traffic *traffic = shared_memory(sizeof *traffic);
@@ -384,7 +382,6 @@ static void be_a_sender_after_a_while(struct child *up, void *argument)
 {
     shm_socket_t *pair = CHECK_PTR(shm_socket(SHM_PAIR | SHM_MEMFD));
 
-    (void)argument;
     struct rlimit limit;
 
     CHECK_OK(shm_handover(pair, ends[1], 5000));
@@ -405,7 +402,7 @@ static void await_readable(int fd)
     CHECK_INT(poll(&item, 1, 5000), 1);
 }
 
-static void a_descriptor_tells_of_messages_and_deaths(void)
+TEST_THAT(a_descriptor_tells_of_messages_and_deaths)
 {
     shm_socket_t *pair = CHECK_PTR(shm_socket(SHM_PAIR | SHM_MEMFD));
     char text[8];
@@ -473,7 +470,7 @@ static void say_raw(int fd, const void *bytes, size_t size, const int *fds, unsi
 }
 
 /* The one who was let in can neither write to what the other sends nor cut it, whichever way he opens it. */
-static void memory_that_was_handed_over_is_read_only(void)
+TEST_THAT(memory_that_was_handed_over_is_read_only)
 {
     shm_socket_t *pub = CHECK_PTR(shm_socket(SHM_PUB | SHM_MEMFD));
     struct received got;
@@ -511,7 +508,6 @@ static void be_honest(struct child *up, void *argument)
 {
     shm_socket_t *sub = CHECK_PTR(shm_socket(SHM_SUB | SHM_MEMFD));
 
-    (void)argument;
     shm_handover(sub, ends[1], 0);
     child_say(up, 0);
     child_hear(up);
@@ -545,7 +541,7 @@ static void check_refused(shm_socket_t *socket, int error)
     drop_line();
 }
 
-static void nonsense_is_refused(void)
+TEST_THAT(nonsense_is_refused)
 {
     shm_socket_t *pub = CHECK_PTR(shm_socket(SHM_PUB | SHM_MEMFD));
     char garbage[64] = "no hello";
@@ -587,7 +583,7 @@ static void nonsense_is_refused(void)
 }
 
 /* What else the system tells of the peer, if it was asked to, comes with the hello. */
-static void credentials_may_come_along(void)
+TEST_THAT(credentials_may_come_along)
 {
     const int on = 1;
     unsigned before;
@@ -612,13 +608,12 @@ static void credentials_may_come_along(void)
         for (unsigned i = 0; i < got.count; i++)
             close(got.fds[i]);
         drop_line();
-        CHECK_OK(shm_close(other));
-        CHECK_OK(shm_close(pair));
+        CLOSE_ALL(other, pair);
     }
 }
 
 /* A signal ends it, as it ends every call that waits; over another line it is done again. */
-static void a_signal_ends_the_wait(void)
+TEST_THAT(a_signal_ends_the_wait)
 {
     shm_socket_t *pair = CHECK_PTR(shm_socket(SHM_PAIR | SHM_MEMFD));
 
@@ -636,7 +631,7 @@ static void a_signal_ends_the_wait(void)
 }
 
 /* Descriptors that do not come because there is no room for them in this process. */
-static void a_want_of_descriptors_is_no_lie(void)
+TEST_THAT(a_want_of_descriptors_is_no_lie)
 {
     shm_socket_t *pair = CHECK_PTR(shm_socket(SHM_PAIR | SHM_MEMFD)), *other = CHECK_PTR(shm_socket(SHM_PAIR | SHM_MEMFD));
     struct rlimit limit;
@@ -660,11 +655,10 @@ static void a_want_of_descriptors_is_no_lie(void)
         CHECK_INT(count_open(), before);
         drop_line();
     }
-    CHECK_OK(shm_close(other));
-    CHECK_OK(shm_close(pair));
+    CLOSE_ALL(other, pair);
 }
 
-static void misuse_is_an_error(void)
+TEST_THAT(misuse_is_an_error)
 {
     shm_socket_t *handed = CHECK_PTR(shm_socket(SHM_PAIR | SHM_MEMFD)), *named = socket_new(SHM_PAIR);
     int null = (int)CHECK_OK(open("/dev/null", O_RDWR | O_CLOEXEC));
@@ -685,11 +679,10 @@ static void misuse_is_an_error(void)
     CHECK_INT(get_int(handed, SHM_TYPE), SHM_PAIR);
     close(null);
     close(net);
-    CHECK_OK(shm_close(named));
-    CHECK_OK(shm_close(handed));
+    CLOSE_ALL(named, handed);
 }
 
-static void a_child_closes_only_its_copy(void)
+TEST_THAT(a_child_closes_only_its_copy)
 {
     shm_socket_t *pair = CHECK_PTR(shm_socket(SHM_PAIR | SHM_MEMFD));
     pid_t pid = fork();
@@ -708,14 +701,13 @@ static _Atomic bool stop;
 
 static void *open_and_close(void *argument)
 {
-    (void)argument;
     while (!stop)
         CHECK_OK(shm_close(CHECK_PTR(shm_socket(SHM_PAIR | SHM_MEMFD))));
     return NULL;
 }
 
 /* What another thread was at when this one forked is for ever half done in the child. */
-static void a_child_of_many_threads_closes_and_opens(void)
+TEST_THAT(a_child_of_many_threads_closes_and_opens)
 {
     shm_socket_t *pair = CHECK_PTR(shm_socket(SHM_PAIR | SHM_MEMFD));
     pthread_t threads[2];
@@ -747,7 +739,6 @@ static void be_a_pair(struct child *up, void *argument)
 {
     shm_socket_t *pair = CHECK_PTR(shm_socket(SHM_PAIR | SHM_MEMFD));
 
-    (void)argument;
     CHECK_OK(shm_handover(pair, ends[1], 5000));
     await_event(pair, SHM_EVENT_CONNECTED);
     child_say(up, 0);
@@ -756,7 +747,7 @@ static void be_a_pair(struct child *up, void *argument)
     CHECK_OK(shm_close(pair));
 }
 
-static void joined_once_and_left_by_name(void)
+TEST_THAT(joined_once_and_left_by_name)
 {
     shm_socket_t *pair = CHECK_PTR(shm_socket(SHM_PAIR | SHM_MEMFD));
     char name[256];
@@ -774,22 +765,4 @@ static void joined_once_and_left_by_name(void)
     child_wait(&child);
     drop_line();
     CHECK_OK(shm_close(pair));
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(who_has_gone_leaves_nothing_behind),
-        TEST(who_is_killed_while_joining_leaves_nothing_behind), TEST(a_descriptor_tells_of_messages_and_deaths),
-        TEST(who_is_killed_while_sending_has_sent_what_was_acknowledged),
-        TEST(jobs_of_who_is_killed_in_traffic_are_done_by_the_next),
-        TEST(a_signal_ends_the_wait), TEST(memory_that_was_handed_over_is_read_only), TEST(nonsense_is_refused),
-        TEST(credentials_may_come_along), TEST(a_want_of_descriptors_is_no_lie),
-        TEST(misuse_is_an_error), TEST(a_child_closes_only_its_copy), TEST(a_child_of_many_threads_closes_and_opens),
-        TEST(joined_once_and_left_by_name),
-    };
-    static const struct pipe_test pipe_tests[] = {PIPE_TEST(both_ends_meet_without_a_directory)};
-    int failed = test_main("handover", tests, COUNT_OF(tests), argc, argv);
-
-    return pipe_test_main("handover_pipes", pipe_tests, COUNT_OF(pipe_tests), argc, argv) || failed;
 }

@@ -63,7 +63,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
         CHECK_INT(uv_timer_start(&consumer->timer, finish, 100, 0), 0);
 }
 
-static void a_libuv_loop_receives_everything_and_rests(const struct pipe *pipe)
+TEST_EACH_PIPE(a_libuv_loop_receives_everything_and_rests, pipe)
 {
     struct pipe copy = *pipe;
     struct child child = child_start(send_in_bursts, &copy);
@@ -88,13 +88,4 @@ static void a_libuv_loop_receives_everything_and_rests(const struct pipe *pipe)
     child_say(&child, 1);
     child_wait(&child);
     end_close(&consumer.end);
-}
-
-int main(int argc, char **argv)
-{
-    static const struct pipe_test tests[] = {
-        PIPE_TEST(a_libuv_loop_receives_everything_and_rests),
-    };
-
-    return pipe_test_main("libuv", tests, COUNT_OF(tests), argc, argv);
 }

@@ -24,7 +24,7 @@ static void start_limited(struct end *left, struct end *right, const struct pipe
     pipe_meet(left, right);
 }
 
-static void messages_over_the_limit_are_too_large(const struct pipe *pipe)
+TEST_PIPES(sends_at_once, messages_over_the_limit_are_too_large, pipe)
 {
     struct end left, right;
     unsigned char *bytes = CHECK_PTR(calloc(1, 2 * LIMIT));
@@ -40,11 +40,10 @@ static void messages_over_the_limit_are_too_large(const struct pipe *pipe)
     CHECK_MEM(bytes, 5, "small", 5);
     pipe_turn(&left, &right);
     free(bytes);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
-static void at_the_limit_senders_wait_until_receivers_let_go(const struct pipe *pipe)
+TEST_PIPES(sends_at_once, at_the_limit_senders_wait_until_receivers_let_go, pipe)
 {
     struct end left, right;
     unsigned char *bytes = CHECK_PTR(calloc(1, 100000));
@@ -78,11 +77,10 @@ static void at_the_limit_senders_wait_until_receivers_let_go(const struct pipe *
     CHECK(queued + 1 <= LIMIT / 100000);
     CHECK_OK(shm_msg_close(&view));
     free(bytes);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
-static void the_limit_bounds_what_is_allocated(const struct pipe *pipe)
+TEST_PIPES(sends_at_once, the_limit_bounds_what_is_allocated, pipe)
 {
     struct end left, right;
     unsigned char *bytes = CHECK_PTR(calloc(1, 100000));
@@ -102,12 +100,11 @@ static void the_limit_bounds_what_is_allocated(const struct pipe *pipe)
         CHECK(get_stats(left.socket).memory <= at_start + LIMIT + LIMIT / 2);
     }
     free(bytes);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 /* A PUB does not wait: it forgets its oldest messages, and its memory stays within the limit. */
-static void a_pub_at_its_limit_drops_the_oldest(void)
+TEST_THAT(a_pub_at_its_limit_drops_the_oldest)
 {
     shm_socket_t *pub = socket_new(SHM_PUB), *sub = socket_new(SHM_SUB);
     unsigned char *bytes = CHECK_PTR(calloc(1, 100000));
@@ -138,18 +135,15 @@ static void a_pub_at_its_limit_drops_the_oldest(void)
     CHECK_OK(shm_getsockopt(sub, SHM_LOST, &lost, &size));
     CHECK_INT(lost + received, 500);
     free(bytes);
-    CHECK_OK(shm_close(pub));
-    CHECK_OK(shm_close(sub));
+    CLOSE_ALL(pub, sub);
 }
 
 /* ---- Texts ---- */
 
-static void every_error_has_a_text(const struct pipe *pipe)
+TEST_THAT(every_error_has_a_text)
 {
     static const int own[] = {EFSM, ETERM, ENOCOMPATPROTO, EFORKED};
 
-    if (pipe->pair->left != SHM_PAIR)
-        return;
     for (size_t i = 0; i < COUNT_OF(own); i++) {
         const char *text = shm_strerror(own[i]);
 
@@ -167,38 +161,12 @@ static void every_error_has_a_text(const struct pipe *pipe)
     CHECK(shm_strerror(INT32_MIN) != NULL);
 }
 
-static void the_version_is_that_of_the_header(const struct pipe *pipe)
+TEST_THAT(the_version_is_that_of_the_header)
 {
     int major = -1, minor = -1, patch = -1;
 
-    (void)pipe;
     shm_version(&major, &minor, &patch);
     CHECK_INT(major, SHM_VERSION_MAJOR);
     CHECK_INT(minor, SHM_VERSION_MINOR);
     CHECK_INT(patch, SHM_VERSION_PATCH);
-}
-
-static void run_pub(const struct pipe *pipe)
-{
-    (void)pipe;
-    a_pub_at_its_limit_drops_the_oldest();
-}
-
-static bool is_first(const struct pair *pair)
-{
-    return pair->left == SHM_PAIR;
-}
-
-int main(int argc, char **argv)
-{
-    static const struct pipe_test tests[] = {
-        PIPE_TEST_IF(messages_over_the_limit_are_too_large, sends_at_once),
-        PIPE_TEST_IF(at_the_limit_senders_wait_until_receivers_let_go, sends_at_once),
-        PIPE_TEST_IF(the_limit_bounds_what_is_allocated, sends_at_once),
-        {"a_pub_at_its_limit_drops_the_oldest", run_pub, is_first, 0},
-        PIPE_TEST_IF(every_error_has_a_text, is_first),
-        PIPE_TEST_IF(the_version_is_that_of_the_header, is_first),
-    };
-
-    return pipe_test_main("limits", tests, COUNT_OF(tests), argc, argv);
 }

@@ -137,7 +137,7 @@ static void answer_all(shm_socket_t *router)
     }
 }
 
-static void a_router_serves_a_thousand_dealers(void)
+TEST_WITHIN(120, a_router_serves_a_thousand_dealers)
 {
     run_crowds(SHM_ROUTER, ask_thrice, answer_all);
 }
@@ -148,7 +148,6 @@ static void hear_twenty(struct child *up, void *argument)
 {
     shm_socket_t *crowd[CROWD];
 
-    (void)argument;
     crowd_open(crowd, SHM_SUB);
     CHECK_INT(child_hear(up), 1);
     for (unsigned i = 0; i < CROWD; i++)
@@ -167,7 +166,7 @@ static void publish_twenty(shm_socket_t *pub)
         CHECK_INT(shm_send(pub, &n, sizeof n, 0), sizeof n);
 }
 
-static void a_pub_reaches_a_thousand_subs(void)
+TEST_WITHIN(120, a_pub_reaches_a_thousand_subs)
 {
     run_crowds(SHM_PUB, hear_twenty, publish_twenty);
 }
@@ -203,7 +202,7 @@ static void pull_all(shm_socket_t *pull)
     }
 }
 
-static void a_pull_takes_from_a_thousand_pushes(void)
+TEST_WITHIN(120, a_pull_takes_from_a_thousand_pushes)
 {
     run_crowds(SHM_PULL, push_five, pull_all);
 }
@@ -214,7 +213,6 @@ static void pull_what_comes(struct child *up, void *argument)
 {
     shm_socket_t *crowd[CROWD];
 
-    (void)argument;
     crowd_open(crowd, SHM_PULL);
     CHECK_INT(child_hear(up), 1);
     while (taken[5 * MANY] < 5 * MANY) {
@@ -240,7 +238,7 @@ static void push_all(shm_socket_t *push)
         CHECK_INT(shm_send(push, &n, sizeof n, 0), sizeof n);
 }
 
-static void a_push_gives_to_a_thousand_pulls(void)
+TEST_WITHIN(120, a_push_gives_to_a_thousand_pulls)
 {
     size_t size = (5 * MANY + 1) * sizeof *taken;
 
@@ -253,7 +251,7 @@ static void a_push_gives_to_a_thousand_pulls(void)
 
 /* ---- Endpoints ---- */
 
-static void one_process_binds_a_thousand_names(void)
+TEST_WITHIN(120, one_process_binds_a_thousand_names)
 {
     shm_socket_t *pulls[MANY], *push = socket_new(SHM_PUSH);
     uint64_t got;
@@ -280,7 +278,7 @@ static void one_process_binds_a_thousand_names(void)
 }
 
 /* One socket connects to hundreds of names. */
-static void one_socket_connects_to_hundreds_of_names(void)
+TEST_WITHIN(120, one_socket_connects_to_hundreds_of_names)
 {
     enum { NAMES = 300 };
     shm_socket_t *pulls[NAMES], *push = socket_new(SHM_PUSH);
@@ -307,18 +305,4 @@ static void one_socket_connects_to_hundreds_of_names(void)
     }
     CHECK_INT(heard, NAMES);
     CHECK_OK(shm_close(push));
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        SLOW_TEST(a_router_serves_a_thousand_dealers, 120),
-        SLOW_TEST(a_pub_reaches_a_thousand_subs, 120),
-        SLOW_TEST(a_pull_takes_from_a_thousand_pushes, 120),
-        SLOW_TEST(a_push_gives_to_a_thousand_pulls, 120),
-        SLOW_TEST(one_process_binds_a_thousand_names, 120),
-        SLOW_TEST(one_socket_connects_to_hundreds_of_names, 120),
-    };
-
-    return test_main("many", tests, COUNT_OF(tests), argc, argv);
 }

@@ -14,8 +14,7 @@ static void check_transfer(const char *bound, const char *connected)
     CHECK_OK(shm_connect(push, connected));
     CHECK_INT(shm_send(push, "hello", 5, 0), 5);
     CHECK_INT(shm_recv(pull, got, sizeof got, 0), 5);
-    CHECK_OK(shm_close(push));
-    CHECK_OK(shm_close(pull));
+    CLOSE_ALL(push, pull);
 }
 
 /* A name of LENGTH bytes. */
@@ -30,7 +29,7 @@ static const char *long_name(size_t length, char byte)
 
 /* ---- Names that are refused ---- */
 
-static void bad_names_are_refused_by_every_call(void)
+TEST_THAT(bad_names_are_refused_by_every_call)
 {
     static const struct {
         const char *name;
@@ -54,7 +53,7 @@ static void bad_names_are_refused_by_every_call(void)
     CHECK_OK(shm_close(socket));
 }
 
-static void names_of_more_than_200_bytes_are_too_long(void)
+TEST_THAT(names_of_more_than_200_bytes_are_too_long)
 {
     shm_socket_t *socket = socket_new(SHM_DEALER);
     char with_scheme[512] = "shm://";
@@ -69,7 +68,7 @@ static void names_of_more_than_200_bytes_are_too_long(void)
 
 /* ---- Names that work ---- */
 
-static void every_other_name_works(void)
+TEST_THAT(every_other_name_works)
 {
     static const char *const names[] = {
         "x",
@@ -119,7 +118,7 @@ static void every_other_name_works(void)
     }
 }
 
-static void names_of_200_bytes_work_whatever_they_are_made_of(void)
+TEST_THAT(names_of_200_bytes_work_whatever_they_are_made_of)
 {
     check_transfer(long_name(200, 'x'), long_name(200, 'x'));
     check_transfer(long_name(200, '/'), long_name(200, '/'));
@@ -129,7 +128,7 @@ static void names_of_200_bytes_work_whatever_they_are_made_of(void)
 }
 
 /* However names become files, different names are different endpoints. */
-static void similar_names_are_different_endpoints(void)
+TEST_THAT(similar_names_are_different_endpoints)
 {
     static const char *const names[] = {
         "a/b",  "a_b",  "a%2Fb", "a%2fb", "a%252fb", "a-b", "a.b", "a\\b", "a//b",
@@ -158,7 +157,7 @@ static void similar_names_are_different_endpoints(void)
         CHECK_OK(shm_close(sockets[i]));
 }
 
-static void the_last_endpoint_can_be_asked_for(void)
+TEST_THAT(the_last_endpoint_can_be_asked_for)
 {
     shm_socket_t *socket = socket_new(SHM_DEALER), *peer;
     char name[300];
@@ -180,8 +179,7 @@ static void the_last_endpoint_can_be_asked_for(void)
     size = sizeof name;
     CHECK_OK(shm_getsockopt(socket, SHM_LAST_ENDPOINT, name, &size));
     CHECK(strstr(name, "elsewhere") != NULL);
-    CHECK_OK(shm_close(peer));
-    CHECK_OK(shm_close(socket));
+    CLOSE_ALL(peer, socket);
 }
 
 /* ---- Directories ---- */
@@ -200,7 +198,7 @@ static void use_another_directory(struct child *up, void *argument)
     CHECK_OK(shm_close(pull));
 }
 
-static void two_directories_do_not_see_each_other(void)
+TEST_THAT(two_directories_do_not_see_each_other)
 {
     char other[128];
     struct child child;
@@ -220,11 +218,10 @@ static void two_directories_do_not_see_each_other(void)
     child_wait(&child);
     CHECK_INT(count_files(other), 0);
     CHECK_OK(rmdir(other));
-    CHECK_OK(shm_close(push));
-    CHECK_OK(shm_close(pull));
+    CLOSE_ALL(push, pull);
 }
 
-static void a_missing_directory_is_made_for_its_user_only(void)
+TEST_THAT(a_missing_directory_is_made_for_its_user_only)
 {
     char made[128];
     struct stat status;
@@ -245,7 +242,7 @@ static void a_missing_directory_is_made_for_its_user_only(void)
         CHECK_OK(rmdir(made));
 }
 
-static void files_are_for_their_user_only(void)
+TEST_THAT(files_are_for_their_user_only)
 {
     shm_socket_t *push = socket_new(SHM_PUSH), *pull = socket_new(SHM_PULL);
     char command[256];
@@ -257,23 +254,5 @@ static void files_are_for_their_user_only(void)
     CHECK(count_files(test_dir()) > 0);
     snprintf(command, sizeof command, "test -z \"$(find %s -mindepth 1 -perm /077)\"", test_dir());
     CHECK_INT(system(command), 0);
-    CHECK_OK(shm_close(push));
-    CHECK_OK(shm_close(pull));
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(bad_names_are_refused_by_every_call),
-        TEST(names_of_more_than_200_bytes_are_too_long),
-        TEST(every_other_name_works),
-        TEST(names_of_200_bytes_work_whatever_they_are_made_of),
-        TEST(similar_names_are_different_endpoints),
-        TEST(the_last_endpoint_can_be_asked_for),
-        TEST(two_directories_do_not_see_each_other),
-        TEST(a_missing_directory_is_made_for_its_user_only),
-        TEST(files_are_for_their_user_only),
-    };
-
-    return test_main("names", tests, COUNT_OF(tests), argc, argv);
+    CLOSE_ALL(push, pull);
 }

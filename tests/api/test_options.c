@@ -147,7 +147,7 @@ static void refuse_on_this_type(shm_socket_t *socket, const struct option *optio
     CHECK_ERR(shm_getsockopt(socket, option->number, value, &size), EINVAL);
 }
 
-static void types_that_do_not_have_an_option_refuse_it(void)
+TEST_THAT(types_that_do_not_have_an_option_refuse_it)
 {
     for_all(types_without_it, refuse_on_this_type);
 }
@@ -163,7 +163,7 @@ static void refuse_wrong_direction(shm_socket_t *socket, const struct option *op
         CHECK_ERR(shm_getsockopt(socket, option->number, value, &size), EINVAL);
 }
 
-static void options_to_read_cannot_be_written_nor_the_reverse(void)
+TEST_THAT(options_to_read_cannot_be_written_nor_the_reverse)
 {
     for_all(types_that_have_it, refuse_wrong_direction);
 }
@@ -188,7 +188,7 @@ static void refuse_wrong_size(shm_socket_t *socket, const struct option *option)
     }
 }
 
-static void values_of_the_wrong_size_are_refused(void)
+TEST_THAT(values_of_the_wrong_size_are_refused)
 {
     for_all(types_that_have_it, refuse_wrong_size);
 }
@@ -212,7 +212,7 @@ static void refuse_out_of_range(shm_socket_t *socket, const struct option *optio
     CHECK_INT(get(socket, option), before);
 }
 
-static void values_out_of_range_are_refused_and_change_nothing(void)
+TEST_THAT(values_out_of_range_are_refused_and_change_nothing)
 {
     for_all(types_that_have_it, refuse_out_of_range);
 }
@@ -233,7 +233,7 @@ static void refuse_when_busy(shm_socket_t *socket, const struct option *option)
         CHECK_INT(get(socket, option), value);
 }
 
-static void early_options_are_busy_after_bind_and_the_others_are_not(void)
+TEST_THAT(early_options_are_busy_after_bind_and_the_others_are_not)
 {
     for_all(types_that_have_it, refuse_when_busy);
 }
@@ -246,12 +246,12 @@ static void refuse_after_connect(shm_socket_t *socket, const struct option *opti
     CHECK_ERR(set(socket, option, option->low), EBUSY);
 }
 
-static void early_options_are_busy_after_connect(void)
+TEST_THAT(early_options_are_busy_after_connect)
 {
     for_all(types_that_have_it, refuse_after_connect);
 }
 
-static void unknown_and_unsupported_options_are_refused(void)
+TEST_THAT(unknown_and_unsupported_options_are_refused)
 {
     static const int unknown[] = {-1, 0, 1, 4, 12, 22, 999, 1012, 100000, INT32_MAX, INT32_MIN};
 
@@ -269,7 +269,7 @@ static void unknown_and_unsupported_options_are_refused(void)
     }
 }
 
-static void unknown_types_of_socket_are_refused(void)
+TEST_THAT(unknown_types_of_socket_are_refused)
 {
     static const int types[] = {-1, 11, 12, 100, INT32_MAX, INT32_MIN};
 
@@ -277,7 +277,7 @@ static void unknown_types_of_socket_are_refused(void)
         CHECK_NULL(shm_socket(types[i]), EINVAL);
 }
 
-static void routing_ids_have_1_to_255_bytes_and_no_leading_zero(void)
+TEST_THAT(routing_ids_have_1_to_255_bytes_and_no_leading_zero)
 {
     static const int types[] = {SHM_REQ, SHM_DEALER, SHM_ROUTER};
     unsigned char id[300], got[300];
@@ -328,12 +328,12 @@ static void keep_every_value(shm_socket_t *socket, const struct option *option)
     CHECK_OK(set(socket, option, option->low));
 }
 
-static void options_start_as_promised_and_keep_what_they_are_given(void)
+TEST_THAT(options_start_as_promised_and_keep_what_they_are_given)
 {
     for_all(types_that_have_it, keep_every_value);
 }
 
-static void the_type_can_be_asked_for(void)
+TEST_THAT(the_type_can_be_asked_for)
 {
     for (int type = SHM_PAIR; type <= SHM_XSUB; type++) {
         shm_socket_t *socket = socket_new(type);
@@ -343,7 +343,7 @@ static void the_type_can_be_asked_for(void)
     }
 }
 
-static void lossless_and_nodrop_are_one(void)
+TEST_THAT(lossless_and_nodrop_are_one)
 {
     shm_socket_t *socket = socket_new(SHM_XPUB);
 
@@ -352,24 +352,4 @@ static void lossless_and_nodrop_are_one(void)
     set_int(socket, SHM_LOSSLESS, 0);
     CHECK_INT(get_int(socket, SHM_XPUB_NODROP), 0);
     CHECK_OK(shm_close(socket));
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(types_that_do_not_have_an_option_refuse_it),
-        TEST(options_to_read_cannot_be_written_nor_the_reverse),
-        TEST(values_of_the_wrong_size_are_refused),
-        TEST(values_out_of_range_are_refused_and_change_nothing),
-        TEST(early_options_are_busy_after_bind_and_the_others_are_not),
-        TEST(early_options_are_busy_after_connect),
-        TEST(unknown_and_unsupported_options_are_refused),
-        TEST(unknown_types_of_socket_are_refused),
-        TEST(routing_ids_have_1_to_255_bytes_and_no_leading_zero),
-        TEST(options_start_as_promised_and_keep_what_they_are_given),
-        TEST(the_type_can_be_asked_for),
-        TEST(lossless_and_nodrop_are_one),
-    };
-
-    return test_main("options", tests, COUNT_OF(tests), argc, argv);
 }

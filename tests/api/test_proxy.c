@@ -39,8 +39,7 @@ static void proxy_stop(struct proxy *proxy, bool by_back)
     CHECK_INT(pthread_join(proxy->thread, NULL), 0);
     CHECK_INT(proxy->result, -1);
     CHECK_INT(proxy->errnum, ETERM);
-    CHECK_OK(shm_close(proxy->front));
-    CHECK_OK(shm_close(proxy->back));
+    CLOSE_ALL(proxy->front, proxy->back);
     if (proxy->capture)
         CHECK_OK(shm_close(proxy->capture));
 }
@@ -67,7 +66,7 @@ static void expect_text(shm_socket_t *socket, const char *text, int more)
     CHECK_INT(get_int(socket, SHM_RCVMORE), more);
 }
 
-static void bad_arguments_are_refused(void)
+TEST_THAT(bad_arguments_are_refused)
 {
     shm_socket_t *socket = socket_new(SHM_DEALER);
 
@@ -78,7 +77,7 @@ static void bad_arguments_are_refused(void)
     CHECK_OK(shm_close(socket));
 }
 
-static void a_proxy_ends_with_either_of_its_sockets(void)
+TEST_THAT(a_proxy_ends_with_either_of_its_sockets)
 {
     for (int by_back = 0; by_back < 2; by_back++) {
         struct proxy proxy;
@@ -88,7 +87,7 @@ static void a_proxy_ends_with_either_of_its_sockets(void)
     }
 }
 
-static void calls_pass_both_ways(void)
+TEST_THAT(calls_pass_both_ways)
 {
     struct proxy proxy;
     shm_socket_t *reqs[3], *rep;
@@ -121,7 +120,7 @@ static void calls_pass_both_ways(void)
     proxy_stop(&proxy, false);
 }
 
-static void jobs_pass_with_a_copy_for_the_capture(void)
+TEST_THAT(jobs_pass_with_a_copy_for_the_capture)
 {
     struct proxy proxy;
     shm_socket_t *push, *pull, *capture = socket_new(SHM_PAIR);
@@ -143,14 +142,12 @@ static void jobs_pass_with_a_copy_for_the_capture(void)
         CHECK_INT(get_int(capture, SHM_RCVMORE), 0);
     }
     free(big);
-    CHECK_OK(shm_close(push));
-    CHECK_OK(shm_close(pull));
-    CHECK_OK(shm_close(capture));
+    CLOSE_ALL(push, pull, capture);
     proxy_stop(&proxy, true);
 }
 
 /* Subscriptions go one way, messages the other. */
-static void subscriptions_pass_upstream(void)
+TEST_THAT(subscriptions_pass_upstream)
 {
     struct proxy proxy;
     shm_socket_t *pub = socket_new(SHM_XPUB), *sub;
@@ -178,15 +175,4 @@ static void subscriptions_pass_upstream(void)
     CHECK_MEM(got, 6, "\0topic", 6);
     CHECK_OK(shm_close(pub));
     proxy_stop(&proxy, true);
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(bad_arguments_are_refused),   TEST(a_proxy_ends_with_either_of_its_sockets),
-        TEST(calls_pass_both_ways),        TEST(jobs_pass_with_a_copy_for_the_capture),
-        TEST(subscriptions_pass_upstream),
-    };
-
-    return test_main("proxy", tests, COUNT_OF(tests), argc, argv);
 }

@@ -22,7 +22,7 @@ static void set_key(shm_socket_t *socket, unsigned number)
 
 /* ---- The options ---- */
 
-static void a_build_without_libsodium_says_so(void)
+TEST_THAT(a_build_without_libsodium_says_so)
 {
     shm_socket_t *socket = socket_new(SHM_PAIR);
     unsigned char key[32] = {1};
@@ -40,7 +40,7 @@ static void a_build_without_libsodium_says_so(void)
     CHECK_OK(shm_close(socket));
 }
 
-static void keys_have_32_bytes_and_are_not_given_back(void)
+TEST_THAT(keys_have_32_bytes_and_are_not_given_back)
 {
     for (int type = SHM_PAIR; type <= SHM_XSUB; type++) {
         shm_socket_t *socket = socket_new(type);
@@ -57,7 +57,7 @@ static void keys_have_32_bytes_and_are_not_given_back(void)
     }
 }
 
-static void keys_are_set_before_the_first_endpoint(void)
+TEST_THAT(keys_are_set_before_the_first_endpoint)
 {
     unsigned char key[32] = {1};
     int one = 1;
@@ -77,7 +77,7 @@ static void keys_are_set_before_the_first_endpoint(void)
         }
 }
 
-static void a_sealed_socket_without_a_key_does_not_start(void)
+TEST_THAT(a_sealed_socket_without_a_key_does_not_start)
 {
     shm_socket_t *socket = socket_new(SHM_PAIR);
 
@@ -93,7 +93,7 @@ static void a_sealed_socket_without_a_key_does_not_start(void)
 }
 
 /* The last one set counts. */
-static void a_key_may_be_set_again_before(void)
+TEST_THAT(a_key_may_be_set_again_before)
 {
     shm_socket_t *left = socket_new(SHM_PAIR), *right = socket_new(SHM_PAIR);
     char got[8];
@@ -106,12 +106,11 @@ static void a_key_may_be_set_again_before(void)
     join(left, right);
     CHECK_INT(shm_send(left, "hello", 5, 0), 5);
     CHECK_INT(shm_recv(right, got, sizeof got, 0), 5);
-    CHECK_OK(shm_close(left));
-    CHECK_OK(shm_close(right));
+    CLOSE_ALL(left, right);
 }
 
 /* A loan that is older than the key lies in shared memory: it is sent as a copy. */
-static void a_loan_taken_before_the_key_was_set_arrives(void)
+TEST_THAT(a_loan_taken_before_the_key_was_set_arrives)
 {
     shm_socket_t *left = socket_new(SHM_PAIR), *right = socket_new(SHM_PAIR);
     unsigned char *got = CHECK_PTR(malloc(5000));
@@ -128,8 +127,7 @@ static void a_loan_taken_before_the_key_was_set_arrives(void)
     CHECK_INT(shm_recv(right, got, 5000, 0), 5000);
     pattern_check(got, 5000, 3);
     free(got);
-    CHECK_OK(shm_close(left));
-    CHECK_OK(shm_close(right));
+    CLOSE_ALL(left, right);
 }
 
 /* ---- Strangers ---- */
@@ -184,17 +182,16 @@ static void meet_as_strangers(const struct pipe *pipe, unsigned left_key, unsign
     CHECK_INT(get_stats(right.socket).received, 0);
     CHECK_INT(get_stats(right.socket).auth_failed, 1);
     CHECK_INT(get_stats(left.socket).auth_failed, 1);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
-static void another_key_is_refused_on_both_sides(const struct pipe *pipe)
+TEST_EACH_PIPE(another_key_is_refused_on_both_sides, pipe)
 {
     meet_as_strangers(pipe, 1, 2, 0, 0, false);
     meet_as_strangers(pipe, 1, 2, 1, 1, true);
 }
 
-static void a_peer_without_a_key_is_refused_on_both_sides(const struct pipe *pipe)
+TEST_EACH_PIPE(a_peer_without_a_key_is_refused_on_both_sides, pipe)
 {
     shm_socket_t *socket = socket_new(SHM_PAIR);
 
@@ -204,7 +201,7 @@ static void a_peer_without_a_key_is_refused_on_both_sides(const struct pipe *pip
     meet_as_strangers(pipe, 0, 1, 0, 0, true);
 }
 
-static void a_peer_that_does_not_seal_is_refused_on_both_sides(const struct pipe *pipe)
+TEST_EACH_PIPE(a_peer_that_does_not_seal_is_refused_on_both_sides, pipe)
 {
     meet_as_strangers(pipe, 1, 1, 0, 1, false);
     meet_as_strangers(pipe, 1, 1, 1, 0, true);
@@ -216,7 +213,7 @@ static bool left_is_publisher(const struct pipe *pipe)
 }
 
 /* The right one comes after the wrong one, and is served. */
-static void strangers_do_not_keep_friends_away(const struct pipe *pipe)
+TEST_EACH_PIPE(strangers_do_not_keep_friends_away, pipe)
 {
     struct end left, right, stranger;
 
@@ -245,12 +242,11 @@ static void strangers_do_not_keep_friends_away(const struct pipe *pipe)
     pipe_transfer(&left, &right, "welcome");
     end_close(&stranger);
     pipe_transfer(&left, &right, "still welcome");
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 /* A stranger waits for the name. What its binder sends before it was seen through is not for it. */
-static void a_peer_that_has_proven_nothing_is_sent_nothing(const struct pipe *pipe)
+TEST_EACH_PIPE(a_peer_that_has_proven_nothing_is_sent_nothing, pipe)
 {
     struct end left, right, friend;
 
@@ -277,13 +273,12 @@ static void a_peer_that_has_proven_nothing_is_sent_nothing(const struct pipe *pi
     pipe_meet(&left, &friend);
     pipe_transfer(&left, &friend, "this is for you");
     CHECK_INT(get_stats(right.socket).received, 0);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
     end_close(&friend);
 }
 
 /* A ROUTER knows a routing id when it is proven, which may be after it has answered. */
-static void a_routing_id_that_is_taken_is_refused(void)
+TEST_THAT(a_routing_id_that_is_taken_is_refused)
 {
     shm_socket_t *router = socket_new(SHM_ROUTER), *first = socket_new(SHM_DEALER), *second = socket_new(SHM_DEALER);
     char got[8];
@@ -311,13 +306,12 @@ static void a_routing_id_that_is_taken_is_refused(void)
     CHECK_INT(shm_send(router, "name", 4, SHM_SNDMORE), 4);
     CHECK_INT(shm_send(router, "it's you", 8, 0), 8);
     CHECK_INT(shm_recv(second, got, sizeof got, 0), 8);
-    CHECK_OK(shm_close(second));
-    CHECK_OK(shm_close(router));
+    CLOSE_ALL(second, router);
 }
 
 /* ---- Restarts ---- */
 
-static void either_side_may_come_back(const struct pipe *pipe)
+TEST_EACH_PIPE(either_side_may_come_back, pipe)
 {
     struct end left, right;
 
@@ -341,8 +335,7 @@ static void either_side_may_come_back(const struct pipe *pipe)
         if (round < 5)
             end_close(round % 2 == 0 ? &left : &right);
     }
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 /* ---- What is seen from outside ---- */
@@ -414,7 +407,7 @@ static void send_secrets(struct end *left, struct end *right)
     free(got);
 }
 
-static void sealed_messages_are_nowhere_to_be_read(const struct pipe *pipe)
+TEST_EACH_PIPE(sealed_messages_are_nowhere_to_be_read, pipe)
 {
     for (int seal = 0; seal < 2; seal++) {
         struct end left, right;
@@ -430,8 +423,7 @@ static void sealed_messages_are_nowhere_to_be_read(const struct pipe *pipe)
         pipe_meet(&left, &right);
         send_secrets(&left, &right);
         CHECK_INT(any_file_has(secret), !seal);
-        end_close(&left);
-        end_close(&right);
+        pipe_close(&left, &right);
     }
 }
 
@@ -474,7 +466,7 @@ static void set_secret_key(shm_socket_t *socket)
     explicit_bzero(key, sizeof key);
 }
 
-static void keys_are_wiped_on_close_and_in_a_forked_child(void)
+TEST_THAT(keys_are_wiped_on_close_and_in_a_forked_child)
 {
     shm_socket_t *left = socket_new(SHM_PAIR), *right = socket_new(SHM_PAIR);
     char got[300] = "";
@@ -519,7 +511,6 @@ static void bind_and_send_five(struct child *up, void *argument)
     unsigned char bytes[200];
     unsigned taken = 0;
 
-    (void)argument;
     set_key(dealer, 1);
     set_int(dealer, SHM_SNDHWM, 5);
     CHECK_OK(shm_bind(dealer, "it"));
@@ -537,7 +528,7 @@ static void bind_and_send_five(struct child *up, void *argument)
 
 /* One that connected may be linked to a new binder before that has proven itself, and so before it reads:
  * then nothing is read yet, however far it was with the one before. */
-static void what_was_read_of_a_dead_binder_is_not_taken_for_the_next_ones(void)
+TEST_THAT(what_was_read_of_a_dead_binder_is_not_taken_for_the_next_ones)
 {
     shm_socket_t *dealer = socket_new(SHM_DEALER);
     unsigned char bytes[200];
@@ -573,7 +564,6 @@ static void speak_as_anna(struct child *up, void *argument)
 {
     shm_socket_t *dealer = dealer_new("anna");
 
-    (void)argument;
     child_say(up, 0);
     await_event(dealer, SHM_EVENT_CONNECTED);
     CHECK_INT(shm_send(dealer, "one", 3, 0), 3);
@@ -596,7 +586,7 @@ static void expect_both_from_anna(shm_socket_t *router)
 }
 
 /* Its name was free again before the router had looked at its proof: it is heard all the same. */
-static void a_dead_peer_is_heard_though_its_successor_was_introduced_before_it(void)
+TEST_THAT(a_dead_peer_is_heard_though_its_successor_was_introduced_before_it)
 {
     shm_socket_t *router = socket_new(SHM_ROUTER), *first, *second;
     struct child child;
@@ -615,34 +605,5 @@ static void a_dead_peer_is_heard_though_its_successor_was_introduced_before_it(v
         CHECK(shm_poll((shm_pollitem_t[]){{router, -1, 0, 0}, {second, -1, 0, 0}}, 2, 1) >= 0);
     expect_both_from_anna(router);
     CHECK_INT(get_stats(router).auth_failed, 0);
-    CHECK_OK(shm_close(second));
-    CHECK_OK(shm_close(router));
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(a_build_without_libsodium_says_so),
-        TEST(keys_have_32_bytes_and_are_not_given_back),
-        TEST(keys_are_set_before_the_first_endpoint),
-        TEST(a_sealed_socket_without_a_key_does_not_start),
-        TEST(a_key_may_be_set_again_before),
-        TEST(a_loan_taken_before_the_key_was_set_arrives),
-        TEST(a_routing_id_that_is_taken_is_refused),
-        TEST(what_was_read_of_a_dead_binder_is_not_taken_for_the_next_ones),
-        TEST(a_dead_peer_is_heard_though_its_successor_was_introduced_before_it),
-        TEST(keys_are_wiped_on_close_and_in_a_forked_child),
-    };
-    static const struct pipe_test pipe_tests[] = {
-        PIPE_TEST(another_key_is_refused_on_both_sides),
-        PIPE_TEST(a_peer_without_a_key_is_refused_on_both_sides),
-        PIPE_TEST(a_peer_that_does_not_seal_is_refused_on_both_sides),
-        PIPE_TEST(strangers_do_not_keep_friends_away),
-        PIPE_TEST(a_peer_that_has_proven_nothing_is_sent_nothing),
-        PIPE_TEST(either_side_may_come_back),
-        PIPE_TEST(sealed_messages_are_nowhere_to_be_read),
-    };
-
-    return test_main("auth", tests, COUNT_OF(tests), argc, argv) |
-           pipe_test_main("auth, every pattern", pipe_tests, COUNT_OF(pipe_tests), argc, argv);
+    CLOSE_ALL(second, router);
 }

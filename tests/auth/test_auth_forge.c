@@ -137,7 +137,6 @@ static void forge(struct child *up, void *argument)
     unsigned char *bytes = block ? file.bytes + slot->payload[0] : (unsigned char *)slot->payload;
     size_t size = block ? slot->payload[1] : meta_length(slot->meta);
 
-    (void)up;
     switch (forgery->attack) {
     case FLIP_FIRST:
         bytes[size > 40 ? 20 : 0] ^= 1; /* past the envelope, in a larger one */
@@ -228,25 +227,24 @@ static void attack_all(const struct pipe *pipe, int mode, size_t size)
     }
     CHECK_INT(get_stats(right.socket).protocol_errors, 0);
     CHECK_INT(get_stats(left.socket).auth_failed, 0);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
     free(sent);
     free(got);
 }
 
-static void forged_cut_and_spliced_messages_are_thrown_away(const struct pipe *pipe)
+TEST_EACH_PIPE(forged_cut_and_spliced_messages_are_thrown_away, pipe)
 {
     attack_all(pipe, 1, 20);
     attack_all(pipe, 1, 5000);
 }
 
-static void the_same_when_they_are_sealed(const struct pipe *pipe)
+TEST_EACH_PIPE(the_same_when_they_are_sealed, pipe)
 {
     attack_all(pipe, 2, 20);
     attack_all(pipe, 2, 5000);
 }
 
-static void forging_works_without_a_key(void)
+TEST_THAT(forging_works_without_a_key)
 {
     static const struct pair pair = {SHM_PAIR, SHM_PAIR, "PAIR/PAIR", true, false, true};
     struct pipe pipe = {&pair, true};
@@ -264,8 +262,7 @@ static void forging_works_without_a_key(void)
     attack(SPLICE, SHM_PAIR);
     CHECK_INT(end_recv(&right, got, sizeof got, 0), 7);
     CHECK_MEM(got, 7, "order 1", 7);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 /* ---- A job that was done ---- */
@@ -276,7 +273,6 @@ static void hand_out_again(struct child *up, void *argument)
     DIR *directory = opendir(test_dir());
     struct dirent *entry;
 
-    (void)up;
     CHECK(directory != NULL);
     while ((entry = readdir(directory)))
         if (strstr(entry->d_name, ".claims")) {
@@ -319,11 +315,10 @@ static void do_a_job_twice(int mode)
         }
     }
     CHECK_INT(get_stats(pull).received, mode ? 1 : 3);
-    CHECK_OK(shm_close(push));
-    CHECK_OK(shm_close(pull));
+    CLOSE_ALL(push, pull);
 }
 
-static void a_job_that_was_done_is_not_handed_out_again(void)
+TEST_THAT(a_job_that_was_done_is_not_handed_out_again)
 {
     do_a_job_twice(0); /* it is, without a key */
     do_a_job_twice(1);
@@ -510,7 +505,7 @@ static void replay(int mode, bool new_reader, bool by_pre_accept_proof, bool cro
     leave_files(); /* those that were put back */
 }
 
-static void the_files_of_a_dead_sender_are_worth_nothing(void)
+TEST_WITHIN(60, the_files_of_a_dead_sender_are_worth_nothing)
 {
     for (int new_reader = 0; new_reader < 2; new_reader++)
         for (int early = 0; early < 2; early++)
@@ -521,7 +516,7 @@ static void the_files_of_a_dead_sender_are_worth_nothing(void)
             }
 }
 
-static void nor_when_many_others_came_and_went(void)
+TEST_WITHIN(60, nor_when_many_others_came_and_went)
 {
     for (int mode = 0; mode < 3; mode++) {
         replay(mode, false, true, true);
@@ -542,7 +537,6 @@ static void move_message(struct child *up, void *argument)
     struct file from_file, to_file;
     struct ring_header *from = ring_find(move->from, &from_file), *to = ring_find(move->to, &to_file);
 
-    (void)up;
     if (move->from == move->to) /* the other one of that segment */
         for (size_t at = SEGMENT_HEADER_SIZE; at + RING_HEADER <= to_file.size; at += 64) {
             struct ring_header *ring = (void *)(to_file.bytes + at);
@@ -622,18 +616,16 @@ static void move_between_readers(int mode)
     } else {
         CHECK_INT(n[0] + n[1], 10);
     }
-    CHECK_OK(shm_close(router));
-    CHECK_OK(shm_close(a));
-    CHECK_OK(shm_close(b));
+    CLOSE_ALL(router, a, b);
 }
 
-static void a_message_of_another_sender_is_not_taken(void)
+TEST_THAT(a_message_of_another_sender_is_not_taken)
 {
     for (int mode = 0; mode < 3; mode++)
         move_between_senders(mode);
 }
 
-static void a_message_for_another_reader_is_not_taken(void)
+TEST_THAT(a_message_for_another_reader_is_not_taken)
 {
     for (int mode = 0; mode < 3; mode++)
         move_between_readers(mode);
@@ -650,7 +642,6 @@ static void change_proof(struct child *up, void *argument)
     struct pipe_record *records[8];
     unsigned count = 0;
 
-    (void)up;
     ring_find(SHM_PUB, &file);
     for (size_t at = SEGMENT_HEADER_SIZE; at + sizeof(struct pipe_record) <= file.size; at += 64) {
         struct pipe_record *record = (void *)(file.bytes + at);
@@ -698,33 +689,12 @@ static void look_at_changed_proof(int mode, enum change change)
         CHECK_INT(get_stats(sub).received, 0);
         CHECK_INT(get_stats(sub).peers, 0);
     }
-    CHECK_OK(shm_close(pub));
-    CHECK_OK(shm_close(sub));
+    CLOSE_ALL(pub, sub);
 }
 
-static void a_changed_proof_is_no_proof(void)
+TEST_THAT(a_changed_proof_is_no_proof)
 {
     for (int mode = 0; mode < 3; mode++)
         for (enum change change = CHANGE_NONE; change < CHANGES; change++)
             look_at_changed_proof(mode, change);
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(forging_works_without_a_key),
-        TEST(a_job_that_was_done_is_not_handed_out_again),
-        SLOW_TEST(the_files_of_a_dead_sender_are_worth_nothing, 60),
-        SLOW_TEST(nor_when_many_others_came_and_went, 60),
-        TEST(a_message_of_another_sender_is_not_taken),
-        TEST(a_message_for_another_reader_is_not_taken),
-        TEST(a_changed_proof_is_no_proof),
-    };
-    static const struct pipe_test pipe_tests[] = {
-        PIPE_TEST(forged_cut_and_spliced_messages_are_thrown_away),
-        PIPE_TEST(the_same_when_they_are_sealed),
-    };
-
-    return test_main("forgeries", tests, COUNT_OF(tests), argc, argv) |
-           pipe_test_main("forgeries, every pattern", pipe_tests, COUNT_OF(pipe_tests), argc, argv);
 }

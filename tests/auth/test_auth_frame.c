@@ -20,7 +20,7 @@ static void prepare(void)
         plain[i] = (uint8_t)random_next(&state);
 }
 
-static void frames_are_those_of_libsodium(void)
+TEST_THAT(frames_are_those_of_libsodium)
 {
     prepare();
     for (size_t size = 0; size <= MOST; size += size < 300 ? 1 : 97)
@@ -50,7 +50,7 @@ static void check_refused(const struct auth_frame *frame, size_t size)
         CHECK_INT(opened[i], 0); /* nothing of it is left */
 }
 
-static void every_bit_counts(void)
+TEST_THAT(every_bit_counts)
 {
     static const size_t sizes[] = {0, 1, 16, 64, 96, 4097};
 
@@ -90,7 +90,7 @@ static void every_bit_counts(void)
         }
 }
 
-static void a_vault_gives_keys_again_wiped(void)
+TEST_THAT(a_vault_gives_keys_again_wiped)
 {
     struct vault vault = {0};
     uint8_t *keys[1000];
@@ -110,15 +110,4 @@ static void a_vault_gives_keys_again_wiped(void)
     vault_give(&vault, NULL);
     vault_close(&vault);
     CHECK(vault.first == NULL);
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(frames_are_those_of_libsodium),
-        TEST(every_bit_counts),
-        TEST(a_vault_gives_keys_again_wiped),
-    };
-
-    return test_main("auth_frame", tests, COUNT_OF(tests), argc, argv);
 }

@@ -51,14 +51,13 @@ static void pass_in(const struct pipe *pipe, const char *path)
     pipe_start(&left, &right, pipe);
     CHECK_OK(shm_getsockopt(right.socket, SHM_FD, &fd, &size)); /* a FIFO */
     pass(&left, &right, MESSAGES, false);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
     CHECK_INT(count_files(path), 0);
 }
 
 /* ---- Other mounts ---- */
 
-static void a_mount_that_forbids_programs_and_devices_will_do(const struct pipe *pipe)
+TEST_EACH_PIPE(a_mount_that_forbids_programs_and_devices_will_do, pipe)
 {
     enter_own_mounts();
     mount_runtime_directory(16384, "");
@@ -67,7 +66,7 @@ static void a_mount_that_forbids_programs_and_devices_will_do(const struct pipe 
 }
 
 /* Where the tests run from, if that is not on tmpfs: it is slower, but works. */
-static void a_directory_on_disk_will_do(const struct pipe *pipe)
+TEST_EACH_PIPE(a_directory_on_disk_will_do, pipe)
 {
     char path[] = "shmq-test-XXXXXX", whole[PATH_MAX];
     struct statfs system;
@@ -87,12 +86,11 @@ static bool is_pair(const struct pair *pair)
 }
 
 /* Layers, as containers have them: a mapping does not keep the lock that tells of life. */
-static void an_overlay_is_refused(const struct pipe *pipe)
+TEST_PIPES(is_pair, an_overlay_is_refused, pipe)
 {
     static const char *const names[] = {"lower", "upper", "work", "merged"};
     char path[4][96], options[400];
 
-    (void)pipe;
     enter_own_mounts();
     mount_runtime_directory(16384, "");
     for (unsigned i = 0; i < 4; i++) {
@@ -109,9 +107,8 @@ static void an_overlay_is_refused(const struct pipe *pipe)
     CHECK_OK(umount2(test_dir(), MNT_DETACH));
 }
 
-static void a_file_system_without_fallocate_is_refused(const struct pipe *pipe)
+TEST_PIPES(is_pair, a_file_system_without_fallocate_is_refused, pipe)
 {
-    (void)pipe;
     enter_own_mounts();
     if (mount("ramfs", test_dir(), "ramfs", 0, "mode=0700") != 0)
         skip_test("a ramfs cannot be mounted here");
@@ -123,7 +120,7 @@ static void a_file_system_without_fallocate_is_refused(const struct pipe *pipe)
 /* ---- Changes while in use ---- */
 
 /* What has been mapped goes on; what would have to be opened by name cannot be: an error, no signal, no hang. */
-static void a_directory_removed_while_in_use(const struct pipe *pipe)
+TEST_EACH_PIPE(a_directory_removed_while_in_use, pipe)
 {
     static unsigned char bytes[400000];
     struct end left, right;
@@ -143,13 +140,12 @@ static void a_directory_removed_while_in_use(const struct pipe *pipe)
         CHECK_INT(errno, EPROTO);
     else
         CHECK_INT(n, sizeof bytes);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
     CHECK_OK(mkdir(test_dir(), 0700)); /* for the harness, that looks into it */
 }
 
 /* Sockets that are there keep to the directory they had, wherever it is now; new ones take the new one. */
-static void a_directory_moved_and_replaced(const struct pipe *pipe)
+TEST_EACH_PIPE(a_directory_moved_and_replaced, pipe)
 {
     struct end left, right, new_left, new_right;
     char moved[96];
@@ -165,17 +161,15 @@ static void a_directory_moved_and_replaced(const struct pipe *pipe)
     pass(&new_left, &new_right, MESSAGES, false);
     CHECK_OK(shm_bind(left.socket, "another"));
     CHECK_OK(shm_bind(new_left.socket, "another"));
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
     CHECK_INT(count_files(moved), 0);
     CHECK_OK(rmdir(moved));
     pass(&new_left, &new_right, MESSAGES, false);
-    end_close(&new_left);
-    end_close(&new_right);
+    pipe_close(&new_left, &new_right);
 }
 
 /* Shut: what is to be opened waits until it may be. */
-static void a_directory_shut_while_in_use_loses_nothing(const struct pipe *pipe)
+TEST_EACH_PIPE(a_directory_shut_while_in_use_loses_nothing, pipe)
 {
     static unsigned char bytes[400000];
     struct end left, right;
@@ -197,8 +191,7 @@ static void a_directory_shut_while_in_use_loses_nothing(const struct pipe *pipe)
     pattern_check(bytes, sizeof bytes, 5);
     pipe_turn(&left, &right);
     pass(&left, &right, MESSAGES, false);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 /* ---- Paths ---- */
@@ -224,7 +217,7 @@ static void make_path(char *path, size_t size)
     close(at);
 }
 
-static void the_longest_path_works_and_a_longer_one_is_refused(const struct pipe *pipe)
+TEST_PIPES(is_pair, the_longest_path_works_and_a_longer_one_is_refused, pipe)
 {
     static char path[PATH_MAX + 64];
     char name[300] = {0};
@@ -239,20 +232,4 @@ static void the_longest_path_works_and_a_longer_one_is_refused(const struct pipe
     CHECK_OK(setenv("SHMQ_DIR", path, 1));
     CHECK_NULL(shm_socket(SHM_PAIR), ENAMETOOLONG);
     leave_files(); /* the directories */
-}
-
-int main(int argc, char **argv)
-{
-    static const struct pipe_test tests[] = {
-        PIPE_TEST(a_mount_that_forbids_programs_and_devices_will_do),
-        PIPE_TEST(a_directory_on_disk_will_do),
-        PIPE_TEST_IF(an_overlay_is_refused, is_pair),
-        PIPE_TEST_IF(a_file_system_without_fallocate_is_refused, is_pair),
-        PIPE_TEST(a_directory_removed_while_in_use),
-        PIPE_TEST(a_directory_moved_and_replaced),
-        PIPE_TEST(a_directory_shut_while_in_use_loses_nothing),
-        PIPE_TEST_IF(the_longest_path_works_and_a_longer_one_is_refused, is_pair),
-    };
-
-    return pipe_test_main("directories", tests, COUNT_OF(tests), argc, argv);
 }

@@ -391,7 +391,6 @@ static void die_at(struct child *up, void *argument)
     struct death *death = argument;
     struct scene scene = {.operation = death->operation};
 
-    (void)up;
     if (death->operation->call != make)
         set_up(&scene);
     if (death->operation->begins_attached) {

@@ -222,7 +222,7 @@ static void say_which(void)
     fprintf(stderr, "    in walk %llu\n", (unsigned long long)walking);
 }
 
-static void in_any_order_nobody_touches_what_was_not_allocated(const struct pipe *pipe)
+TEST_EACH_PIPE(in_any_order_nobody_touches_what_was_not_allocated, pipe)
 {
     full_begin();
     on_fail(say_which);
@@ -231,7 +231,7 @@ static void in_any_order_nobody_touches_what_was_not_allocated(const struct pipe
     full_end();
 }
 
-static void in_any_order_with_some_allocations_refused(const struct pipe *pipe)
+TEST_EACH_PIPE(in_any_order_with_some_allocations_refused, pipe)
 {
     full_begin();
     on_fail(say_which);
@@ -303,7 +303,7 @@ static void one_dies_after_the_other(const struct pipe *pipe, bool left_dies)
     close_it(actor);
 }
 
-static void a_peer_dies_and_the_next_one_comes(const struct pipe *pipe)
+TEST_EACH_PIPE(a_peer_dies_and_the_next_one_comes, pipe)
 {
     full_begin();
     one_dies_after_the_other(pipe, true);
@@ -340,7 +340,7 @@ static void close_in_order(struct end *end)
 }
 
 /* What the answer names is there as long as somebody may come to look at it. */
-static void a_binder_leaves_before_its_connector_has_looked(const struct pipe *pipe)
+TEST_EACH_PIPE(a_binder_leaves_before_its_connector_has_looked, pipe)
 {
     struct end binder, connector;
 
@@ -356,7 +356,7 @@ static void a_binder_leaves_before_its_connector_has_looked(const struct pipe *p
 }
 
 /* The pipe record of the second time lies where that of the first one lay, which the connector came to. */
-static void it_does_so_again_at_the_same_place(const struct pipe *pipe)
+TEST_EACH_PIPE(it_does_so_again_at_the_same_place, pipe)
 {
     struct end binder, connector;
 
@@ -377,7 +377,7 @@ static void it_does_so_again_at_the_same_place(const struct pipe *pipe)
 }
 
 /* The one before lives, and has given its ring's memory back. */
-static void the_next_binder_does_not_look_where_there_is_nothing(const struct pipe *pipe)
+TEST_EACH_PIPE(the_next_binder_does_not_look_where_there_is_nothing, pipe)
 {
     struct end binder, next, connector;
 
@@ -409,7 +409,7 @@ static bool sends_unmet(const struct pipe *pipe)
 }
 
 /* Also when its socket was closed, and the next one has come before the sender looked. */
-static void a_view_is_unchanged_though_the_sender_never_met_its_holder(const struct pipe *pipe)
+TEST_EACH_PIPE(a_view_is_unchanged_though_the_sender_never_met_its_holder, pipe)
 {
     struct end left, right, next;
     shm_msg_t view;
@@ -445,7 +445,7 @@ static void a_view_is_unchanged_though_the_sender_never_met_its_holder(const str
 }
 
 /* To see that there is one is not to take it. */
-static void a_message_that_was_only_looked_at_is_not_lost_by_leaving(const struct pipe *pipe)
+TEST_EACH_PIPE(a_message_that_was_only_looked_at_is_not_lost_by_leaving, pipe)
 {
     struct end left, right;
     bool came[3] = {false};
@@ -478,7 +478,7 @@ static void a_message_that_was_only_looked_at_is_not_lost_by_leaving(const struc
     full_end();
 }
 
-static void a_message_that_was_taken_in_part_does_not_come_again(const struct pipe *pipe)
+TEST_EACH_PIPE(a_message_that_was_taken_in_part_does_not_come_again, pipe)
 {
     struct end left, right;
 
@@ -505,7 +505,7 @@ static void a_message_that_was_taken_in_part_does_not_come_again(const struct pi
 }
 
 /* Its own ring, with its subscription, is that of the time with a publisher before. */
-static void a_subscriber_leaves_that_reads_before_it_was_answered(const struct pipe *pipe)
+TEST_EACH_PIPE(a_subscriber_leaves_that_reads_before_it_was_answered, pipe)
 {
     struct end publisher, next, subscriber;
 
@@ -537,7 +537,7 @@ static bool is_simple(const struct pair *pair)
 }
 
 /* It had been the last part of a message, and is sent as a message of its own. */
-static void a_loan_that_could_not_be_sent_is_as_it_was(const struct pipe *pipe)
+TEST_PIPES(is_simple, a_loan_that_could_not_be_sent_is_as_it_was, pipe)
 {
     struct end left, right;
     shm_msg_t loan;
@@ -571,22 +571,4 @@ static void a_loan_that_could_not_be_sent_is_as_it_was(const struct pipe *pipe)
     close_in_order(&left);
     close_in_order(&right);
     full_end();
-}
-
-int main(int argc, char **argv)
-{
-    static const struct pipe_test tests[] = {
-        PIPE_TEST(a_binder_leaves_before_its_connector_has_looked),
-        PIPE_TEST(it_does_so_again_at_the_same_place),
-        PIPE_TEST(the_next_binder_does_not_look_where_there_is_nothing),
-        PIPE_TEST(a_view_is_unchanged_though_the_sender_never_met_its_holder),
-        PIPE_TEST(a_message_that_was_only_looked_at_is_not_lost_by_leaving),
-        PIPE_TEST(a_message_that_was_taken_in_part_does_not_come_again),
-        PIPE_TEST_IF(a_loan_that_could_not_be_sent_is_as_it_was, is_simple),
-        PIPE_TEST(a_subscriber_leaves_that_reads_before_it_was_answered),
-        PIPE_TEST(a_peer_dies_and_the_next_one_comes),
-        PIPE_TEST(in_any_order_nobody_touches_what_was_not_allocated),
-        PIPE_TEST(in_any_order_with_some_allocations_refused),
-    };
-    return pipe_test_main("full", tests, COUNT_OF(tests), argc, argv);
 }

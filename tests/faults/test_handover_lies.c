@@ -187,7 +187,7 @@ static void send_number(shm_socket_t *s, int number)
     CHECK_OK(shm_send(s, &number, sizeof number, 0));
 }
 
-static void nobody_comes_in_anothers_name(void)
+TEST_THAT(nobody_comes_in_anothers_name)
 {
     shm_socket_t *middle = open_between(SHM_DEALER);
     shm_socket_t *honest = open_beside(SHM_DEALER, middle, false), *liar = open_beside(SHM_DEALER, middle, false);
@@ -207,9 +207,7 @@ static void nobody_comes_in_anothers_name(void)
     }
     CHECK_ERR(shm_recv(middle, &number, sizeof number, SHM_DONTWAIT), EAGAIN);
     CHECK_INT(stats_of(middle).peers, 1);
-    CHECK_OK(shm_close(liar));
-    CHECK_OK(shm_close(honest));
-    CHECK_OK(shm_close(middle));
+    CLOSE_ALL(liar, honest, middle);
 }
 
 /* ---- At a place that is none ---- */
@@ -247,7 +245,7 @@ static int lead_to(shm_socket_t *socket, shm_socket_t *liar, const char *name, i
     return error;
 }
 
-static void a_place_that_does_not_open_is_refused_at_once(void)
+TEST_THAT(a_place_that_does_not_open_is_refused_at_once)
 {
     static const char name[] = "00112233445566778899aabbccddeeff";
     shm_socket_t *socket = open_between(SHM_PAIR), *liar = open_beside(SHM_PAIR, socket, true);
@@ -257,11 +255,10 @@ static void a_place_that_does_not_open_is_refused_at_once(void)
     CHECK_INT(lead_to(socket, liar, name, sealed_memory(F_SEAL_SEAL, false, F_WRLCK)), EPROTO);
     CHECK_INT(lead_to(socket, liar, name, sealed_memory(F_SEAL_SEAL | F_SEAL_WRITE, false, F_UNLCK)), EPROTO);
     CHECK_INT(lead_to(socket, liar, name, sealed_memory(0, false, F_UNLCK)), EPROTO); /* more seals could follow */
-    CHECK_OK(shm_close(liar));
-    CHECK_OK(shm_close(socket));
+    CLOSE_ALL(liar, socket);
 }
 
-static void another_ones_place_stays_that_ones(void)
+TEST_THAT(another_ones_place_stays_that_ones)
 {
     shm_socket_t *socket = open_between(SHM_DEALER);
     shm_socket_t *honest = open_beside(SHM_DEALER, socket, true), *liar = open_beside(SHM_DEALER, socket, true);
@@ -322,29 +319,15 @@ static void give_up(bool too_late)
     CHECK_INT(error, 0);
     send_number(connector, number);
     CHECK_INT(shm_recv(binder, &number, sizeof number, 0), sizeof number);
-    CHECK_OK(shm_close(connector));
-    CHECK_OK(shm_close(binder));
+    CLOSE_ALL(connector, binder);
 }
 
-static void who_comes_when_the_other_gave_up_is_told(void)
+TEST_THAT(who_comes_when_the_other_gave_up_is_told)
 {
     give_up(true);
 }
 
-static void who_is_given_up_after_coming_can_be_joined_again(void)
+TEST_THAT(who_is_given_up_after_coming_can_be_joined_again)
 {
     give_up(false);
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(nobody_comes_in_anothers_name),
-        TEST(a_place_that_does_not_open_is_refused_at_once),
-        TEST(another_ones_place_stays_that_ones),
-        TEST(who_comes_when_the_other_gave_up_is_told),
-        TEST(who_is_given_up_after_coming_can_be_joined_again),
-    };
-
-    return test_main("handover_lies", tests, COUNT_OF(tests), argc, argv);
 }

@@ -69,7 +69,7 @@ static void be_bound(struct child *up, void *argument)
 }
 
 /* Nobody binds the name again, and those who were connected stay. */
-static void files_of_one_that_has_gone_go_though_its_peers_stay(void)
+TEST_THAT(files_of_one_that_has_gone_go_though_its_peers_stay)
 {
     static const int pairs[][2] = {{SHM_PUB, SHM_SUB}, {SHM_PUSH, SHM_PULL}, {SHM_ROUTER, SHM_DEALER}, {SHM_PULL, SHM_PUSH}};
     enum { PEERS = 3 };
@@ -116,7 +116,7 @@ static void files_of_one_that_has_gone_go_though_its_peers_stay(void)
 }
 
 /* One that the binder turned away for its type leaves messages for nobody. */
-static void nothing_stays_of_one_that_did_not_fit(void)
+TEST_THAT(nothing_stays_of_one_that_did_not_fit)
 {
     shm_socket_t *bound = socket_new(SHM_PUB), *push = socket_new(SHM_PUSH);
 
@@ -152,7 +152,7 @@ static void send_to_both(struct child *up, void *argument)
 }
 
 /* One of its two peers is at once there and lets go of it, before the other has looked at all. */
-static void messages_for_one_peer_outlive_the_other(void)
+TEST_THAT(messages_for_one_peer_outlive_the_other)
 {
     for (unsigned i = 0; i < 4; i++) {
         struct sender sender = {i & 1};
@@ -181,7 +181,7 @@ static void messages_for_one_peer_outlive_the_other(void)
 }
 
 /* The connector of one endpoint lets go of a binder that has sent to that of another, which has yet to look. */
-static void what_a_binder_sent_at_one_endpoint_outlives_the_other(void)
+TEST_THAT(what_a_binder_sent_at_one_endpoint_outlives_the_other)
 {
     for (unsigned i = 0; i < 4; i++) {
         bool large = i & 1;
@@ -210,8 +210,7 @@ static void what_a_binder_sent_at_one_endpoint_outlives_the_other(void)
         expect_numbered(slow, 1, large);
         expect_numbered(slow, 3, large);
         expect_nothing(slow);
-        CHECK_OK(shm_close(quick));
-        CHECK_OK(shm_close(slow));
+        CLOSE_ALL(quick, slow);
         if (next != NULL)
             CHECK_OK(shm_close(next));
         CHECK_INT(count_files(test_dir()), 0);
@@ -219,7 +218,7 @@ static void what_a_binder_sent_at_one_endpoint_outlives_the_other(void)
 }
 
 /* One that has left, with a view, lets go of the binder; another has its place since, and has not looked. */
-static void what_was_sent_to_the_next_in_a_place_outlives_the_former(void)
+TEST_THAT(what_was_sent_to_the_next_in_a_place_outlives_the_former)
 {
     shm_socket_t *bound = socket_new(SHM_DEALER), *former = socket_new(SHM_DEALER), *next = socket_new(SHM_DEALER);
     shm_msg_t view;
@@ -241,13 +240,12 @@ static void what_was_sent_to_the_next_in_a_place_outlives_the_former(void)
     CHECK_OK(shm_msg_close(&view));
     CHECK_INT(shm_poll(&(shm_pollitem_t){former, -1, SHM_POLLIN, 0}, 1, 250), 0); /* it looks after its pipes */
     expect_numbered(next, 1, true);
-    CHECK_OK(shm_close(former));
-    CHECK_OK(shm_close(next));
+    CLOSE_ALL(former, next);
     CHECK_INT(count_files(test_dir()), 0);
 }
 
 /* It has left the one name in order, with messages there, when it goes for good. */
-static void messages_at_a_name_that_was_left_outlive_the_other(void)
+TEST_THAT(messages_at_a_name_that_was_left_outlive_the_other)
 {
     for (unsigned i = 0; i < 2; i++) {
         bool large = i & 1;
@@ -273,7 +271,7 @@ static void messages_at_a_name_that_was_left_outlive_the_other(void)
 
 /* With a key, a connector has to be met before it is read: a binder that leaves before that hands on how far one
  * before it had read. */
-static void what_was_read_by_the_one_before_the_last_does_not_come_again(void)
+TEST_THAT(what_was_read_by_the_one_before_the_last_does_not_come_again)
 {
     shm_socket_t *dealer = socket_new(SHM_DEALER), *bound[3];
 
@@ -297,21 +295,5 @@ static void what_was_read_by_the_one_before_the_last_does_not_come_again(void)
     expect_numbered(bound[2], 3, false);
     expect_numbered(bound[2], 4, false);
     expect_nothing(bound[2]);
-    CHECK_OK(shm_close(bound[2]));
-    CHECK_OK(shm_close(dealer));
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(files_of_one_that_has_gone_go_though_its_peers_stay),
-        TEST(nothing_stays_of_one_that_did_not_fit),
-        TEST(messages_for_one_peer_outlive_the_other),
-        TEST(what_a_binder_sent_at_one_endpoint_outlives_the_other),
-        TEST(what_was_sent_to_the_next_in_a_place_outlives_the_former),
-        TEST(messages_at_a_name_that_was_left_outlive_the_other),
-        TEST(what_was_read_by_the_one_before_the_last_does_not_come_again),
-    };
-
-    return test_main("leavings", tests, COUNT_OF(tests), argc, argv);
+    CLOSE_ALL(bound[2], dealer);
 }

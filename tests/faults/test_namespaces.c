@@ -168,7 +168,7 @@ static void receive_all(struct child *up, void *argument)
     end_close(&right);
 }
 
-static void messages_pass_between_containers(const struct pipe *pipe)
+TEST_EACH_PIPE(messages_pass_between_containers, pipe)
 {
     struct task *task = shared_memory(sizeof *task);
     struct container left, right;
@@ -243,7 +243,7 @@ static void outlive_two(struct child *up, void *argument)
 }
 
 /* SIGKILL in one container; the other has all that was acknowledged, learns of it, and a third comes. */
-static void deaths_are_noticed_and_names_taken_over(const struct pipe *pipe)
+TEST_EACH_PIPE(deaths_are_noticed_and_names_taken_over, pipe)
 {
     struct task *task = shared_memory(sizeof *task);
     struct container right;
@@ -303,8 +303,7 @@ static void wait_in_vain(struct child *up, void *argument)
     CHECK_INT(shm_poll(items, 2, 150), 0);
     check_took(start, 150);
     child_hear(up);
-    end_close(&right);
-    end_close(&other);
+    pipe_close(&right, &other);
 }
 
 static bool is_pair(const struct pair *pair)
@@ -322,7 +321,7 @@ static void linger(struct child *up, void *argument)
     end_close(&left);
 }
 
-static void timeouts_are_as_long_as_they_say(const struct pipe *pipe)
+TEST_PIPES(is_pair, timeouts_are_as_long_as_they_say, pipe)
 {
     struct pipe copy = *pipe;
     struct container left, right;
@@ -405,27 +404,14 @@ static void take_part(const struct pipe *pipe, const struct container_kind *kind
     shared_memory_free(task, sizeof *task);
 }
 
-static void a_container_without_proc_takes_part(const struct pipe *pipe)
+TEST_PIPES(is_simple, a_container_without_proc_takes_part, pipe)
 {
     static const struct container_kind without = {CONTAINER_NO_PROC, 0};
 
     take_part(pipe, &without, watch_without_proc);
 }
 
-static void a_user_without_watches_learns_of_deaths_all_the_same(const struct pipe *pipe)
+TEST_PIPES(is_simple, a_user_without_watches_learns_of_deaths_all_the_same, pipe)
 {
     take_part(pipe, &right_kind, watch_without_inotify);
-}
-
-int main(int argc, char **argv)
-{
-    static const struct pipe_test tests[] = {
-        PIPE_TEST(messages_pass_between_containers),
-        PIPE_TEST(deaths_are_noticed_and_names_taken_over),
-        PIPE_TEST_IF(timeouts_are_as_long_as_they_say, is_pair),
-        PIPE_TEST_IF(a_container_without_proc_takes_part, is_simple),
-        PIPE_TEST_IF(a_user_without_watches_learns_of_deaths_all_the_same, is_simple),
-    };
-
-    return pipe_test_main("namespaces", tests, COUNT_OF(tests), argc, argv);
 }

@@ -48,7 +48,6 @@ static void push_and_wait(struct child *up, void *argument)
 {
     shm_socket_t *push = socket_new(SHM_PUSH);
 
-    (void)argument;
     CHECK_OK(shm_connect(push, "it"));
     CHECK_INT(shm_send(push, "from the damaged one", 20, 0), 20);
     child_say(up, 1);
@@ -94,7 +93,7 @@ static void remove_files(void)
     closedir(directory);
 }
 
-static void a_peer_with_damaged_files_is_turned_away_alone(void)
+TEST_THAT(a_peer_with_damaged_files_is_turned_away_alone)
 {
     leave_files(); /* of the dead, for `shmq gc`: what is damaged is not cleared away by its peers */
     for (size_t i = 0; i < COUNT_OF(damages); i++) {
@@ -116,8 +115,7 @@ static void a_peer_with_damaged_files_is_turned_away_alone(void)
         if ((stats.protocol_errors > 0) != damages[i].is_protocol_error)
             FAIL("%s: %llu protocol errors", damages[i].what, (unsigned long long)stats.protocol_errors);
         child_kill(&child);
-        CHECK_OK(shm_close(honest));
-        CHECK_OK(shm_close(pull));
+        CLOSE_ALL(honest, pull);
         remove_files();
     }
 }
@@ -126,7 +124,6 @@ static void be_bound(struct child *up, void *argument)
 {
     shm_socket_t *pull = socket_new(SHM_PULL);
 
-    (void)argument;
     CHECK_OK(shm_bind(pull, "it"));
     child_say(up, 1);
     child_hear(up);
@@ -134,7 +131,7 @@ static void be_bound(struct child *up, void *argument)
 
 /* An endpoint of another version, in use, is not joined and not removed. */
 /* A PAIR and a ROUTER try again with those whom they had no room for, but not with such a one. */
-static void who_was_turned_away_for_nonsense_is_not_tried_again(void)
+TEST_THAT(who_was_turned_away_for_nonsense_is_not_tried_again)
 {
     static const int types[][2] = {{SHM_PAIR, SHM_PAIR}, {SHM_ROUTER, SHM_DEALER}, {SHM_PULL, SHM_PUSH}};
 
@@ -155,13 +152,12 @@ static void who_was_turned_away_for_nonsense_is_not_tried_again(void)
             }
         CHECK_INT(get_stats(bound).protocol_errors, 1);
         child_kill(&child);
-        CHECK_OK(shm_close(honest));
-        CHECK_OK(shm_close(bound));
+        CLOSE_ALL(honest, bound);
         remove_files();
     }
 }
 
-static void an_endpoint_of_another_version_is_refused(void)
+TEST_THAT(an_endpoint_of_another_version_is_refused)
 {
     const struct damage version = {"", ".ep", -1, 8, 4, 3, true};
     struct child child = child_start(be_bound, NULL);
@@ -173,17 +169,5 @@ static void an_endpoint_of_another_version_is_refused(void)
     CHECK_ERR(shm_connect(push, "it"), ENOCOMPATPROTO);
     CHECK_ERR(shm_bind(pull, "it"), ENOCOMPATPROTO);
     child_kill(&child);
-    CHECK_OK(shm_close(push));
-    CHECK_OK(shm_close(pull));
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(a_peer_with_damaged_files_is_turned_away_alone),
-        TEST(who_was_turned_away_for_nonsense_is_not_tried_again),
-        TEST(an_endpoint_of_another_version_is_refused),
-    };
-
-    return test_main("peer_files", tests, COUNT_OF(tests), argc, argv);
+    CLOSE_ALL(push, pull);
 }

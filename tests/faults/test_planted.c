@@ -94,8 +94,7 @@ static void try_the_name(bool must_fail)
         CHECK(bound == 0 || bound_error == EPERM || bound_error == ENOCOMPATPROTO);
         CHECK(connected == 0 || connected_error == EPERM || connected_error == ENOCOMPATPROTO);
     }
-    CHECK_OK(shm_close(push));
-    CHECK_OK(shm_close(pull));
+    CLOSE_ALL(push, pull);
 }
 
 static const char secret[] = "must stay as it is";
@@ -151,33 +150,33 @@ static void plant_file_open_to_others(const char *victim, const char *path)
     CHECK_OK(chmod(path, 0666));
 }
 
-static void symbolic_links_are_not_followed(void)
+TEST_THAT(symbolic_links_are_not_followed)
 {
     check_planted(plant_symbolic_link);
 }
 
-static void hard_links_are_not_written_to(void)
+TEST_THAT(hard_links_are_not_written_to)
 {
     check_planted(plant_hard_link);
 }
 
-static void pipes_do_not_block(void)
+TEST_THAT(pipes_do_not_block)
 {
     check_planted(plant_fifo);
 }
 
-static void directories_are_refused(void)
+TEST_THAT(directories_are_refused)
 {
     check_planted(plant_directory);
 }
 
-static void files_open_to_others_are_refused(void)
+TEST_THAT(files_open_to_others_are_refused)
 {
     check_planted(plant_file_open_to_others);
 }
 
 /* Regular files of the right owner and mode, but of any content and length. */
-static void garbage_is_refused_or_replaced(void)
+TEST_THAT(garbage_is_refused_or_replaced)
 {
     static const size_t sizes[] = {0, 1, 64, 4095, 4096, 70000, 1 << 20};
     uint64_t state = test_seed();
@@ -204,14 +203,13 @@ static void be_bound(struct child *up, void *argument)
 {
     shm_socket_t *socket = socket_new(SHM_PULL);
 
-    (void)argument;
     CHECK_OK(shm_bind(socket, "it"));
     child_say(up, 1);
     child_hear(up);
 }
 
 /* What a dead binder left, with one byte changed or its end cut off. */
-static void damaged_leavings_are_refused_or_replaced(void)
+TEST_THAT(damaged_leavings_are_refused_or_replaced)
 {
     uint64_t state = test_seed();
     struct names files, all;
@@ -243,19 +241,4 @@ static void damaged_leavings_are_refused_or_replaced(void)
         for (unsigned i = 0; i < all.count; i++)
             unlink(all.name[i]);
     }
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(symbolic_links_are_not_followed),
-        TEST(hard_links_are_not_written_to),
-        TEST(pipes_do_not_block),
-        TEST(directories_are_refused),
-        TEST(files_open_to_others_are_refused),
-        TEST(garbage_is_refused_or_replaced),
-        TEST(damaged_leavings_are_refused_or_replaced),
-    };
-
-    return test_main("planted", tests, COUNT_OF(tests), argc, argv);
 }

@@ -322,8 +322,7 @@ static void exchange(struct scene *scene, struct way way, bool one_by_one)
 static void try_to_close(struct scene *scene)
 {
     limit_on(scene, CLOSING);
-    CHECK_OK(shm_close(scene->left.socket));
-    CHECK_OK(shm_close(scene->right.socket));
+    CLOSE_ALL(scene->left.socket, scene->right.socket);
     limit_off(scene);
 }
 
@@ -376,7 +375,7 @@ static void run_kind(const struct pipe *pipe, const struct kind *kind)
 }
 
 /* The sender wakes who sleeps on a descriptor, though it cannot open a thing. */
-static void a_sender_without_descriptors_wakes_a_descriptor(const struct pipe *pipe)
+TEST_EACH_PIPE(a_sender_without_descriptors_wakes_a_descriptor, pipe)
 {
     struct end left, right;
     struct pollfd item = {-1, POLLIN, 0};
@@ -393,8 +392,7 @@ static void a_sender_without_descriptors_wakes_a_descriptor(const struct pipe *p
     CHECK_INT(poll(&item, 1, 5000), 1);
     CHECK_INT(end_recv(&right, got, sizeof got, SHM_DONTWAIT), 7);
     pipe_turn(&left, &right);
-    end_close(&left);
-    end_close(&right);
+    pipe_close(&left, &right);
 }
 
 /* Root may lock what it likes, but for this. */
@@ -408,17 +406,17 @@ static void drop_the_right_to_lock(void)
     CHECK_OK(syscall(SYS_capset, &header, data));
 }
 
-static void descriptors(const struct pipe *pipe)
+TEST_EACH_PIPE(descriptors, pipe)
 {
     run_kind(pipe, &kinds[0]);
 }
 
-static void file_sizes(const struct pipe *pipe)
+TEST_EACH_PIPE(file_sizes, pipe)
 {
     run_kind(pipe, &kinds[1]);
 }
 
-static void locked_memory(const struct pipe *pipe)
+TEST_EACH_PIPE(locked_memory, pipe)
 {
     if (test_is_slow_build())
         skip_test("the address sanitizer makes mlock() do nothing");
@@ -426,14 +424,14 @@ static void locked_memory(const struct pipe *pipe)
     run_kind(pipe, &kinds[2]);
 }
 
-static void address_space(const struct pipe *pipe)
+TEST_EACH_PIPE(address_space, pipe)
 {
     if (test_is_slow_build())
         skip_test("a sanitizer's own memory counts, too");
     run_kind(pipe, &kinds[3]);
 }
 
-static void data_memory(const struct pipe *pipe)
+TEST_EACH_PIPE(data_memory, pipe)
 {
     if (test_is_slow_build())
         skip_test("a sanitizer's own memory counts, too");
@@ -451,7 +449,7 @@ static void *run_on_little(void *argument)
 }
 
 /* All of it in a thread with a stack of 64 KiB, below which nothing is mapped; some is left. */
-static void a_small_stack(const struct pipe *pipe)
+TEST_EACH_PIPE(a_small_stack, pipe)
 {
     struct scene scene = {.pipe = pipe, .kind = &kinds[0], .phase = PHASES};
     unsigned char *stack = mmap(NULL, 2 * STACK_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -474,15 +472,4 @@ static void a_small_stack(const struct pipe *pipe)
     fflush(stdout);
     CHECK(untouched >= STACK_SIZE / 4);
     CHECK_OK(munmap(stack, 2 * STACK_SIZE));
-}
-
-int main(int argc, char **argv)
-{
-    static const struct pipe_test tests[] = {
-        PIPE_TEST(descriptors),   PIPE_TEST(file_sizes),  PIPE_TEST(locked_memory),
-        PIPE_TEST(address_space), PIPE_TEST(data_memory), PIPE_TEST(a_sender_without_descriptors_wakes_a_descriptor),
-        PIPE_TEST(a_small_stack),
-    };
-
-    return pipe_test_main("prlimit", tests, COUNT_OF(tests), argc, argv);
 }

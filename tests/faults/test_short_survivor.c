@@ -160,18 +160,9 @@ static unsigned each_call(const struct scene *scene, bool (*body)(const struct s
     return cases;
 }
 
-static void what_a_dead_one_sent_survives_a_want(const struct pipe *pipe)
+TEST_PIPES_WITHIN(120, NULL, what_a_dead_one_sent_survives_a_want, pipe)
 {
     const struct scene scene = {*pipe, pipe->pair->turns ? 1 : 3};
 
     printf("%s: %u cases\n", pipe->pair->name, each_call(&scene, die_and_be_read));
-}
-
-int main(int argc, char **argv)
-{
-    static const struct pipe_test tests[] = {
-        {"what_a_dead_one_sent_survives_a_want", what_a_dead_one_sent_survives_a_want, NULL, 120},
-    };
-
-    return pipe_test_main("short_survivor", tests, COUNT_OF(tests), argc, argv);
 }

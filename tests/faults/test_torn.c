@@ -99,46 +99,32 @@ static void run_storm(size_t least, size_t most, int hwm, bool by_view)
     CHECK_OK(shm_close(sub));
 }
 
-static void copies_from_a_slot_are_whole(void)
+TEST_WITHIN(120, copies_from_a_slot_are_whole)
 {
     run_storm(HISTORY_MESSAGE_MIN, 112, 1, false);
 }
 
-static void copies_from_a_large_ring_are_whole(void)
+TEST_WITHIN(120, copies_from_a_large_ring_are_whole)
 {
     run_storm(HISTORY_MESSAGE_MIN, 112, 256, false);
 }
 
-static void copies_from_blocks_are_whole(void)
+TEST_WITHIN(120, copies_from_blocks_are_whole)
 {
     run_storm(113, 3000, 1, false);
 }
 
-static void copies_of_every_size_are_whole(void)
+TEST_WITHIN(120, copies_of_every_size_are_whole)
 {
     run_storm(HISTORY_MESSAGE_MIN, 300, 2, false);
 }
 
-static void views_of_blocks_are_whole_and_stay(void)
+TEST_WITHIN(120, views_of_blocks_are_whole_and_stay)
 {
     run_storm(113, 3000, 1, true);
 }
 
-static void views_of_every_size_are_whole_and_stay(void)
+TEST_WITHIN(120, views_of_every_size_are_whole_and_stay)
 {
     run_storm(HISTORY_MESSAGE_MIN, 300, 2, true);
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        SLOW_TEST(copies_from_a_slot_are_whole, 120),
-        SLOW_TEST(copies_from_a_large_ring_are_whole, 120),
-        SLOW_TEST(copies_from_blocks_are_whole, 120),
-        SLOW_TEST(copies_of_every_size_are_whole, 120),
-        SLOW_TEST(views_of_blocks_are_whole_and_stay, 120),
-        SLOW_TEST(views_of_every_size_are_whole_and_stay, 120),
-    };
-
-    return test_main("torn", tests, COUNT_OF(tests), argc, argv);
 }

@@ -21,7 +21,7 @@ static struct duo duo_new(void)
 
 /* ---- The second peer ---- */
 
-static void a_second_peer_is_rejected_with_an_event(void)
+TEST_THAT(a_second_peer_is_rejected_with_an_event)
 {
     struct duo duo = duo_new();
     shm_socket_t *third = socket_new(SHM_PAIR);
@@ -37,13 +37,11 @@ static void a_second_peer_is_rejected_with_an_event(void)
     expect_nothing(duo.a);
     CHECK_INT(get_stats(duo.a).peers, 1);
     CHECK_INT(get_stats(third).peers, 0);
-    CHECK_OK(shm_close(third));
-    CHECK_OK(shm_close(duo.a));
-    CHECK_OK(shm_close(duo.b));
+    CLOSE_ALL(third, duo.a, duo.b);
 }
 
 /* Else its messages would go to the two by turns. */
-static void a_second_connection_is_refused(void)
+TEST_THAT(a_second_connection_is_refused)
 {
     struct duo duo = duo_new();
     shm_socket_t *waits = socket_new(SHM_PAIR);
@@ -67,12 +65,11 @@ static void a_second_connection_is_refused(void)
     send_text_now(waits, "three");
     CHECK_ERR(shm_send(duo.b, "four", 4, SHM_DONTWAIT), EPIPE); /* the first one has gone */
     expect_text_now(duo.b, "three");
-    CHECK_OK(shm_close(waits));
-    CHECK_OK(shm_close(duo.b));
+    CLOSE_ALL(waits, duo.b);
 }
 
 /* One that is turned away may not have come to look at who was there before, and has what that one had read. */
-static void what_passed_before_a_rejection_is_neither_lost_nor_repeated(void)
+TEST_THAT(what_passed_before_a_rejection_is_neither_lost_nor_repeated)
 {
     for (int other = 0; other < 2; other++) { /* by a pair that has its peer, by one of another kind */
         shm_socket_t *first = socket_new(SHM_PAIR), *second = socket_new(other ? SHM_PULL : SHM_PAIR);
@@ -100,13 +97,11 @@ static void what_passed_before_a_rejection_is_neither_lost_nor_repeated(void)
         expect_nothing(third);
         send_text_now(third, "two");
         expect_text_now(there, "two");
-        CHECK_OK(shm_close(peer));
-        CHECK_OK(shm_close(third));
-        CHECK_OK(shm_close(there));
+        CLOSE_ALL(peer, third, there);
     }
 }
 
-static void types_that_do_not_fit_are_rejected_with_an_event(void)
+TEST_THAT(types_that_do_not_fit_are_rejected_with_an_event)
 {
     static const struct {
         int bound, other;
@@ -124,14 +119,13 @@ static void types_that_do_not_fit_are_rejected_with_an_event(void)
         await_events(other, SHM_EVENT_REJECTED, bound, SHM_EVENT_REJECTED);
         CHECK_INT(get_stats(bound).peers, 0);
         CHECK_INT(get_stats(other).peers, 0);
-        CHECK_OK(shm_close(other));
-        CHECK_OK(shm_close(bound));
+        CLOSE_ALL(other, bound);
     }
 }
 
 /* ---- The peer goes ---- */
 
-static void a_send_after_the_peer_has_gone_is_epipe_once(void)
+TEST_THAT(a_send_after_the_peer_has_gone_is_epipe_once)
 {
     struct duo duo = duo_new();
 
@@ -143,7 +137,7 @@ static void a_send_after_the_peer_has_gone_is_epipe_once(void)
     CHECK_OK(shm_close(duo.a));
 }
 
-static void a_receive_after_the_peer_has_gone_is_epipe_once_behind_its_messages(void)
+TEST_THAT(a_receive_after_the_peer_has_gone_is_epipe_once_behind_its_messages)
 {
     struct duo duo = duo_new();
     char byte;
@@ -162,7 +156,6 @@ static void say_two_and_die(struct child *up, void *argument)
 {
     shm_socket_t *pair = socket_new(SHM_PAIR);
 
-    (void)argument;
     CHECK_OK(shm_connect(pair, "it"));
     await_event(pair, SHM_EVENT_CONNECTED);
     send_text_now(pair, "one");
@@ -171,7 +164,7 @@ static void say_two_and_die(struct child *up, void *argument)
     child_hear(up);
 }
 
-static void a_killed_peer_is_epipe_once_behind_its_messages(void)
+TEST_THAT(a_killed_peer_is_epipe_once_behind_its_messages)
 {
     shm_socket_t *pair = socket_new(SHM_PAIR);
 
@@ -205,7 +198,7 @@ static void wait_for_sleep_and_close(struct child *up, void *argument)
     CHECK_OK(shm_close(pair));
 }
 
-static void a_sleeping_receive_is_ended_by_the_end_of_the_peer(void)
+TEST_THAT(a_sleeping_receive_is_ended_by_the_end_of_the_peer)
 {
     for (int by_kill = 0; by_kill < 2; by_kill++) {
         shm_socket_t *pair = socket_new(SHM_PAIR);
@@ -223,7 +216,7 @@ static void a_sleeping_receive_is_ended_by_the_end_of_the_peer(void)
     }
 }
 
-static void a_full_send_is_ended_by_the_end_of_the_peer(void)
+TEST_THAT(a_full_send_is_ended_by_the_end_of_the_peer)
 {
     for (int by_kill = 0; by_kill < 2; by_kill++) {
         shm_socket_t *pair = socket_new(SHM_PAIR);
@@ -246,7 +239,7 @@ static void a_full_send_is_ended_by_the_end_of_the_peer(void)
     }
 }
 
-static void a_pair_takes_a_new_peer_when_the_old_one_has_gone(void)
+TEST_THAT(a_pair_takes_a_new_peer_when_the_old_one_has_gone)
 {
     struct duo duo = duo_new();
     char byte;
@@ -266,12 +259,11 @@ static void a_pair_takes_a_new_peer_when_the_old_one_has_gone(void)
         expect_nothing(duo.a);
         expect_nothing(duo.b);
     }
-    CHECK_OK(shm_close(duo.a));
-    CHECK_OK(shm_close(duo.b));
+    CLOSE_ALL(duo.a, duo.b);
 }
 
 /* The one that was turned away may try again when the first one has gone. */
-static void a_rejected_peer_may_try_again_when_the_place_is_free(void)
+TEST_THAT(a_rejected_peer_may_try_again_when_the_place_is_free)
 {
     struct duo duo = duo_new();
     shm_socket_t *third = socket_new(SHM_PAIR);
@@ -288,13 +280,12 @@ static void a_rejected_peer_may_try_again_when_the_place_is_free(void)
     /* The place being free, the third had it at once, and has left it since. */
     CHECK_ERR(shm_recv(duo.a, &byte, 1, SHM_DONTWAIT), EPIPE);
     expect_text_now(duo.a, "mine");
-    CHECK_OK(shm_close(duo.a));
-    CHECK_OK(shm_close(third));
+    CLOSE_ALL(duo.a, third);
 }
 
 /* ---- Both ways ---- */
 
-static void both_ways_are_full_duplex_and_independent(void)
+TEST_THAT(both_ways_are_full_duplex_and_independent)
 {
     struct duo duo = {socket_new(SHM_PAIR), socket_new(SHM_PAIR)};
     char text[16];
@@ -318,8 +309,7 @@ static void both_ways_are_full_duplex_and_independent(void)
             expect_text_now(duo.b, text);
         expect_text_now(duo.a, text);
     }
-    CHECK_OK(shm_close(duo.a));
-    CHECK_OK(shm_close(duo.b));
+    CLOSE_ALL(duo.a, duo.b);
 }
 
 /* ---- Size ---- */
@@ -342,7 +332,7 @@ static void send_huge(struct child *up, void *argument)
     CHECK_OK(shm_close(pair));
 }
 
-static void a_message_may_have_gigabytes(void)
+TEST_WITHIN(120, a_message_may_have_gigabytes)
 {
     struct statvfs space;
     struct sysinfo memory;
@@ -364,25 +354,4 @@ static void a_message_may_have_gigabytes(void)
     child_say(&child, 1);
     child_wait(&child);
     CHECK_OK(shm_close(pair));
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(a_second_peer_is_rejected_with_an_event),
-        TEST(a_second_connection_is_refused),
-        TEST(what_passed_before_a_rejection_is_neither_lost_nor_repeated),
-        TEST(types_that_do_not_fit_are_rejected_with_an_event),
-        TEST(a_send_after_the_peer_has_gone_is_epipe_once),
-        TEST(a_receive_after_the_peer_has_gone_is_epipe_once_behind_its_messages),
-        TEST(a_killed_peer_is_epipe_once_behind_its_messages),
-        TEST(a_sleeping_receive_is_ended_by_the_end_of_the_peer),
-        TEST(a_full_send_is_ended_by_the_end_of_the_peer),
-        TEST(a_pair_takes_a_new_peer_when_the_old_one_has_gone),
-        TEST(a_rejected_peer_may_try_again_when_the_place_is_free),
-        TEST(both_ways_are_full_duplex_and_independent),
-        SLOW_TEST(a_message_may_have_gigabytes, 120),
-    };
-
-    return test_main("pair", tests, COUNT_OF(tests), argc, argv);
 }

@@ -31,7 +31,7 @@ static void meet(shm_socket_t *pub, shm_socket_t *sub)
 
 /* ---- What is not delivered ---- */
 
-static void without_a_subscription_nothing_arrives(void)
+TEST_THAT(without_a_subscription_nothing_arrives)
 {
     shm_socket_t *pub = socket_new(SHM_PUB), *sub = sub_new(NULL);
 
@@ -41,11 +41,10 @@ static void without_a_subscription_nothing_arrives(void)
     expect_nothing(sub);
     CHECK_INT(get_int(sub, SHM_EVENTS) & SHM_POLLIN, 0);
     CHECK_INT(get_stats(sub).received, 0);
-    CHECK_OK(shm_close(pub));
-    CHECK_OK(shm_close(sub));
+    CLOSE_ALL(pub, sub);
 }
 
-static void unsubscribing_what_was_not_subscribed_is_invalid(void)
+TEST_THAT(unsubscribing_what_was_not_subscribed_is_invalid)
 {
     shm_socket_t *sub = sub_new("a");
 
@@ -56,7 +55,7 @@ static void unsubscribing_what_was_not_subscribed_is_invalid(void)
     CHECK_OK(shm_close(sub));
 }
 
-static void only_matching_prefixes_arrive(void)
+TEST_THAT(only_matching_prefixes_arrive)
 {
     shm_socket_t *pub = socket_new(SHM_PUB), *sub = sub_new("robot/");
 
@@ -71,12 +70,11 @@ static void only_matching_prefixes_arrive(void)
     expect_text_now(sub, "robot/");
     expect_nothing(sub);
     CHECK_INT(lost_of(sub), 0); /* what was not asked for is not lost */
-    CHECK_OK(shm_close(pub));
-    CHECK_OK(shm_close(sub));
+    CLOSE_ALL(pub, sub);
 }
 
 /* A message matches once, however many of its reader's prefixes fit. */
-static void overlapping_prefixes_deliver_once(void)
+TEST_THAT(overlapping_prefixes_deliver_once)
 {
     shm_socket_t *pub = socket_new(SHM_PUB), *sub = sub_new("a");
 
@@ -95,11 +93,10 @@ static void overlapping_prefixes_deliver_once(void)
     send_text(pub, "abd");
     expect_text_now(sub, "abd");
     expect_nothing(sub);
-    CHECK_OK(shm_close(pub));
-    CHECK_OK(shm_close(sub));
+    CLOSE_ALL(pub, sub);
 }
 
-static void prefixes_are_bytes(void)
+TEST_THAT(prefixes_are_bytes)
 {
     shm_socket_t *pub = socket_new(SHM_PUB), *sub = sub_new(NULL);
     char got[8];
@@ -112,11 +109,10 @@ static void prefixes_are_bytes(void)
     CHECK_INT(shm_recv(sub, got, sizeof got, SHM_DONTWAIT), 3);
     CHECK_MEM(got, 3, "\0\xff\0", 3);
     expect_nothing(sub);
-    CHECK_OK(shm_close(pub));
-    CHECK_OK(shm_close(sub));
+    CLOSE_ALL(pub, sub);
 }
 
-static void the_first_part_decides_for_all_parts(void)
+TEST_THAT(the_first_part_decides_for_all_parts)
 {
     shm_socket_t *pub = socket_new(SHM_PUB), *sub = sub_new("yes");
 
@@ -130,11 +126,10 @@ static void the_first_part_decides_for_all_parts(void)
     expect_text_now(sub, "no");
     CHECK_INT(get_int(sub, SHM_RCVMORE), 0);
     expect_nothing(sub);
-    CHECK_OK(shm_close(pub));
-    CHECK_OK(shm_close(sub));
+    CLOSE_ALL(pub, sub);
 }
 
-static void a_thousand_prefixes_filter_exactly(void)
+TEST_THAT(a_thousand_prefixes_filter_exactly)
 {
     shm_socket_t *pub = socket_new(SHM_PUB), *sub = sub_new(NULL);
     char text[32];
@@ -151,13 +146,12 @@ static void a_thousand_prefixes_filter_exactly(void)
             expect_text_now(sub, text);
     }
     expect_nothing(sub);
-    CHECK_OK(shm_close(pub));
-    CHECK_OK(shm_close(sub));
+    CLOSE_ALL(pub, sub);
 }
 
 /* ---- Who comes late, who is slow ---- */
 
-static void a_late_joiner_sees_only_what_is_new(void)
+TEST_THAT(a_late_joiner_sees_only_what_is_new)
 {
     shm_socket_t *pub = socket_new(SHM_PUB), *early = sub_new(""), *late = sub_new("");
 
@@ -172,12 +166,10 @@ static void a_late_joiner_sees_only_what_is_new(void)
     CHECK_INT(lost_of(late), 0);
     for (uint64_t i = 1; i <= 3; i++)
         expect_number_now(early, i);
-    CHECK_OK(shm_close(pub));
-    CHECK_OK(shm_close(early));
-    CHECK_OK(shm_close(late));
+    CLOSE_ALL(pub, early, late);
 }
 
-static void every_subscriber_gets_every_message(void)
+TEST_THAT(every_subscriber_gets_every_message)
 {
     shm_socket_t *pub = socket_new(SHM_PUB), *subs[20];
 
@@ -201,7 +193,7 @@ static void every_subscriber_gets_every_message(void)
 
 /* The reader that fell behind goes on with the newest, in order, and knows how many it missed. */
 /* As in ZeroMQ: each connection is a subscriber of its own. */
-static void one_that_is_connected_to_two_names_of_a_publisher_gets_all_twice(void)
+TEST_THAT(one_that_is_connected_to_two_names_of_a_publisher_gets_all_twice)
 {
     shm_socket_t *pub = socket_new(SHM_PUB), *sub = sub_new("");
 
@@ -226,11 +218,10 @@ static void one_that_is_connected_to_two_names_of_a_publisher_gets_all_twice(voi
     expect_text_now(sub, "both again");
     expect_text_now(sub, "both again");
     expect_nothing(sub);
-    CHECK_OK(shm_close(sub));
-    CHECK_OK(shm_close(pub));
+    CLOSE_ALL(sub, pub);
 }
 
-static void a_slow_subscriber_is_told_exactly_what_it_lost(void)
+TEST_THAT(a_slow_subscriber_is_told_exactly_what_it_lost)
 {
     static const int marks[] = {1, 2, 7, 8, 100, 1000};
 
@@ -268,13 +259,12 @@ static void a_slow_subscriber_is_told_exactly_what_it_lost(void)
                 lapped++, got += event.value;
         CHECK(lapped > 0);
         CHECK_INT(got, lost_of(sub));
-        CHECK_OK(shm_close(pub));
-        CHECK_OK(shm_close(sub));
+        CLOSE_ALL(pub, sub);
     }
 }
 
 /* A subscriber that reads loses nothing, however many of its neighbours sleep. */
-static void slow_neighbours_do_not_disturb(void)
+TEST_THAT(slow_neighbours_do_not_disturb)
 {
     shm_socket_t *pub = socket_new(SHM_PUB), *fast = sub_new(""), *slow[5];
 
@@ -292,8 +282,7 @@ static void slow_neighbours_do_not_disturb(void)
     CHECK_INT(lost_of(fast), 0);
     for (size_t i = 0; i < COUNT_OF(slow); i++)
         CHECK_OK(shm_close(slow[i]));
-    CHECK_OK(shm_close(fast));
-    CHECK_OK(shm_close(pub));
+    CLOSE_ALL(fast, pub);
 }
 
 /* ---- Across processes, checked by history ---- */
@@ -370,34 +359,12 @@ static void run_fanout(bool lossless, int hwm)
     CHECK_OK(shm_close(pub));
 }
 
-static void gaps_equal_the_counted_losses(void)
+TEST_THAT(gaps_equal_the_counted_losses)
 {
     run_fanout(false, 64);
 }
 
-static void a_lossless_pub_loses_nothing(void)
+TEST_THAT(a_lossless_pub_loses_nothing)
 {
     run_fanout(true, 64);
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(without_a_subscription_nothing_arrives),
-        TEST(unsubscribing_what_was_not_subscribed_is_invalid),
-        TEST(only_matching_prefixes_arrive),
-        TEST(overlapping_prefixes_deliver_once),
-        TEST(prefixes_are_bytes),
-        TEST(the_first_part_decides_for_all_parts),
-        TEST(a_thousand_prefixes_filter_exactly),
-        TEST(a_late_joiner_sees_only_what_is_new),
-        TEST(every_subscriber_gets_every_message),
-        TEST(one_that_is_connected_to_two_names_of_a_publisher_gets_all_twice),
-        TEST(a_slow_subscriber_is_told_exactly_what_it_lost),
-        TEST(slow_neighbours_do_not_disturb),
-        TEST(gaps_equal_the_counted_losses),
-        TEST(a_lossless_pub_loses_nothing),
-    };
-
-    return test_main("pubsub", tests, COUNT_OF(tests), argc, argv);
 }

@@ -37,7 +37,7 @@ static shm_socket_t *lossless_new(int hwm)
     return pub;
 }
 
-static void a_lossless_pub_refuses_after_exactly_the_mark(void)
+TEST_THAT(a_lossless_pub_refuses_after_exactly_the_mark)
 {
     static const int marks[] = {1, 2, 7, 8, 100};
 
@@ -62,13 +62,11 @@ static void a_lossless_pub_refuses_after_exactly_the_mark(void)
         expect_number_now(slow, 99);
         expect_number_now(fast, 99);
         CHECK_INT(lost_of(slow) + lost_of(fast), 0);
-        CHECK_OK(shm_close(slow));
-        CHECK_OK(shm_close(fast));
-        CHECK_OK(shm_close(pub));
+        CLOSE_ALL(slow, fast, pub);
     }
 }
 
-static void a_lossless_pub_times_out(void)
+TEST_THAT(a_lossless_pub_times_out)
 {
     shm_socket_t *pub = lossless_new(4), *sub = sub_new();
     int64_t start;
@@ -84,11 +82,10 @@ static void a_lossless_pub_times_out(void)
     start_ticking();
     CHECK_ERR(shm_send(pub, "x", 1, 0), EINTR);
     stop_ticking();
-    CHECK_OK(shm_close(sub));
-    CHECK_OK(shm_close(pub));
+    CLOSE_ALL(sub, pub);
 }
 
-static void a_lossless_pub_without_subscribers_never_waits(void)
+TEST_THAT(a_lossless_pub_without_subscribers_never_waits)
 {
     shm_socket_t *pub = lossless_new(4), *sub = sub_new();
 
@@ -98,15 +95,13 @@ static void a_lossless_pub_without_subscribers_never_waits(void)
     expect_nothing(sub);
     send_number(pub, 1);
     expect_number_now(sub, 1);
-    CHECK_OK(shm_close(sub));
-    CHECK_OK(shm_close(pub));
+    CLOSE_ALL(sub, pub);
 }
 
 static void hold_the_publisher_up(struct child *up, void *argument)
 {
     shm_socket_t *sub = sub_new();
 
-    (void)argument;
     CHECK_OK(shm_connect(sub, "it"));
     await_event(sub, SHM_EVENT_CONNECTED);
     child_say(up, 1);
@@ -117,7 +112,7 @@ static void hold_the_publisher_up(struct child *up, void *argument)
 
 /* The slowest is waited for as long as it is there, and no longer: not after its close, not after
  * kill -9. The publisher sleeps in shm_send() meanwhile. */
-static void a_lossless_pub_is_freed_by_the_end_of_the_slowest(void)
+TEST_THAT(a_lossless_pub_is_freed_by_the_end_of_the_slowest)
 {
     for (int by_kill = 0; by_kill < 2; by_kill++) {
         struct child child = child_start(hold_the_publisher_up, NULL);
@@ -145,14 +140,13 @@ static void a_lossless_pub_is_freed_by_the_end_of_the_slowest(void)
             child_say(&child, 3);
             child_wait(&child);
         }
-        CHECK_OK(shm_close(sub));
-        CHECK_OK(shm_close(pub));
+        CLOSE_ALL(sub, pub);
     }
 }
 
 /* ---- History ---- */
 
-static void history_gives_a_newcomer_the_last_messages(void)
+TEST_THAT(history_gives_a_newcomer_the_last_messages)
 {
     static const int wanted[] = {0, 1, 3, 10, 500};
     shm_socket_t *pub = socket_new(SHM_PUB);
@@ -175,7 +169,7 @@ static void history_gives_a_newcomer_the_last_messages(void)
     CHECK_OK(shm_close(pub));
 }
 
-static void history_goes_over_into_what_is_new(void)
+TEST_THAT(history_goes_over_into_what_is_new)
 {
     shm_socket_t *pub = socket_new(SHM_PUB), *sub = sub_new();
 
@@ -188,11 +182,10 @@ static void history_goes_over_into_what_is_new(void)
     expect_number_now(sub, 2);
     expect_number_now(sub, 3);
     expect_nothing(sub);
-    CHECK_OK(shm_close(sub));
-    CHECK_OK(shm_close(pub));
+    CLOSE_ALL(sub, pub);
 }
 
-static void history_is_filtered_like_the_rest(void)
+TEST_THAT(history_is_filtered_like_the_rest)
 {
     shm_socket_t *pub = socket_new(SHM_PUB), *sub = socket_new(SHM_SUB);
     char got[8];
@@ -207,8 +200,7 @@ static void history_is_filtered_like_the_rest(void)
     CHECK_INT(shm_recv(sub, got, sizeof got, SHM_DONTWAIT), 2);
     CHECK_MEM(got, 2, "b1", 2);
     expect_nothing(sub);
-    CHECK_OK(shm_close(sub));
-    CHECK_OK(shm_close(pub));
+    CLOSE_ALL(sub, pub);
 }
 
 /* ---- History of a publisher that makes no call ---- */
@@ -268,7 +260,7 @@ static void expect_silent_history(shm_socket_t *sub)
     expect_nothing(sub);
 }
 
-static void a_silent_publishers_history_is_there_at_once(void)
+TEST_THAT(a_silent_publishers_history_is_there_at_once)
 {
     if (test_has_key())
         skip_test("with a key the publisher answers first");
@@ -290,7 +282,7 @@ static void a_silent_publishers_history_is_there_at_once(void)
     CHECK_OK(shm_close(sub));
 }
 
-static void a_silent_publishers_history_survives_its_kill(void)
+TEST_THAT(a_silent_publishers_history_survives_its_kill)
 {
     if (test_has_key())
         skip_test("with a key the publisher answers first");
@@ -310,7 +302,7 @@ static void a_silent_publishers_history_survives_its_kill(void)
 
 /* ---- Conflate ---- */
 
-static void conflate_keeps_the_newest_only(void)
+TEST_THAT(conflate_keeps_the_newest_only)
 {
     shm_socket_t *pub = socket_new(SHM_PUB), *sub = sub_new();
 
@@ -326,11 +318,10 @@ static void conflate_keeps_the_newest_only(void)
     send_number(pub, 1);
     expect_number_now(sub, 1);
     expect_nothing(sub);
-    CHECK_OK(shm_close(sub));
-    CHECK_OK(shm_close(pub));
+    CLOSE_ALL(sub, pub);
 }
 
-static void conflate_respects_the_filter(void)
+TEST_THAT(conflate_respects_the_filter)
 {
     shm_socket_t *pub = socket_new(SHM_PUB), *sub = socket_new(SHM_SUB);
     char got[8];
@@ -345,13 +336,12 @@ static void conflate_respects_the_filter(void)
     CHECK_INT(shm_recv(sub, got, sizeof got, SHM_DONTWAIT), 2);
     CHECK_MEM(got, 2, "a2", 2);
     expect_nothing(sub);
-    CHECK_OK(shm_close(sub));
-    CHECK_OK(shm_close(pub));
+    CLOSE_ALL(sub, pub);
 }
 
 /* ---- Several publishers, restarts ---- */
 
-static void a_sub_hears_several_publishers_fairly(void)
+TEST_THAT(a_sub_hears_several_publishers_fairly)
 {
     shm_socket_t *pubs[5], *sub = sub_new();
     unsigned heard[COUNT_OF(pubs)] = {0};
@@ -393,7 +383,7 @@ static void publish_from(struct child *up, void *argument)
 }
 
 /* The subscriber does nothing but receive; each publisher is killed and followed by another. */
-static void a_publisher_that_was_killed_and_restarted_is_heard_again(void)
+TEST_THAT(a_publisher_that_was_killed_and_restarted_is_heard_again)
 {
     shm_socket_t *sub = sub_new();
 
@@ -413,7 +403,7 @@ static void a_publisher_that_was_killed_and_restarted_is_heard_again(void)
     CHECK_OK(shm_close(sub));
 }
 
-static void subscriptions_change_while_messages_wait(void)
+TEST_THAT(subscriptions_change_while_messages_wait)
 {
     shm_socket_t *pub = socket_new(SHM_PUB), *sub = socket_new(SHM_SUB);
     char got[8];
@@ -430,28 +420,5 @@ static void subscriptions_change_while_messages_wait(void)
     CHECK_INT(shm_recv(sub, got, sizeof got, SHM_DONTWAIT), 2);
     CHECK_MEM(got, 2, "b2", 2);
     expect_nothing(sub);
-    CHECK_OK(shm_close(sub));
-    CHECK_OK(shm_close(pub));
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(a_lossless_pub_refuses_after_exactly_the_mark),
-        TEST(a_lossless_pub_times_out),
-        TEST(a_lossless_pub_without_subscribers_never_waits),
-        TEST(a_lossless_pub_is_freed_by_the_end_of_the_slowest),
-        TEST(history_gives_a_newcomer_the_last_messages),
-        TEST(history_goes_over_into_what_is_new),
-        TEST(history_is_filtered_like_the_rest),
-        TEST(a_silent_publishers_history_is_there_at_once),
-        TEST(a_silent_publishers_history_survives_its_kill),
-        TEST(conflate_keeps_the_newest_only),
-        TEST(conflate_respects_the_filter),
-        TEST(a_sub_hears_several_publishers_fairly),
-        TEST(a_publisher_that_was_killed_and_restarted_is_heard_again),
-        TEST(subscriptions_change_while_messages_wait),
-    };
-
-    return test_main("pubsub_policies", tests, COUNT_OF(tests), argc, argv);
+    CLOSE_ALL(sub, pub);
 }

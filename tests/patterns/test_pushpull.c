@@ -30,7 +30,7 @@ static uint64_t recv_number(shm_socket_t *pull)
 
 /* ---- The mark ---- */
 
-static void a_push_refuses_after_exactly_the_mark_and_goes_on_after_reading(void)
+TEST_THAT(a_push_refuses_after_exactly_the_mark_and_goes_on_after_reading)
 {
     static const int marks[] = {1, 2, 5, 8, 100, 1000};
 
@@ -57,12 +57,11 @@ static void a_push_refuses_after_exactly_the_mark_and_goes_on_after_reading(void
                 }
                 expect_nothing(pull);
             }
-            CHECK_OK(shm_close(push));
-            CHECK_OK(shm_close(pull));
+            CLOSE_ALL(push, pull);
         }
 }
 
-static void a_mark_of_zero_means_a_million(void)
+TEST_THAT(a_mark_of_zero_means_a_million)
 {
     shm_socket_t *push = socket_new(SHM_PUSH), *pull = socket_new(SHM_PULL);
 
@@ -75,13 +74,12 @@ static void a_mark_of_zero_means_a_million(void)
         CHECK_INT(shm_send(push, &i, sizeof i, SHM_DONTWAIT), sizeof i);
     for (uint64_t i = 0; i < 200000; i++)
         CHECK_INT(recv_number(pull), i);
-    CHECK_OK(shm_close(push));
-    CHECK_OK(shm_close(pull));
+    CLOSE_ALL(push, pull);
 }
 
 /* ---- Who gets what ---- */
 
-static void every_message_goes_to_one_puller(void)
+TEST_THAT(every_message_goes_to_one_puller)
 {
     shm_socket_t *push = push_new(), *pulls[4];
     unsigned char seen[400] = {0};
@@ -105,7 +103,7 @@ static void every_message_goes_to_one_puller(void)
 }
 
 /* Whoever is free takes the next one: a puller that sleeps keeps nothing from the others. */
-static void a_puller_that_does_not_read_keeps_nothing_back(void)
+TEST_THAT(a_puller_that_does_not_read_keeps_nothing_back)
 {
     shm_socket_t *push = push_new(), *lazy = pull_new("jobs"), *busy = pull_new("jobs");
 
@@ -120,12 +118,10 @@ static void a_puller_that_does_not_read_keeps_nothing_back(void)
     for (uint64_t n = 0; n < 500; n++)
         CHECK_INT(recv_number(busy), n);
     expect_nothing(lazy);
-    CHECK_OK(shm_close(lazy));
-    CHECK_OK(shm_close(busy));
-    CHECK_OK(shm_close(push));
+    CLOSE_ALL(lazy, busy, push);
 }
 
-static void strict_round_robin_gives_each_puller_its_turn(void)
+TEST_THAT(strict_round_robin_gives_each_puller_its_turn)
 {
     shm_socket_t *push = socket_new(SHM_PUSH), *pulls[4];
 
@@ -152,7 +148,7 @@ static void strict_round_robin_gives_each_puller_its_turn(void)
     CHECK_OK(shm_close(push));
 }
 
-static void a_puller_hears_its_pushers_fairly(void)
+TEST_THAT(a_puller_hears_its_pushers_fairly)
 {
     shm_socket_t *pull = socket_new(SHM_PULL), *pushes[5];
     unsigned heard[COUNT_OF(pushes)] = {0};
@@ -179,7 +175,7 @@ static void a_puller_hears_its_pushers_fairly(void)
     CHECK_OK(shm_close(pull));
 }
 
-static void conflate_keeps_the_newest_job_only(void)
+TEST_THAT(conflate_keeps_the_newest_job_only)
 {
     shm_socket_t *pull = socket_new(SHM_PULL), *push = socket_new(SHM_PUSH);
 
@@ -192,8 +188,7 @@ static void conflate_keeps_the_newest_job_only(void)
         CHECK_INT(shm_send(push, &n, sizeof n, SHM_DONTWAIT), sizeof n);
     CHECK_INT(recv_number(pull), 2999);
     expect_nothing(pull);
-    CHECK_OK(shm_close(push));
-    CHECK_OK(shm_close(pull));
+    CLOSE_ALL(push, pull);
 }
 
 /* ---- Waiting for a puller ---- */
@@ -202,7 +197,6 @@ static void pull_one_later(struct child *up, void *argument)
 {
     shm_socket_t *pull = socket_new(SHM_PULL);
 
-    (void)argument;
     await_asleep(up->pid); /* in shm_close() */
     CHECK_OK(shm_bind(pull, "jobs"));
     for (uint64_t n = 0; n < 3; n++)
@@ -210,7 +204,7 @@ static void pull_one_later(struct child *up, void *argument)
     CHECK_OK(shm_close(pull));
 }
 
-static void close_lingers_for_messages_that_nobody_is_there_to_take(void)
+TEST_THAT(close_lingers_for_messages_that_nobody_is_there_to_take)
 {
     shm_socket_t *push = socket_new(SHM_PUSH);
     struct child child;
@@ -334,30 +328,12 @@ static void run_pushers_and_pullers(bool by_view)
     history_free(history);
 }
 
-static void many_pushers_and_pullers_exchange_everything_once(void)
+TEST_THAT(many_pushers_and_pullers_exchange_everything_once)
 {
     run_pushers_and_pullers(false);
 }
 
-static void the_same_by_views(void)
+TEST_THAT(the_same_by_views)
 {
     run_pushers_and_pullers(true);
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(a_push_refuses_after_exactly_the_mark_and_goes_on_after_reading),
-        TEST(a_mark_of_zero_means_a_million),
-        TEST(every_message_goes_to_one_puller),
-        TEST(a_puller_that_does_not_read_keeps_nothing_back),
-        TEST(strict_round_robin_gives_each_puller_its_turn),
-        TEST(a_puller_hears_its_pushers_fairly),
-        TEST(conflate_keeps_the_newest_job_only),
-        TEST(close_lingers_for_messages_that_nobody_is_there_to_take),
-        TEST(many_pushers_and_pullers_exchange_everything_once),
-        TEST(the_same_by_views),
-    };
-
-    return test_main("pushpull", tests, COUNT_OF(tests), argc, argv);
 }

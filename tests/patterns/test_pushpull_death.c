@@ -76,7 +76,7 @@ static struct child worker_start(shm_socket_t *push, int redeliver, enum how how
 
 /* ---- What is not redelivered ---- */
 
-static void finished_jobs_are_not_given_back(void)
+TEST_THAT(finished_jobs_are_not_given_back)
 {
     static const enum how hows[] = {BY_COPY, VIEW_CLOSED};
 
@@ -94,12 +94,11 @@ static void finished_jobs_are_not_given_back(void)
         send_number(push, 2);
         expect_job(pull, 2, 0);
         CHECK_INT(get_stats(pull).redelivered, 0);
-        CHECK_OK(shm_close(pull));
-        CHECK_OK(shm_close(push));
+        CLOSE_ALL(pull, push);
     }
 }
 
-static void without_redelivery_the_job_of_the_dead_is_dropped(void)
+TEST_THAT(without_redelivery_the_job_of_the_dead_is_dropped)
 {
     shm_socket_t *push = push_new(4), *pull;
     struct child child = worker_start(push, 0, BY_VIEW);
@@ -120,13 +119,12 @@ static void without_redelivery_the_job_of_the_dead_is_dropped(void)
         expect_job(pull, n, 0);
     }
     CHECK_INT(get_stats(pull).redelivered, 0);
-    CHECK_OK(shm_close(pull));
-    CHECK_OK(shm_close(push));
+    CLOSE_ALL(pull, push);
 }
 
 /* ---- What is ---- */
 
-static void a_killed_worker_gives_its_job_back(void)
+TEST_THAT(a_killed_worker_gives_its_job_back)
 {
     shm_socket_t *push = push_new(8), *pull;
     struct child child = worker_start(push, 1, BY_VIEW);
@@ -146,11 +144,10 @@ static void a_killed_worker_gives_its_job_back(void)
         send_number(push, n);
         expect_job(pull, n, 0);
     }
-    CHECK_OK(shm_close(pull));
-    CHECK_OK(shm_close(push));
+    CLOSE_ALL(pull, push);
 }
 
-static void a_job_that_comes_back_waits_for_a_worker(void)
+TEST_THAT(a_job_that_comes_back_waits_for_a_worker)
 {
     shm_socket_t *push = push_new(8), *pull;
     struct child child = worker_start(push, 1, BY_VIEW);
@@ -174,22 +171,20 @@ static void a_job_that_comes_back_waits_for_a_worker(void)
         CHECK_OK(shm_msg_close(&msg));
     }
     expect_nothing(pull);
-    CHECK_OK(shm_close(pull));
-    CHECK_OK(shm_close(push));
+    CLOSE_ALL(pull, push);
 }
 
 static void receive_sleeping(struct child *up, void *argument)
 {
     shm_socket_t *pull = pull_new(1);
 
-    (void)argument;
     await_event(pull, SHM_EVENT_CONNECTED);
     child_say(up, 0);
     expect_job(pull, 1, 1);
     CHECK_OK(shm_close(pull));
 }
 
-static void a_sleeping_worker_is_woken_for_a_job_that_comes_back(void)
+TEST_THAT(a_sleeping_worker_is_woken_for_a_job_that_comes_back)
 {
     shm_socket_t *push = push_new(8);
     struct child first = worker_start(push, 1, BY_VIEW), second;
@@ -206,7 +201,7 @@ static void a_sleeping_worker_is_woken_for_a_job_that_comes_back(void)
 }
 
 /* Of a message whose first part only was taken, all parts come back. */
-static void a_job_in_parts_comes_back_whole(void)
+TEST_THAT(a_job_in_parts_comes_back_whole)
 {
     static const enum how hows[] = {FIRST_PART_BY_VIEW, FIRST_PART_BY_COPY};
 
@@ -236,13 +231,12 @@ static void a_job_in_parts_comes_back_whole(void)
         CHECK_INT(shm_recv(pull, got, sizeof got, 0), 3);
         CHECK_INT(get_int(pull, SHM_RCVMORE), 0);
         expect_nothing(pull);
-        CHECK_OK(shm_close(pull));
-        CHECK_OK(shm_close(push));
+        CLOSE_ALL(pull, push);
     }
 }
 
 /* One job kills a worker after the other, and comes back each time. */
-static void a_job_comes_back_as_often_as_its_worker_dies(void)
+TEST_THAT(a_job_comes_back_as_often_as_its_worker_dies)
 {
     shm_socket_t *push = push_new(8), *pull;
 
@@ -259,11 +253,10 @@ static void a_job_comes_back_as_often_as_its_worker_dies(void)
     join(push, pull);
     expect_job(pull, 13, 1);
     expect_nothing(pull);
-    CHECK_OK(shm_close(pull));
-    CHECK_OK(shm_close(push));
+    CLOSE_ALL(pull, push);
 }
 
-static void two_dead_workers_give_both_jobs_back(void)
+TEST_THAT(two_dead_workers_give_both_jobs_back)
 {
     shm_socket_t *push = push_new(8), *pull;
     struct child a = worker_start(push, 1, BY_VIEW), b;
@@ -292,12 +285,11 @@ static void two_dead_workers_give_both_jobs_back(void)
     CHECK(sum == 102 || sum == 201);
     expect_nothing(pull);
     CHECK_INT(get_stats(pull).redelivered, 2);
-    CHECK_OK(shm_close(pull));
-    CHECK_OK(shm_close(push));
+    CLOSE_ALL(pull, push);
 }
 
 /* The job of a stopped worker is not taken away: it is not dead. */
-static void a_stopped_worker_keeps_its_job(void)
+TEST_THAT(a_stopped_worker_keeps_its_job)
 {
     shm_socket_t *push = push_new(8), *pull;
     struct child child = worker_start(push, 1, BY_VIEW);
@@ -313,12 +305,11 @@ static void a_stopped_worker_keeps_its_job(void)
     set_int(pull, SHM_RCVTIMEO, -1);
     child_kill(&child);
     expect_job(pull, 1, 1);
-    CHECK_OK(shm_close(pull));
-    CHECK_OK(shm_close(push));
+    CLOSE_ALL(pull, push);
 }
 
 /* What nobody had claimed is not lost with the only puller. */
-static void unclaimed_jobs_stay_when_the_only_puller_dies(void)
+TEST_THAT(unclaimed_jobs_stay_when_the_only_puller_dies)
 {
     shm_socket_t *push = push_new(20), *pull;
     struct child child = worker_start(push, 1, BY_VIEW);
@@ -333,15 +324,13 @@ static void unclaimed_jobs_stay_when_the_only_puller_dies(void)
     for (uint64_t n = 2; n <= 10; n++)
         expect_job(pull, n, 0);
     expect_nothing(pull);
-    CHECK_OK(shm_close(pull));
-    CHECK_OK(shm_close(push));
+    CLOSE_ALL(pull, push);
 }
 
 static void take_three(struct child *up, void *argument)
 {
     shm_socket_t *pull = pull_new(1);
 
-    (void)argument;
     for (uint64_t n = 1; n <= 3; n++)
         expect_job(pull, n, 0);
     child_say(up, 1);
@@ -349,7 +338,7 @@ static void take_three(struct child *up, void *argument)
 }
 
 /* Jobs wait; the PUSH has gone to do something else. A worker that comes gets them. */
-static void waiting_jobs_are_taken_while_the_push_makes_no_call(void)
+TEST_THAT(waiting_jobs_are_taken_while_the_push_makes_no_call)
 {
     if (test_has_key())
         skip_test("with a key the PUSH answers first");
@@ -365,23 +354,4 @@ static void waiting_jobs_are_taken_while_the_push_makes_no_call(void)
     CHECK_INT(child_hear(&child), 1);
     child_wait(&child);
     CHECK_OK(shm_close(push));
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(finished_jobs_are_not_given_back),
-        TEST(without_redelivery_the_job_of_the_dead_is_dropped),
-        TEST(a_killed_worker_gives_its_job_back),
-        TEST(a_job_that_comes_back_waits_for_a_worker),
-        TEST(a_sleeping_worker_is_woken_for_a_job_that_comes_back),
-        TEST(a_job_in_parts_comes_back_whole),
-        TEST(a_job_comes_back_as_often_as_its_worker_dies),
-        TEST(two_dead_workers_give_both_jobs_back),
-        TEST(a_stopped_worker_keeps_its_job),
-        TEST(unclaimed_jobs_stay_when_the_only_puller_dies),
-        TEST(waiting_jobs_are_taken_while_the_push_makes_no_call),
-    };
-
-    return test_main("pushpull_death", tests, COUNT_OF(tests), argc, argv);
 }

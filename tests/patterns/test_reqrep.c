@@ -18,8 +18,7 @@ static struct duo duo_new(void)
 
 static void duo_close(struct duo *duo)
 {
-    CHECK_OK(shm_close(duo->req));
-    CHECK_OK(shm_close(duo->rep));
+    CLOSE_ALL(duo->req, duo->rep);
 }
 
 static void exchange(struct duo *duo)
@@ -32,7 +31,7 @@ static void exchange(struct duo *duo)
 
 /* ---- Out of turn ---- */
 
-static void calls_out_of_turn_are_refused_and_change_nothing(void)
+TEST_THAT(calls_out_of_turn_are_refused_and_change_nothing)
 {
     struct duo duo = duo_new();
     char byte;
@@ -56,7 +55,7 @@ static void calls_out_of_turn_are_refused_and_change_nothing(void)
     duo_close(&duo);
 }
 
-static void events_follow_the_turns(void)
+TEST_THAT(events_follow_the_turns)
 {
     struct duo duo = duo_new();
 
@@ -76,7 +75,7 @@ static void events_follow_the_turns(void)
 }
 
 /* A request is read whole before it is answered, an answer before the next request. */
-static void turns_end_with_the_last_part(void)
+TEST_THAT(turns_end_with_the_last_part)
 {
     struct duo duo = duo_new();
     char byte;
@@ -97,7 +96,7 @@ static void turns_end_with_the_last_part(void)
     duo_close(&duo);
 }
 
-static void every_call_gets_its_own_answer(void)
+TEST_THAT(every_call_gets_its_own_answer)
 {
     struct duo duo = duo_new();
     char text[32];
@@ -115,7 +114,7 @@ static void every_call_gets_its_own_answer(void)
 
 /* ---- Several of each ---- */
 
-static void a_rep_answers_each_asker_its_own(void)
+TEST_THAT(a_rep_answers_each_asker_its_own)
 {
     shm_socket_t *rep = socket_new(SHM_REP), *reqs[10];
     char text[16];
@@ -146,7 +145,7 @@ static void a_rep_answers_each_asker_its_own(void)
     CHECK_OK(shm_close(rep));
 }
 
-static void a_req_asks_its_peers_in_turn(void)
+TEST_THAT(a_req_asks_its_peers_in_turn)
 {
     shm_socket_t *req = socket_new(SHM_REQ), *reps[3];
     unsigned asked[3] = {0};
@@ -178,7 +177,7 @@ static void a_req_asks_its_peers_in_turn(void)
     CHECK_OK(shm_close(req));
 }
 
-static void a_reply_to_an_asker_that_has_gone_is_dropped(void)
+TEST_THAT(a_reply_to_an_asker_that_has_gone_is_dropped)
 {
     struct duo duo = duo_new();
     shm_socket_t *other = socket_new(SHM_REQ);
@@ -211,7 +210,7 @@ static struct duo relaxed_new(bool correlate)
 }
 
 /* The classic: a request times out, the next is sent, and then the first one's answer comes. */
-static void a_late_reply_is_never_taken_for_the_next_one(void)
+TEST_THAT(a_late_reply_is_never_taken_for_the_next_one)
 {
     for (int correlate = 0; correlate < 2; correlate++) {
         struct duo duo = relaxed_new(correlate);
@@ -242,7 +241,7 @@ static void a_late_reply_is_never_taken_for_the_next_one(void)
     }
 }
 
-static void correlated_requests_carry_a_number_that_a_router_sees(void)
+TEST_THAT(correlated_requests_carry_a_number_that_a_router_sees)
 {
     shm_socket_t *req = socket_new(SHM_REQ), *router = socket_new(SHM_ROUTER);
     unsigned char id[256], number[8], last[8] = {0};
@@ -275,12 +274,11 @@ static void correlated_requests_carry_a_number_that_a_router_sees(void)
         CHECK_INT(shm_send(router, "right", 5, 0), 5);
         expect_text(req, "right");
     }
-    CHECK_OK(shm_close(req));
-    CHECK_OK(shm_close(router));
+    CLOSE_ALL(req, router);
 }
 
 /* What a ROUTER sends without the delimiter, or before it was asked, is not an answer. */
-static void malformed_and_unasked_replies_are_ignored(void)
+TEST_THAT(malformed_and_unasked_replies_are_ignored)
 {
     shm_socket_t *req = socket_new(SHM_REQ), *router = socket_new(SHM_ROUTER);
     char got[16];
@@ -305,12 +303,11 @@ static void malformed_and_unasked_replies_are_ignored(void)
     CHECK_INT(shm_send(router, "", 0, SHM_SNDMORE), 0);
     CHECK_INT(shm_send(router, "right", 5, 0), 5);
     expect_text(req, "right");
-    CHECK_OK(shm_close(req));
-    CHECK_OK(shm_close(router));
+    CLOSE_ALL(req, router);
 }
 
 /* The envelope that brought a request takes its reply back through any number of ROUTERs. */
-static void a_rep_gives_the_whole_envelope_back(void)
+TEST_THAT(a_rep_gives_the_whole_envelope_back)
 {
     shm_socket_t *dealer = socket_new(SHM_DEALER), *rep = socket_new(SHM_REP);
 
@@ -334,12 +331,11 @@ static void a_rep_gives_the_whole_envelope_back(void)
     /* and what has no delimiter is not a request */
     CHECK_INT(shm_send(dealer, "bare", 4, 0), 4);
     expect_nothing(rep);
-    CHECK_OK(shm_close(dealer));
-    CHECK_OK(shm_close(rep));
+    CLOSE_ALL(dealer, rep);
 }
 
 /* A large part lies in a block of the asker's: the answer must not point there as if it were its own. */
-static void a_hop_of_any_size_comes_back_as_it_was(void)
+TEST_THAT(a_hop_of_any_size_comes_back_as_it_was)
 {
     static char hop[100000], got[sizeof hop];
     shm_socket_t *dealer = socket_new(SHM_DEALER), *rep = socket_new(SHM_REP);
@@ -359,26 +355,5 @@ static void a_hop_of_any_size_comes_back_as_it_was(void)
         expect_text(dealer, "");
         expect_text(dealer, "answer");
     }
-    CHECK_OK(shm_close(dealer));
-    CHECK_OK(shm_close(rep));
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(calls_out_of_turn_are_refused_and_change_nothing),
-        TEST(events_follow_the_turns),
-        TEST(turns_end_with_the_last_part),
-        TEST(every_call_gets_its_own_answer),
-        TEST(a_rep_answers_each_asker_its_own),
-        TEST(a_req_asks_its_peers_in_turn),
-        TEST(a_reply_to_an_asker_that_has_gone_is_dropped),
-        TEST(a_late_reply_is_never_taken_for_the_next_one),
-        TEST(correlated_requests_carry_a_number_that_a_router_sees),
-        TEST(malformed_and_unasked_replies_are_ignored),
-        TEST(a_rep_gives_the_whole_envelope_back),
-        TEST(a_hop_of_any_size_comes_back_as_it_was),
-    };
-
-    return test_main("reqrep", tests, COUNT_OF(tests), argc, argv);
+    CLOSE_ALL(dealer, rep);
 }

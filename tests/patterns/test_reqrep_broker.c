@@ -52,7 +52,7 @@ static void serve_and_log(struct child *up, void *argument)
 }
 
 /* REQs over a ROUTER and a DEALER to REPs: each call served once and answered to who asked. */
-static void calls_through_a_broker_are_a_bijection(void)
+TEST_THAT(calls_through_a_broker_are_a_bijection)
 {
     struct history *history = history_new(CLIENTS + SERVERS, 3 * CALLS * CLIENTS);
     shm_socket_t *front = socket_new(SHM_ROUTER), *back = socket_new(SHM_DEALER);
@@ -101,15 +101,5 @@ static void calls_through_a_broker_are_a_bijection(void)
     if (wrong)
         FAIL("%s", wrong);
     history_free(history);
-    CHECK_OK(shm_close(front));
-    CHECK_OK(shm_close(back));
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(calls_through_a_broker_are_a_bijection),
-    };
-
-    return test_main("reqrep_broker", tests, COUNT_OF(tests), argc, argv);
+    CLOSE_ALL(front, back);
 }

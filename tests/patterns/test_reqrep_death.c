@@ -12,7 +12,6 @@ static void take_a_request(struct child *up, void *argument)
     shm_socket_t *rep = socket_new(SHM_REP);
     char got[16];
 
-    (void)argument;
     CHECK_OK(shm_bind(rep, "it"));
     await_event(rep, SHM_EVENT_CONNECTED);
     child_say(up, GO);
@@ -43,7 +42,7 @@ static void answer_requests(struct child *up, void *argument)
 
 /* ---- The REP ends with the request in hand ---- */
 
-static void a_rep_that_ends_with_the_request_in_hand_is_a_reset(void)
+TEST_THAT(a_rep_that_ends_with_the_request_in_hand_is_a_reset)
 {
     for (int by_kill = 0; by_kill < 2; by_kill++) {
         struct child child = child_start(take_a_request, NULL);
@@ -87,7 +86,7 @@ static void kill_the_server(struct child *up, void *argument)
     child_hear(up);
 }
 
-static void a_sleeping_req_is_woken_by_the_death_of_its_rep(void)
+TEST_THAT(a_sleeping_req_is_woken_by_the_death_of_its_rep)
 {
     struct child server = child_start(take_a_request, NULL), killer;
     pid_t pids[2] = {getpid(), server.pid};
@@ -109,7 +108,7 @@ static void a_sleeping_req_is_woken_by_the_death_of_its_rep(void)
 }
 
 /* The request was never read: the death of the peer resets it, too, or it waits for the next. */
-static void a_rep_that_is_killed_before_it_reads_leaves_no_wait_for_ever(void)
+TEST_THAT(a_rep_that_is_killed_before_it_reads_leaves_no_wait_for_ever)
 {
     struct child child = child_start(take_a_request, NULL);
     unsigned two = 2;
@@ -140,7 +139,7 @@ static void a_rep_that_is_killed_before_it_reads_leaves_no_wait_for_ever(void)
 
 /* ---- SHM_REQ_RESEND ---- */
 
-static void a_resending_req_asks_the_next_rep(void)
+TEST_THAT(a_resending_req_asks_the_next_rep)
 {
     struct child child = child_start(take_a_request, NULL);
     unsigned one = 1;
@@ -182,7 +181,7 @@ static void a_resending_req_asks_the_next_rep(void)
     CHECK_OK(shm_close(req));
 }
 
-static void a_resent_request_has_all_its_parts(void)
+TEST_THAT(a_resent_request_has_all_its_parts)
 {
     struct child child = child_start(take_a_request, NULL);
     shm_socket_t *req = socket_new(SHM_REQ), *rep;
@@ -215,8 +214,7 @@ static void a_resent_request_has_all_its_parts(void)
     CHECK_INT(get_int(rep, SHM_RCVMORE), 0);
     send_text(rep, "done");
     expect_text(req, "done");
-    CHECK_OK(shm_close(req));
-    CHECK_OK(shm_close(rep));
+    CLOSE_ALL(req, rep);
 }
 
 /* ---- Between two parts ---- */
@@ -226,7 +224,6 @@ static void come_to_answer(struct child *up, void *argument)
 {
     shm_socket_t *rep = socket_new(SHM_REP);
 
-    (void)argument;
     CHECK_OK(shm_connect(rep, "it"));
     await_event(rep, SHM_EVENT_CONNECTED);
     child_say(up, GO);
@@ -269,7 +266,7 @@ static void be_answered(shm_socket_t *req, bool asks)
     child_wait(&child);
 }
 
-static void a_req_whose_rep_dies_between_two_parts_is_told(void)
+TEST_THAT(a_req_whose_rep_dies_between_two_parts_is_told)
 {
     shm_socket_t *req = socket_new(SHM_REQ);
     char byte;
@@ -282,7 +279,7 @@ static void a_req_whose_rep_dies_between_two_parts_is_told(void)
     CHECK_OK(shm_close(req));
 }
 
-static void a_request_cut_short_by_a_death_is_resent_whole(void)
+TEST_THAT(a_request_cut_short_by_a_death_is_resent_whole)
 {
     shm_socket_t *req = socket_new(SHM_REQ);
 
@@ -294,7 +291,7 @@ static void a_request_cut_short_by_a_death_is_resent_whole(void)
 }
 
 /* The queue of one that connected waits for the next, with a message that is not whole yet. */
-static void a_connected_req_whose_rep_dies_between_two_parts_asks_the_next(void)
+TEST_THAT(a_connected_req_whose_rep_dies_between_two_parts_asks_the_next)
 {
     struct child child = child_start(take_a_request, NULL);
     shm_socket_t *req = socket_new(SHM_REQ), *rep = socket_new(SHM_REP);
@@ -312,8 +309,7 @@ static void a_connected_req_whose_rep_dies_between_two_parts_asks_the_next(void)
     expect_text(rep, "more");
     send_text(rep, "answer");
     expect_text(req, "answer");
-    CHECK_OK(shm_close(req));
-    CHECK_OK(shm_close(rep));
+    CLOSE_ALL(req, rep);
 }
 
 /* ---- The REQ ends ---- */
@@ -322,14 +318,13 @@ static void ask_and_die(struct child *up, void *argument)
 {
     shm_socket_t *req = socket_new(SHM_REQ);
 
-    (void)argument;
     CHECK_OK(shm_connect(req, "it"));
     send_text(req, "ask");
     child_say(up, GO);
     child_hear(up);
 }
 
-static void a_rep_goes_on_when_its_asker_was_killed(void)
+TEST_THAT(a_rep_goes_on_when_its_asker_was_killed)
 {
     for (int read_first = 0; read_first < 2; read_first++) {
         shm_socket_t *rep = socket_new(SHM_REP), *req = socket_new(SHM_REQ);
@@ -349,12 +344,11 @@ static void a_rep_goes_on_when_its_asker_was_killed(void)
         expect_text(rep, "mine");
         send_text(rep, "yours");
         expect_text(req, "yours");
-        CHECK_OK(shm_close(req));
-        CHECK_OK(shm_close(rep));
+        CLOSE_ALL(req, rep);
     }
 }
 
-static void a_rep_whose_asker_dies_between_two_parts_goes_on(void)
+TEST_THAT(a_rep_whose_asker_dies_between_two_parts_goes_on)
 {
     for (int parts = 1; parts <= 2; parts++) {
         shm_socket_t *rep = socket_new(SHM_REP), *req = socket_new(SHM_REQ);
@@ -378,8 +372,7 @@ static void a_rep_whose_asker_dies_between_two_parts_goes_on(void)
         expect_text(rep, "mine");
         send_text(rep, "yours");
         expect_text(req, "yours");
-        CHECK_OK(shm_close(req));
-        CHECK_OK(shm_close(rep));
+        CLOSE_ALL(req, rep);
     }
 }
 
@@ -395,7 +388,6 @@ static void ask_as_a_dealer_and_die(struct child *up, void *argument)
 {
     shm_socket_t *dealer = socket_new(SHM_DEALER);
 
-    (void)argument;
     CHECK_OK(shm_bind(dealer, "it"));
     dealer_asks(dealer, "ask");
     child_say(up, GO);
@@ -403,7 +395,7 @@ static void ask_as_a_dealer_and_die(struct child *up, void *argument)
 }
 
 /* Its queue of answers waits for whoever binds next, who has not asked. */
-static void a_dealer_does_not_get_the_answers_to_one_before_it(void)
+TEST_THAT(a_dealer_does_not_get_the_answers_to_one_before_it)
 {
     for (int seen = 0; seen < 2; seen++) {
         shm_socket_t *rep = socket_new(SHM_REP), *dealer = socket_new(SHM_DEALER);
@@ -428,8 +420,7 @@ static void a_dealer_does_not_get_the_answers_to_one_before_it(void)
         send_text(rep, "yours");
         expect_text(dealer, "");
         expect_text(dealer, "yours");
-        CHECK_OK(shm_close(rep));
-        CHECK_OK(shm_close(dealer));
+        CLOSE_ALL(rep, dealer);
     }
 }
 
@@ -437,7 +428,6 @@ static void bind_ask_and_die(struct child *up, void *argument)
 {
     shm_socket_t *req = socket_new(SHM_REQ);
 
-    (void)argument;
     CHECK_OK(shm_bind(req, "it"));
     send_text(req, "ask");
     child_say(up, GO);
@@ -445,7 +435,7 @@ static void bind_ask_and_die(struct child *up, void *argument)
 }
 
 /* The queue of answers is no fuller for the next one. */
-static void answers_that_the_dead_did_not_read_leave_room_for_others(void)
+TEST_THAT(answers_that_the_dead_did_not_read_leave_room_for_others)
 {
     shm_socket_t *rep = socket_new(SHM_REP), *req = socket_new(SHM_REQ);
 
@@ -466,12 +456,11 @@ static void answers_that_the_dead_did_not_read_leave_room_for_others(void)
     send_text(rep, "yours");
     set_int(req, SHM_RCVTIMEO, 2000);
     expect_text(req, "yours");
-    CHECK_OK(shm_close(rep));
-    CHECK_OK(shm_close(req));
+    CLOSE_ALL(rep, req);
 }
 
 /* A new asker never gets what was meant for a dead one, even if it takes over its place. */
-static void replies_to_the_dead_go_to_nobody(void)
+TEST_THAT(replies_to_the_dead_go_to_nobody)
 {
     shm_socket_t *rep = socket_new(SHM_REP);
 
@@ -494,25 +483,4 @@ static void replies_to_the_dead_go_to_nobody(void)
         CHECK_OK(shm_close(req));
     }
     CHECK_OK(shm_close(rep));
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(a_rep_that_ends_with_the_request_in_hand_is_a_reset),
-        TEST(a_sleeping_req_is_woken_by_the_death_of_its_rep),
-        TEST(a_rep_that_is_killed_before_it_reads_leaves_no_wait_for_ever),
-        TEST(a_resending_req_asks_the_next_rep),
-        TEST(a_resent_request_has_all_its_parts),
-        TEST(a_req_whose_rep_dies_between_two_parts_is_told),
-        TEST(a_request_cut_short_by_a_death_is_resent_whole),
-        TEST(a_connected_req_whose_rep_dies_between_two_parts_asks_the_next),
-        TEST(a_rep_goes_on_when_its_asker_was_killed),
-        TEST(a_rep_whose_asker_dies_between_two_parts_goes_on),
-        TEST(a_dealer_does_not_get_the_answers_to_one_before_it),
-        TEST(answers_that_the_dead_did_not_read_leave_room_for_others),
-        TEST(replies_to_the_dead_go_to_nobody),
-    };
-
-    return test_main("reqrep_death", tests, COUNT_OF(tests), argc, argv);
 }

@@ -36,7 +36,7 @@ static shm_socket_t *router_new(void)
 
 /* ---- Who cannot be reached ---- */
 
-static void messages_to_the_unknown_are_dropped_and_counted(void)
+TEST_THAT(messages_to_the_unknown_are_dropped_and_counted)
 {
     shm_socket_t *router = router_new(), *dealer = dealer_new("anna");
 
@@ -51,11 +51,10 @@ static void messages_to_the_unknown_are_dropped_and_counted(void)
     send_to(router, "anna", "hello");
     expect_text(dealer, "hello");
     CHECK_INT(get_stats(router).sent, 1);
-    CHECK_OK(shm_close(dealer));
-    CHECK_OK(shm_close(router));
+    CLOSE_ALL(dealer, router);
 }
 
-static void mandatory_routers_are_told_that_nobody_is_there(void)
+TEST_THAT(mandatory_routers_are_told_that_nobody_is_there)
 {
     shm_socket_t *router = router_new(), *dealer;
 
@@ -76,7 +75,7 @@ static void mandatory_routers_are_told_that_nobody_is_there(void)
     CHECK_OK(shm_close(router));
 }
 
-static void a_full_peer_is_dropped_for_or_waited_for_when_mandatory(void)
+TEST_THAT(a_full_peer_is_dropped_for_or_waited_for_when_mandatory)
 {
     shm_socket_t *router = socket_new(SHM_ROUTER), *full, *other;
 
@@ -101,12 +100,10 @@ static void a_full_peer_is_dropped_for_or_waited_for_when_mandatory(void)
     expect_nothing(full);
     send_to(router, "full", "again");
     expect_text(full, "again");
-    CHECK_OK(shm_close(full));
-    CHECK_OK(shm_close(other));
-    CHECK_OK(shm_close(router));
+    CLOSE_ALL(full, other, router);
 }
 
-static void a_message_of_an_id_alone_is_dropped(void)
+TEST_THAT(a_message_of_an_id_alone_is_dropped)
 {
     shm_socket_t *router = router_new(), *dealer = dealer_new("anna");
 
@@ -115,13 +112,12 @@ static void a_message_of_an_id_alone_is_dropped(void)
     send_to(router, "anna", "whole");
     expect_text(dealer, "whole");
     expect_nothing(dealer);
-    CHECK_OK(shm_close(dealer));
-    CHECK_OK(shm_close(router));
+    CLOSE_ALL(dealer, router);
 }
 
 /* ---- Ids ---- */
 
-static void peers_without_an_id_get_one_of_five_bytes(void)
+TEST_THAT(peers_without_an_id_get_one_of_five_bytes)
 {
     shm_socket_t *router = router_new(), *dealers[20];
     unsigned char ids[COUNT_OF(dealers)][8];
@@ -160,7 +156,7 @@ static void peers_without_an_id_get_one_of_five_bytes(void)
     CHECK_OK(shm_close(router));
 }
 
-static void ids_that_peers_chose_are_used(void)
+TEST_THAT(ids_that_peers_chose_are_used)
 {
     shm_socket_t *router = router_new(), *anna = dealer_new("anna"), *bert = dealer_new("bert");
 
@@ -176,12 +172,10 @@ static void ids_that_peers_chose_are_used(void)
     expect_text(anna, "to anna");
     expect_nothing(anna);
     expect_nothing(bert);
-    CHECK_OK(shm_close(anna));
-    CHECK_OK(shm_close(bert));
-    CHECK_OK(shm_close(router));
+    CLOSE_ALL(anna, bert, router);
 }
 
-static void an_id_is_free_again_when_its_owner_has_gone(void)
+TEST_THAT(an_id_is_free_again_when_its_owner_has_gone)
 {
     shm_socket_t *router = router_new();
 
@@ -200,7 +194,7 @@ static void an_id_is_free_again_when_its_owner_has_gone(void)
 }
 
 /* The first one keeps the id, and the second is not heard, as long as the first is there. */
-static void a_second_peer_with_an_id_in_use_is_ignored(void)
+TEST_THAT(a_second_peer_with_an_id_in_use_is_ignored)
 {
     shm_socket_t *router = router_new(), *first = dealer_new("anna"), *second;
 
@@ -214,12 +208,10 @@ static void a_second_peer_with_an_id_in_use_is_ignored(void)
     send_to(router, "anna", "to the first");
     expect_text(first, "to the first");
     expect_nothing(second);
-    CHECK_OK(shm_close(second));
-    CHECK_OK(shm_close(first));
-    CHECK_OK(shm_close(router));
+    CLOSE_ALL(second, first, router);
 }
 
-static void an_id_is_free_at_one_name_when_the_router_leaves_the_other(void)
+TEST_THAT(an_id_is_free_at_one_name_when_the_router_leaves_the_other)
 {
     shm_socket_t *router = router_new(), *first = dealer_new("anna"), *second = socket_new(SHM_DEALER);
 
@@ -232,12 +224,10 @@ static void an_id_is_free_at_one_name_when_the_router_leaves_the_other(void)
     join(router, second);
     send_to(router, "anna", "to the second");
     expect_text(second, "to the second");
-    CHECK_OK(shm_close(first));
-    CHECK_OK(shm_close(second));
-    CHECK_OK(shm_close(router));
+    CLOSE_ALL(first, second, router);
 }
 
-static void with_handover_the_newcomer_takes_the_id(void)
+TEST_THAT(with_handover_the_newcomer_takes_the_id)
 {
     shm_socket_t *router = socket_new(SHM_ROUTER), *first, *second;
 
@@ -254,13 +244,11 @@ static void with_handover_the_newcomer_takes_the_id(void)
     send_to(router, "anna", "to the second");
     expect_text(second, "to the second");
     expect_nothing(first);
-    CHECK_OK(shm_close(first));
-    CHECK_OK(shm_close(second));
-    CHECK_OK(shm_close(router));
+    CLOSE_ALL(first, second, router);
 }
 
 /* Nothing of one that lost its id is heard again, whatever makes the router look at its peers. */
-static void after_a_handover_the_former_owner_is_not_heard(void)
+TEST_THAT(after_a_handover_the_former_owner_is_not_heard)
 {
     shm_socket_t *router = socket_new(SHM_ROUTER), *first, *second, *third;
 
@@ -283,14 +271,12 @@ static void after_a_handover_the_former_owner_is_not_heard(void)
     CHECK_OK(shm_close(first));
     await_event(router, SHM_EVENT_LEFT);
     expect_nothing(router);
-    CHECK_OK(shm_close(second));
-    CHECK_OK(shm_close(third));
-    CHECK_OK(shm_close(router));
+    CLOSE_ALL(second, third, router);
 }
 
 /* It left before the other came, though the router looks at the other's place first, and its own
  * has one that lives by then. */
-static void who_left_before_its_id_came_again_is_heard(void)
+TEST_THAT(who_left_before_its_id_came_again_is_heard)
 {
     shm_socket_t *router = socket_new(SHM_ROUTER), *other, *first, *second, *third;
 
@@ -301,8 +287,7 @@ static void who_left_before_its_id_came_again_is_heard(void)
     first = dealer_new("anna");
     join(router, first);
     send_text(first, "one");
-    CHECK_OK(shm_close(other));
-    CHECK_OK(shm_close(first));
+    CLOSE_ALL(other, first);
     second = dealer_new("anna"); /* in dora's place */
     third = dealer_new("carl");  /* in that of the first anna */
     expect_from(router, "anna", "one");
@@ -310,23 +295,20 @@ static void who_left_before_its_id_came_again_is_heard(void)
     send_to(router, "anna", "to the second");
     expect_text(second, "to the second");
     expect_nothing(router);
-    CHECK_OK(shm_close(second));
-    CHECK_OK(shm_close(third));
-    CHECK_OK(shm_close(router));
+    CLOSE_ALL(second, third, router);
 }
 
 static void die_as_anna(struct child *up, void *argument)
 {
     shm_socket_t *dealer = dealer_new("anna");
 
-    (void)argument;
     await_event(dealer, SHM_EVENT_CONNECTED);
     send_text(dealer, "hello");
     child_say(up, 1);
     child_hear(up);
 }
 
-static void an_id_is_free_again_when_its_owner_was_killed(void)
+TEST_THAT(an_id_is_free_again_when_its_owner_was_killed)
 {
     shm_socket_t *router = router_new();
 
@@ -365,7 +347,7 @@ static void expect_part(shm_socket_t *socket, size_t size, unsigned seed, int mo
 }
 
 /* The message is gone with it, and its memory is given back: the next one begins behind it. */
-static void the_next_binder_begins_behind_what_was_begun(void)
+TEST_THAT(the_next_binder_begins_behind_what_was_begun)
 {
     shm_socket_t *dealer = socket_new(SHM_DEALER), *first = socket_new(SHM_DEALER),
                  *second = socket_new(SHM_DEALER);
@@ -382,14 +364,12 @@ static void the_next_binder_begins_behind_what_was_begun(void)
     expect_part(second, 100, 2, 1);
     expect_part(second, 3000, 2, 0);
     expect_nothing(second);
-    CHECK_OK(shm_close(dealer));
-    CHECK_OK(shm_close(first));
-    CHECK_OK(shm_close(second));
+    CLOSE_ALL(dealer, first, second);
 }
 
 /* ---- Probe ---- */
 
-static void a_probe_tells_the_router_who_is_there(void)
+TEST_THAT(a_probe_tells_the_router_who_is_there)
 {
     static const int types[] = {SHM_DEALER, SHM_ROUTER, SHM_REQ};
     shm_socket_t *router = router_new();
@@ -409,7 +389,7 @@ static void a_probe_tells_the_router_who_is_there(void)
     CHECK_OK(shm_close(router));
 }
 
-static void routers_reach_each_other_by_id(void)
+TEST_THAT(routers_reach_each_other_by_id)
 {
     shm_socket_t *a = socket_new(SHM_ROUTER), *b = socket_new(SHM_ROUTER);
 
@@ -422,13 +402,12 @@ static void routers_reach_each_other_by_id(void)
     expect_from(b, "a", "from a");
     send_to(b, "a", "from b");
     expect_from(a, "b", "from b");
-    CHECK_OK(shm_close(a));
-    CHECK_OK(shm_close(b));
+    CLOSE_ALL(a, b);
 }
 
 /* ---- Fairness ---- */
 
-static void a_router_hears_its_peers_fairly(void)
+TEST_THAT(a_router_hears_its_peers_fairly)
 {
     shm_socket_t *router = router_new(), *dealers[5];
     unsigned heard[COUNT_OF(dealers)] = {0};
@@ -455,7 +434,7 @@ static void a_router_hears_its_peers_fairly(void)
     CHECK_OK(shm_close(router));
 }
 
-static void a_dealer_gives_to_its_peers_in_turn_and_skips_the_full(void)
+TEST_THAT(a_dealer_gives_to_its_peers_in_turn_and_skips_the_full)
 {
     shm_socket_t *dealer = socket_new(SHM_DEALER), *peers[4];
     char got[8];
@@ -493,7 +472,7 @@ static void a_dealer_gives_to_its_peers_in_turn_and_skips_the_full(void)
 }
 
 /* All parts of a message go to the same peer, also when it is full in between. */
-static void parts_stay_with_one_peer(void)
+TEST_THAT(parts_stay_with_one_peer)
 {
     shm_socket_t *dealer = socket_new(SHM_DEALER), *peers[3];
 
@@ -517,31 +496,4 @@ static void parts_stay_with_one_peer(void)
         CHECK_OK(shm_close(peers[i]));
     }
     CHECK_OK(shm_close(dealer));
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(messages_to_the_unknown_are_dropped_and_counted),
-        TEST(mandatory_routers_are_told_that_nobody_is_there),
-        TEST(a_full_peer_is_dropped_for_or_waited_for_when_mandatory),
-        TEST(a_message_of_an_id_alone_is_dropped),
-        TEST(peers_without_an_id_get_one_of_five_bytes),
-        TEST(ids_that_peers_chose_are_used),
-        TEST(an_id_is_free_again_when_its_owner_has_gone),
-        TEST(a_second_peer_with_an_id_in_use_is_ignored),
-        TEST(an_id_is_free_at_one_name_when_the_router_leaves_the_other),
-        TEST(with_handover_the_newcomer_takes_the_id),
-        TEST(after_a_handover_the_former_owner_is_not_heard),
-        TEST(who_left_before_its_id_came_again_is_heard),
-        TEST(an_id_is_free_again_when_its_owner_was_killed),
-        TEST(the_next_binder_begins_behind_what_was_begun),
-        TEST(a_probe_tells_the_router_who_is_there),
-        TEST(routers_reach_each_other_by_id),
-        TEST(a_router_hears_its_peers_fairly),
-        TEST(a_dealer_gives_to_its_peers_in_turn_and_skips_the_full),
-        TEST(parts_stay_with_one_peer),
-    };
-
-    return test_main("router", tests, COUNT_OF(tests), argc, argv);
 }

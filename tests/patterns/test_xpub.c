@@ -41,7 +41,7 @@ static shm_socket_t *sub_new(int type)
 
 /* ---- What is not passed on ---- */
 
-static void repeated_subscriptions_are_passed_on_once(void)
+TEST_THAT(repeated_subscriptions_are_passed_on_once)
 {
     shm_socket_t *xpub = xpub_new(), *a = sub_new(SHM_SUB), *b = sub_new(SHM_SUB);
 
@@ -69,7 +69,7 @@ static void repeated_subscriptions_are_passed_on_once(void)
     CHECK_OK(shm_close(xpub));
 }
 
-static void nothing_is_sent_to_who_has_not_subscribed(void)
+TEST_THAT(nothing_is_sent_to_who_has_not_subscribed)
 {
     shm_socket_t *xpub = xpub_new(), *sub = sub_new(SHM_SUB);
 
@@ -84,13 +84,12 @@ static void nothing_is_sent_to_who_has_not_subscribed(void)
     expect_wish(xpub, 0, "a");
     send_text(xpub, "a2");
     expect_nothing(sub);
-    CHECK_OK(shm_close(sub));
-    CHECK_OK(shm_close(xpub));
+    CLOSE_ALL(sub, xpub);
 }
 
 /* ---- Verbose ---- */
 
-static void verbose_passes_on_every_subscription(void)
+TEST_THAT(verbose_passes_on_every_subscription)
 {
     shm_socket_t *xpub = socket_new(SHM_XPUB), *a, *b;
 
@@ -108,12 +107,10 @@ static void verbose_passes_on_every_subscription(void)
     expect_nothing(xpub);
     unsubscribe(b, "topic");
     expect_wish(xpub, 0, "topic");
-    CHECK_OK(shm_close(a));
-    CHECK_OK(shm_close(b));
-    CHECK_OK(shm_close(xpub));
+    CLOSE_ALL(a, b, xpub);
 }
 
-static void verboser_passes_on_every_unsubscription_as_well(void)
+TEST_THAT(verboser_passes_on_every_unsubscription_as_well)
 {
     shm_socket_t *xpub = socket_new(SHM_XPUB), *a, *b;
 
@@ -131,14 +128,12 @@ static void verboser_passes_on_every_unsubscription_as_well(void)
     expect_wish(xpub, 0, "topic");
     unsubscribe(b, "topic");
     expect_wish(xpub, 0, "topic");
-    CHECK_OK(shm_close(a));
-    CHECK_OK(shm_close(b));
-    CHECK_OK(shm_close(xpub));
+    CLOSE_ALL(a, b, xpub);
 }
 
 /* ---- XSUB ---- */
 
-static void an_xsub_subscribes_by_sending(void)
+TEST_THAT(an_xsub_subscribes_by_sending)
 {
     shm_socket_t *xpub = xpub_new(), *xsub = sub_new(SHM_XSUB);
 
@@ -153,11 +148,10 @@ static void an_xsub_subscribes_by_sending(void)
     expect_wish(xpub, 0, "topic");
     send_text(xpub, "topic 2");
     expect_nothing(xsub);
-    CHECK_OK(shm_close(xsub));
-    CHECK_OK(shm_close(xpub));
+    CLOSE_ALL(xsub, xpub);
 }
 
-static void an_xsub_may_send_other_messages_upstream(void)
+TEST_THAT(an_xsub_may_send_other_messages_upstream)
 {
     shm_socket_t *xpub = xpub_new(), *xsub = sub_new(SHM_XSUB);
 
@@ -166,11 +160,10 @@ static void an_xsub_may_send_other_messages_upstream(void)
     expect_text(xpub, "hello");
     send_text(xsub, "");
     expect_text(xpub, "");
-    CHECK_OK(shm_close(xsub));
-    CHECK_OK(shm_close(xpub));
+    CLOSE_ALL(xsub, xpub);
 }
 
-static void a_pub_takes_an_xsub_and_shows_nothing_of_its_wishes(void)
+TEST_THAT(a_pub_takes_an_xsub_and_shows_nothing_of_its_wishes)
 {
     shm_socket_t *pub = socket_new(SHM_PUB), *xsub = sub_new(SHM_XSUB);
     char byte;
@@ -181,13 +174,12 @@ static void a_pub_takes_an_xsub_and_shows_nothing_of_its_wishes(void)
     send_text(pub, "hello");
     expect_text(xsub, "hello");
     CHECK_ERR(shm_recv(pub, &byte, 1, SHM_DONTWAIT), ENOTSUP);
-    CHECK_OK(shm_close(xsub));
-    CHECK_OK(shm_close(pub));
+    CLOSE_ALL(xsub, pub);
 }
 
 /* ---- Who comes, goes and dies ---- */
 
-static void wishes_from_before_the_connection_arrive(void)
+TEST_THAT(wishes_from_before_the_connection_arrive)
 {
     shm_socket_t *sub = socket_new(SHM_SUB), *xpub;
 
@@ -206,15 +198,13 @@ static void wishes_from_before_the_connection_arrive(void)
     expect_wish(xpub, 1, "b");
     send_text(xpub, "b1");
     expect_text(sub, "b1");
-    CHECK_OK(shm_close(sub));
-    CHECK_OK(shm_close(xpub));
+    CLOSE_ALL(sub, xpub);
 }
 
 static void subscribe_and_die(struct child *up, void *argument)
 {
     shm_socket_t *sub = socket_new(SHM_SUB);
 
-    (void)argument;
     subscribe(sub, "common");
     subscribe(sub, "mine");
     CHECK_OK(shm_connect(sub, "it"));
@@ -223,7 +213,7 @@ static void subscribe_and_die(struct child *up, void *argument)
     child_hear(up);
 }
 
-static void the_death_of_a_subscriber_ends_its_subscriptions(void)
+TEST_THAT(the_death_of_a_subscriber_ends_its_subscriptions)
 {
     shm_socket_t *xpub = xpub_new(), *sub = sub_new(SHM_SUB);
 
@@ -244,7 +234,7 @@ static void the_death_of_a_subscriber_ends_its_subscriptions(void)
     CHECK_OK(shm_close(xpub));
 }
 
-static void long_wishes_arrive_whole(void)
+TEST_THAT(long_wishes_arrive_whole)
 {
     static const size_t sizes[] = {110, 111, 112, 113, 5000, 100000};
     static unsigned char topic[100000], got[100001];
@@ -261,11 +251,10 @@ static void long_wishes_arrive_whole(void)
         CHECK_INT(shm_recv(sub, got, sizeof got, 0), sizes[i]);
         pattern_check(got, sizes[i], (unsigned)i);
     }
-    CHECK_OK(shm_close(sub));
-    CHECK_OK(shm_close(xpub));
+    CLOSE_ALL(sub, xpub);
 }
 
-static void thousands_of_wishes_arrive(void)
+TEST_THAT(thousands_of_wishes_arrive)
 {
     shm_socket_t *xpub = xpub_new(), *sub = sub_new(SHM_SUB);
     char topic[16];
@@ -291,23 +280,4 @@ static void thousands_of_wishes_arrive(void)
     }
     expect_nothing(xpub);
     CHECK_OK(shm_close(xpub));
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(repeated_subscriptions_are_passed_on_once),
-        TEST(nothing_is_sent_to_who_has_not_subscribed),
-        TEST(verbose_passes_on_every_subscription),
-        TEST(verboser_passes_on_every_unsubscription_as_well),
-        TEST(an_xsub_subscribes_by_sending),
-        TEST(an_xsub_may_send_other_messages_upstream),
-        TEST(a_pub_takes_an_xsub_and_shows_nothing_of_its_wishes),
-        TEST(wishes_from_before_the_connection_arrive),
-        TEST(the_death_of_a_subscriber_ends_its_subscriptions),
-        TEST(long_wishes_arrive_whole),
-        TEST(thousands_of_wishes_arrive),
-    };
-
-    return test_main("xpub", tests, COUNT_OF(tests), argc, argv);
 }

@@ -165,3 +165,9 @@ void stop_ticking(void)
 
     setitimer(ITIMER_REAL, &none, NULL);
 }
+
+void check_close(const char *file, int line, shm_socket_t **sockets)
+{
+    for (; *sockets; sockets++)
+        check_ok(file, line, "shm_close", shm_close(*sockets));
+}

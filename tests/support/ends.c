@@ -194,6 +194,12 @@ void end_close(struct end *end)
     end->socket = NULL;
 }
 
+void pipe_close(struct end *a, struct end *b)
+{
+    end_close(a);
+    end_close(b);
+}
+
 /* ---- Envelopes ----------------------------------------------------------------------------------
  */
 

@@ -91,6 +91,8 @@ void pipe_start(struct end *left, struct end *right, const struct pipe *pipe);
 void pipe_start_hwm(struct end *left, struct end *right, const struct pipe *pipe, int hwm);
 void pipe_meet(struct end *left, struct end *right);
 void end_close(struct end *end);
+/* Both, A first. */
+void pipe_close(struct end *a, struct end *b);
 
 /* As shm_send() and shm_recv(), with the envelope of the pattern around. When the send of the body
  * failed, the next call sends, or receives, the body only. */

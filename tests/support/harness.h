@@ -14,15 +14,10 @@
  * failure of that test alone. A test that runs past its deadline is killed with its children,
  * which is a failure, too.
  *
- *     static void a_sentence_about_what_holds(void)
+ *     TEST_THAT(a_name_is_bound_once)        (suite.h)
  *     {
  *         CHECK_OK(shm_bind(socket, "it"));
  *         CHECK_ERR(shm_bind(other, "it"), EADDRINUSE);
- *     }
- *     int main(int argc, char **argv)
- *     {
- *         static const struct test tests[] = {TEST(a_sentence_about_what_holds)};
- *         return test_main("bind", tests, COUNT_OF(tests), argc, argv);
  *     }
  *
  * Environment: SHMQ_TEST_SEED (a number: the seed of the random tests), SHMQ_TEST_SCALE (factor
@@ -44,6 +39,8 @@
 
 #include <shmq.h>
 
+#include "suite.h"
+
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 /* ---- Checks ---------------------------------------------------------------------------------- */
@@ -62,6 +59,9 @@
     (errno = 0, check_err(__FILE__, __LINE__, #call, (long long)(call), (errnum)))
 #define CHECK_NULL(call, errnum)                                                                   \
     (errno = 0, check_err(__FILE__, __LINE__, #call, (call) ? 0 : -1, (errnum)))
+/* Close these sockets, in this order. */
+#define CLOSE_ALL(...)                                                                             \
+    check_close(__FILE__, __LINE__, (shm_socket_t *[]){__VA_ARGS__, NULL})
 /* Two pieces of memory that must be equal. */
 #define CHECK_MEM(got, got_size, want, want_size)                                                  \
     check_mem(__FILE__, __LINE__, #got, (got), (size_t)(got_size), (want), (size_t)(want_size))
@@ -73,6 +73,7 @@ void check_int(const char *file, int line, const char *what, long long got, long
 long long check_ok(const char *file, int line, const char *what, long long result);
 void *check_ptr(const char *file, int line, const char *what, void *result);
 void check_err(const char *file, int line, const char *what, long long result, int errnum);
+void check_close(const char *file, int line, shm_socket_t **sockets);
 void check_mem(const char *file, int line, const char *what, const void *got, size_t got_size,
                const void *want, size_t want_size);
 

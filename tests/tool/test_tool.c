@@ -7,7 +7,7 @@
 
 /* ---- the command line ---- */
 
-static void wrong_command_lines_end_with_2(void)
+TEST_THAT(wrong_command_lines_end_with_2)
 {
     tool_says(2, NULL);
     tool_says(2, "frobnicate");
@@ -21,7 +21,7 @@ static void wrong_command_lines_end_with_2(void)
     tool_says(2, "info", "");
 }
 
-static void help_and_version_are_said(void)
+TEST_THAT(help_and_version_are_said)
 {
     char version[64];
 
@@ -31,7 +31,7 @@ static void help_and_version_are_said(void)
     CHECK(strcmp(tool_says(0, "ls", "--version"), version) == 0);
 }
 
-static void nothing_is_found_where_nothing_is(void)
+TEST_THAT(nothing_is_found_where_nothing_is)
 {
     CHECK(strcmp(tool_says(1, "ls"), "") == 0);
     CHECK(strstr(tool_says_json(1, "ls"), "\"endpoints\":[]") != NULL);
@@ -41,7 +41,7 @@ static void nothing_is_found_where_nothing_is(void)
     tool_says(1, "info", "--json", "shm://it");
 }
 
-static void the_directory_is_not_made(void)
+TEST_THAT(the_directory_is_not_made)
 {
     char path[300];
     struct stat status;
@@ -52,7 +52,7 @@ static void the_directory_is_not_made(void)
     CHECK_ERR(stat(path, &status), ENOENT);
 }
 
-static void a_directory_that_is_not_ours_alone_is_refused(void)
+TEST_THAT(a_directory_that_is_not_ours_alone_is_refused)
 {
     char path[300];
 
@@ -76,7 +76,6 @@ static void bind_all(struct child *up, void *argument)
     shm_socket_t *pub = socket_new(SHM_PUB), *pull = socket_new(SHM_PULL), *rep = socket_new(SHM_REP);
     char got[8];
 
-    (void)argument;
     CHECK_OK(shm_bind(pub, "robot/pose"));
     CHECK_OK(shm_bind(pull, "jobs"));
     CHECK_OK(shm_bind(rep, "arm"));
@@ -99,7 +98,6 @@ static void connect_all(struct child *up, void *argument)
     shm_socket_t *sub = socket_new(SHM_SUB), *push = socket_new(SHM_PUSH), *req = socket_new(SHM_REQ);
     char got[8];
 
-    (void)argument;
     CHECK_OK(shm_setsockopt(sub, SHM_SUBSCRIBE, "", 0));
     CHECK_OK(shm_connect(sub, "robot/pose"));
     CHECK_OK(shm_connect(push, "jobs"));
@@ -145,7 +143,7 @@ static void stop_all(struct child *binder, struct child *connector)
     CHECK_INT(count_files(test_dir()), 0);
 }
 
-static void ls_shows_who_is_there(void)
+TEST_THAT(ls_shows_who_is_there)
 {
     struct child binder, connector;
 
@@ -177,7 +175,7 @@ static long long number_at(const char *json, const char *where, const char *key)
     return strncmp(at, "null", 4) == 0 ? -1 : atoll(at);
 }
 
-static void info_shows_the_counters_of_both_sides(void)
+TEST_THAT(info_shows_the_counters_of_both_sides)
 {
     struct child binder, connector;
 
@@ -221,7 +219,7 @@ static void info_shows_the_counters_of_both_sides(void)
     stop_all(&binder, &connector);
 }
 
-static void a_name_that_nobody_is_bound_to_is_unbound(void)
+TEST_THAT(a_name_that_nobody_is_bound_to_is_unbound)
 {
     shm_socket_t *push = socket_new(SHM_PUSH);
 
@@ -236,7 +234,7 @@ static void a_name_that_nobody_is_bound_to_is_unbound(void)
 }
 
 /* A subscriber that was overrun: how many it missed is exact once it has noticed. */
-static void a_slow_subscriber_is_seen_to_lag_and_to_lose(void)
+TEST_THAT(a_slow_subscriber_is_seen_to_lag_and_to_lose)
 {
     shm_socket_t *pub = socket_new(SHM_PUB), *sub = socket_new(SHM_SUB);
     char got[8];
@@ -256,8 +254,7 @@ static void a_slow_subscriber_is_seen_to_lag_and_to_lose(void)
     CHECK(lost > 0);
     CHECK_INT(number_at(text, "\"peers\":[", "pipe_lost"), lost);
     CHECK_INT(number_at(text, "\"peers\":[", "lag"), 1000 - lost - 1);
-    CHECK_OK(shm_close(sub));
-    CHECK_OK(shm_close(pub));
+    CLOSE_ALL(sub, pub);
 }
 
 /* ---- it disturbs nobody ---- */
@@ -268,7 +265,6 @@ static void stream(struct child *up, void *argument)
 {
     shm_socket_t *pub = socket_new(SHM_PUB);
 
-    (void)argument;
     set_int(pub, SHM_LOSSLESS, 1);
     CHECK_OK(shm_bind(pub, "it"));
     child_say(up, 1);
@@ -280,7 +276,7 @@ static void stream(struct child *up, void *argument)
     CHECK_OK(shm_close(pub));
 }
 
-static void looking_at_a_stream_does_not_change_it(void)
+TEST_THAT(looking_at_a_stream_does_not_change_it)
 {
     struct child child = child_start(stream, NULL);
     shm_socket_t *sub = socket_new(SHM_SUB);
@@ -313,7 +309,7 @@ static void looking_at_a_stream_does_not_change_it(void)
     CHECK_INT(count_files(test_dir()), 0);
 }
 
-static void looking_wakes_no_descriptor(void)
+TEST_THAT(looking_wakes_no_descriptor)
 {
     shm_socket_t *pub = socket_new(SHM_PUB), *sub = socket_new(SHM_SUB);
     char got[8];
@@ -330,13 +326,12 @@ static void looking_wakes_no_descriptor(void)
     tool_says(1, "gc", "--dry-run");
     tool_says(1, "gc");
     CHECK_INT(poll(&item, 1, 0), 0);
-    CHECK_OK(shm_close(sub));
-    CHECK_OK(shm_close(pub));
+    CLOSE_ALL(sub, pub);
 }
 
 /* ---- names ---- */
 
-static void names_of_any_bytes_are_shown_safely(void)
+TEST_THAT(names_of_any_bytes_are_shown_safely)
 {
     static const char *const names[] = {
         "quote\" back\\slash", "line\nfeed", "\x1b[31mred\x1b[0m", "not \xff utf-8 \xc3", "\xc2\x9bK",
@@ -365,24 +360,4 @@ static void names_of_any_bytes_are_shown_safely(void)
     tool_says_json(0, "info", longest);
     tool_says(0, "info", longest);
     CHECK_OK(shm_close(pub));
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(wrong_command_lines_end_with_2),
-        TEST(help_and_version_are_said),
-        TEST(nothing_is_found_where_nothing_is),
-        TEST(the_directory_is_not_made),
-        TEST(a_directory_that_is_not_ours_alone_is_refused),
-        TEST(ls_shows_who_is_there),
-        TEST(info_shows_the_counters_of_both_sides),
-        TEST(a_name_that_nobody_is_bound_to_is_unbound),
-        TEST(a_slow_subscriber_is_seen_to_lag_and_to_lose),
-        TEST(looking_at_a_stream_does_not_change_it),
-        TEST(looking_wakes_no_descriptor),
-        TEST(names_of_any_bytes_are_shown_safely),
-    };
-
-    return test_main("tool", tests, COUNT_OF(tests), argc, argv);
 }

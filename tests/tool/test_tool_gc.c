@@ -13,7 +13,6 @@ static void leave_everything(struct child *up, void *argument)
     static char large[100000];
     shm_socket_t *bound, *connected;
 
-    (void)argument;
     for (size_t i = 0; i < COUNT_OF(types); i++) {
         bound = socket_new(types[i][0]);
         connected = socket_new(types[i][1]);
@@ -27,7 +26,7 @@ static void leave_everything(struct child *up, void *argument)
     child_hear(up);
 }
 
-static void what_the_dead_left_is_listed_and_removed(void)
+TEST_THAT(what_the_dead_left_is_listed_and_removed)
 {
     struct child child = child_start(leave_everything, NULL);
 
@@ -53,7 +52,7 @@ static void what_the_dead_left_is_listed_and_removed(void)
     tool_says(1, "info", "jobs");
 }
 
-static void the_living_keep_all_of_theirs(void)
+TEST_THAT(the_living_keep_all_of_theirs)
 {
     shm_socket_t *pub = socket_new(SHM_PUB), *sub = socket_new(SHM_SUB), *idle = socket_new(SHM_PULL);
     char got[8];
@@ -72,9 +71,7 @@ static void the_living_keep_all_of_theirs(void)
     CHECK_OK(shm_send(pub, "behind", 6, 0));
     CHECK_INT(shm_recv(sub, got, sizeof got, 0), 6);
     CHECK_INT(shm_recv(sub, got, sizeof got, 0), 6);
-    CHECK_OK(shm_close(idle));
-    CHECK_OK(shm_close(sub));
-    CHECK_OK(shm_close(pub));
+    CLOSE_ALL(idle, sub, pub);
 }
 
 /* Sends to "it", where a binder lives that does not look; is also at "that", where nobody else is. */
@@ -112,7 +109,7 @@ static void check_unread(int sender, int receiver)
     CHECK_INT(count_files(test_dir()), 0);
 }
 
-static void unread_messages_of_a_dead_sender_stay_for_the_binder(void)
+TEST_THAT(unread_messages_of_a_dead_sender_stay_for_the_binder)
 {
     check_unread(SHM_PUSH, SHM_PULL);
     check_unread(SHM_DEALER, SHM_DEALER);
@@ -123,7 +120,6 @@ static void bind_send_and_wait(struct child *up, void *argument)
 {
     shm_socket_t *push = socket_new(SHM_PUSH);
 
-    (void)argument;
     CHECK_OK(shm_bind(push, "it"));
     await_event(push, SHM_EVENT_CONNECTED);
     for (int i = 0; i < 5; i++)
@@ -133,7 +129,7 @@ static void bind_send_and_wait(struct child *up, void *argument)
 }
 
 /* The connector has the binder's answer, but has not looked at it yet. */
-static void unread_messages_of_a_dead_binder_stay_for_the_connector(void)
+TEST_THAT(unread_messages_of_a_dead_binder_stay_for_the_connector)
 {
     shm_socket_t *pull = socket_new(SHM_PULL);
     char got[8];
@@ -158,7 +154,6 @@ static void send_large_and_wait(struct child *up, void *argument)
     static char large[LARGE];
     shm_socket_t *socket = socket_new(SHM_DEALER);
 
-    (void)argument;
     pattern_fill(large, LARGE, 1);
     CHECK_OK(shm_connect(socket, "it"));
     CHECK_INT(shm_send(socket, large, LARGE, 0), LARGE);
@@ -167,7 +162,7 @@ static void send_large_and_wait(struct child *up, void *argument)
 }
 
 /* A view is read after its sender died. */
-static void what_a_view_shows_stays(void)
+TEST_THAT(what_a_view_shows_stays)
 {
     shm_socket_t *socket = socket_new(SHM_DEALER);
     struct child child;
@@ -198,7 +193,7 @@ static void make_file(const char *name)
 }
 
 /* As a remover leaves it that dies between the files of one socket. */
-static void a_half_done_removal_is_finished(void)
+TEST_THAT(a_half_done_removal_is_finished)
 {
     char path[300];
 
@@ -217,7 +212,6 @@ static void come_and_go(struct child *up, void *argument)
 {
     char got[8];
 
-    (void)argument;
     for (int i = 0; i < 300; i++) {
         shm_socket_t *pull = socket_new(SHM_PULL), *push = socket_new(SHM_PUSH);
         CHECK_OK(shm_bind(pull, "it"));
@@ -233,7 +227,7 @@ static void come_and_go(struct child *up, void *argument)
     child_say(up, 1);
 }
 
-static void who_comes_meanwhile_is_not_hurt(void)
+TEST_THAT(who_comes_meanwhile_is_not_hurt)
 {
     struct child child = child_start(come_and_go, NULL);
 
@@ -242,19 +236,4 @@ static void who_comes_meanwhile_is_not_hurt(void)
     CHECK_INT(child_hear(&child), 1);
     child_wait(&child);
     CHECK_INT(count_files(test_dir()), 0);
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(what_the_dead_left_is_listed_and_removed),
-        TEST(the_living_keep_all_of_theirs),
-        TEST(unread_messages_of_a_dead_sender_stay_for_the_binder),
-        TEST(unread_messages_of_a_dead_binder_stay_for_the_connector),
-        TEST(what_a_view_shows_stays),
-        TEST(a_half_done_removal_is_finished),
-        TEST(who_comes_meanwhile_is_not_hurt),
-    };
-
-    return test_main("tool_gc", tests, COUNT_OF(tests), argc, argv);
 }

@@ -39,7 +39,7 @@ static void look_everywhere(void)
     check_json(__FILE__, __LINE__, run_tool("gc", "--dry-run", "--json", NULL)->text);
 }
 
-static void garbage_is_stale_and_removed(void)
+TEST_THAT(garbage_is_stale_and_removed)
 {
     uint64_t state = test_seed();
     unsigned char bytes[8192];
@@ -57,7 +57,7 @@ static void garbage_is_stale_and_removed(void)
     CHECK_INT(count_files(test_dir()), 0);
 }
 
-static void what_is_no_file_of_a_socket_stays(void)
+TEST_THAT(what_is_no_file_of_a_socket_stays)
 {
     static const char *const names[] = {"it.ep", "0123456789abcdef0123456789abcdef.seg",
                                         "0123456789abcdef0123456789abcdef.bell"};
@@ -99,7 +99,6 @@ static void talk_and_wait(struct child *up, void *argument)
     shm_socket_t *pub = socket_new(SHM_PUB), *sub = socket_new(SHM_SUB);
     shm_socket_t *left = socket_new(SHM_DEALER), *right = socket_new(SHM_DEALER);
 
-    (void)argument;
     CHECK_OK(shm_bind(push, "it"));
     CHECK_OK(shm_connect(pull, "it"));
     CHECK_OK(shm_bind(pub, "that"));
@@ -158,7 +157,7 @@ static void remove_file(const char *name, uint64_t *state, bool may_cut)
     CHECK_OK(unlink(path_of(name)));
 }
 
-static void damaged_files_are_survived(void)
+TEST_WITHIN(120, damaged_files_are_survived)
 {
     uint64_t state = test_seed();
 
@@ -180,15 +179,4 @@ static void damaged_files_are_survived(void)
         CHECK_INT(run_tool("ls", NULL)->status, 1);
         each_file(remove_file, &state, false);
     }
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(garbage_is_stale_and_removed),
-        TEST(what_is_no_file_of_a_socket_stays),
-        SLOW_TEST(damaged_files_are_survived, 120),
-    };
-
-    return test_main("tool_hostile", tests, COUNT_OF(tests), argc, argv);
 }
