@@ -9,14 +9,12 @@
  */
 #include "../support/ends.h"
 #include "../support/leaks.h"
-#include "inject.h"
+#include "each.h"
 
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
-
-#define CALLS_MAX 400
 
 struct operation;
 
@@ -232,20 +230,6 @@ static void check_arrival(struct child *peer, uint64_t sent)
     }
 }
 
-/* Was it called off with an errno that means something to the caller? */
-static void check_error(const struct operation *operation, const struct injection *injection, int error)
-{
-    static const int clear[] = {ENOMEM, EMFILE, ENOSPC, EACCES, EINTR, EAGAIN, EBUSY, EIO, EPERM, ENOENT, EADDRINUSE};
-
-    if (error == injection->error)
-        return;
-    for (size_t i = 0; i < COUNT_OF(clear); i++)
-        if (error == clear[i])
-            return;
-    FAIL("%s: %s failed with %s, and the caller was told %s", operation->name, inject_what(),
-         strerrorname_np(injection->error), shm_strerror(error));
-}
-
 static void use_and_end(struct scene *scene, struct child *peer)
 {
     set_up(scene);
@@ -262,8 +246,9 @@ static void end_peer(struct child *peer)
     child_wait(peer);
 }
 
-/* Returns false when the operation makes fewer calls than that. */
-static bool fail_at(const struct operation *operation, const struct injection *injection, struct child *peer)
+static const int clear[] = {ENOMEM, EMFILE, ENOSPC, EACCES, EINTR, EAGAIN, EBUSY, EIO, EPERM, ENOENT, EADDRINUSE};
+
+static bool do_it_with(const struct operation *operation, const struct injection *injection, struct child *peer)
 {
     struct scene scene = {.operation = operation};
     bool fired;
@@ -284,10 +269,9 @@ static bool fail_at(const struct operation *operation, const struct injection *i
     error = errno;
     fired = inject_stop() >= injection->at;
     if (result < 0)
-        check_error(operation, injection, error);
+        each_check_told(operation->name, error, clear, COUNT_OF(clear), true);
     if (result < 0 && operation->call(&scene) < 0 && errno != EADDRINUSE)
-        FAIL("%s: after %s had failed once with %s, the next call failed with %s", operation->name,
-             inject_what(), strerrorname_np(injection->error), shm_strerror(errno));
+        FAIL("%s: %s, and the next call with %s", operation->name, each_case(), shm_strerror(errno));
     if (!operation->begins_attached) {
         set_up(&scene);
         meet_the_peer(&scene);
@@ -298,43 +282,34 @@ static bool fail_at(const struct operation *operation, const struct injection *i
     return fired;
 }
 
-static unsigned cases;
+struct run {
+    const struct operation *operation;
+    struct child peer;
+    struct leaks *before;
+    unsigned files;
+};
 
 /* Files go when the last of both has let go of them. */
-static void check_gone(const struct operation *operation, const struct injection *injection, unsigned files)
+static void check_gone(const struct run *run)
 {
     int64_t end = now_ms() + 2000;
 
-    while (count_files(test_dir()) > files && now_ms() < end)
+    while (count_files(test_dir()) > run->files && now_ms() < end)
         pass_ms(1);
-    if (count_files(test_dir()) > files && strcmp(inject_what() ? inject_what() : "", "unlinkat") != 0)
-        FAIL("%s: files were left after %s failed at call %u with %s", operation->name,
-             inject_what() ? inject_what() : "nothing", injection->at, strerrorname_np(injection->error));
+    if (count_files(test_dir()) > run->files)
+        FAIL("%s: files were left when %s", run->operation->name, each_case());
 }
 
-/* With one error, at each call in turn. */
-static void run_error(const struct operation *operation, int error, bool persistent)
+static bool fail_at(const struct injection *injection, void *argument)
 {
-    struct child peer = child_start(serve, (void *)(uintptr_t)operation);
-    struct leaks *before = CHECK_PTR(malloc(sizeof *before));
-    bool fired = true;
-    unsigned files;
+    struct run *run = argument;
+    bool fired = do_it_with(run->operation, injection, &run->peer);
 
-    child_hear(&peer);
-    files = count_files(test_dir());
-    leaks_note(before);
-    for (unsigned at = 1; fired && at < CALLS_MAX; at++) {
-        struct injection injection = {at, error, persistent};
-
-        fired = fail_at(operation, &injection, &peer);
-        leaks_check_open(before);
-        if (inject_what() && strcmp(inject_what(), "unlinkat") == 0)
-            files = count_files(test_dir());
-        check_gone(operation, &injection, files);
-        cases++;
-    }
-    free(before);
-    end_peer(&peer);
+    leaks_check_open(run->before);
+    if (inject_what() && strcmp(inject_what(), "unlinkat") == 0)
+        run->files = count_files(test_dir());
+    check_gone(run);
+    return fired;
 }
 
 static const struct operation operations[] = {
@@ -365,16 +340,17 @@ static const int errors[] = {ENOMEM, EMFILE, ENOSPC, EACCES, EINTR, EAGAIN};
 
 static void run_operation(const void *argument)
 {
-    const struct operation *operation = argument;
+    struct run run = {.operation = argument, .before = CHECK_PTR(malloc(sizeof *run.before))};
 
-    for (size_t e = 0; e < COUNT_OF(errors); e++) {
-        run_error(operation, errors[e], false);
-        if (errors[e] != EINTR && errors[e] != EAGAIN) /* by their nature these pass */
-            run_error(operation, errors[e], true);
-    }
-    leave_files(); /* where unlinkat failed */
-    printf("%s: %u cases\n", operation->name, cases);
+    run.peer = child_start(serve, (void *)(uintptr_t)argument);
+    child_hear(&run.peer);
+    run.files = count_files(test_dir());
+    leaks_note(run.before);
+    printf("%s: %u cases\n", run.operation->name, each_call_fails(errors, COUNT_OF(errors), fail_at, &run));
     fflush(stdout);
+    free(run.before);
+    end_peer(&run.peer);
+    leave_files(); /* where unlinkat failed */
 }
 
 /* ---- Death at each call ---- */
@@ -415,7 +391,7 @@ static void run_death(const void *argument)
 
     leave_files(); /* of those that died before a name led to them */
     death->operation = operation;
-    for (death->at = 1; !death->ended && death->at < CALLS_MAX; death->at++) {
+    for (death->at = 1; !death->ended && death->at < EACH_CALLS_MAX; death->at++) {
         struct child peer = child_start(serve, (void *)(uintptr_t)operation), child;
         struct scene scene = {.operation = operation};
 
@@ -444,23 +420,12 @@ static const struct operation closing[] = {
 
 int main(int argc, char **argv)
 {
-    enum { MAX = 2 * COUNT_OF(operations) + COUNT_OF(closing) };
-    static struct test tests[MAX];
-    static char names[MAX][64];
-    size_t count = 0;
-
     signal(SIGXFSZ, SIG_DFL);
-    for (size_t i = 0; i < COUNT_OF(operations); i++) {
-        snprintf(names[count], sizeof names[0], "each_call_fails: %s", operations[i].name);
-        tests[count] = (struct test){names[count], NULL, run_operation, &operations[i], 120};
-        count++;
-    }
-    for (size_t i = 0; i < COUNT_OF(operations) + COUNT_OF(closing); i++) {
-        const struct operation *it = i < COUNT_OF(operations) ? &operations[i] : &closing[i - COUNT_OF(operations)];
-
-        snprintf(names[count], sizeof names[0], "death_at_each_call: %s", it->name);
-        tests[count] = (struct test){names[count], NULL, run_death, it, 120};
-        count++;
-    }
-    return test_main("each_call", tests, count, argc, argv);
+    for (size_t i = 0; i < COUNT_OF(operations); i++)
+        each_add("each_call_fails", operations[i].name, run_operation, &operations[i]);
+    for (size_t i = 0; i < COUNT_OF(operations); i++)
+        each_add("death_at_each_call", operations[i].name, run_death, &operations[i]);
+    for (size_t i = 0; i < COUNT_OF(closing); i++)
+        each_add("death_at_each_call", closing[i].name, run_death, &closing[i]);
+    return suite_run("each_call", argc, argv);
 }

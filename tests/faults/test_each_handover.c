@@ -6,9 +6,9 @@
  * come together at the next attempt; nothing stays open, mapped or allocated; what was acknowledged arrives.
  * And what only two who know one another's insides can do to each other.
  */
-#include "../support/harness.h"
-#include "../support/leaks.h"
-#include "inject.h"
+#include "../support/line.h"
+#include "each.h"
+#include "handover.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -21,83 +21,11 @@
 #include "core/socket.h"
 #include "transport/store.h"
 
-#define CALLS_MAX 400
-#define SIZE      20000
+#define SIZE 20000
 
 enum { TIMEOUT_MS = 2000, LATE_MS = 6000, SENDS = 3 };
 
-/* ---- Sockets ---- */
-
-static void set(shm_socket_t *s, int option, int value)
-{
-    CHECK_OK(shm_setsockopt(s, option, &value, sizeof value));
-}
-
-static shm_stats_t stats_of(shm_socket_t *s)
-{
-    shm_stats_t stats;
-    size_t size = sizeof stats;
-
-    CHECK_OK(shm_getsockopt(s, SHM_STATS, &stats, &size));
-    return stats;
-}
-
-static shm_socket_t *prepared(shm_socket_t *s, int type)
-{
-    set(s, SHM_LINGER, 0);
-    set(s, SHM_RCVTIMEO, 5000);
-    set(s, SHM_SNDTIMEO, 5000);
-    if (type == SHM_SUB)
-        CHECK_OK(shm_setsockopt(s, SHM_SUBSCRIBE, "", 0));
-    if (type == SHM_PUB)
-        set(s, SHM_LOSSLESS, 1);
-    return s;
-}
-
-/* Who has the greater id binds. */
-static bool comes_after(shm_socket_t *s, const char *id_hex)
-{
-    return strcmp(s->segment.id_hex, id_hex) > 0;
-}
-
-static shm_socket_t *open_beside(int type, const char *id_hex, bool binds)
-{
-    for (;;) {
-        shm_socket_t *s = CHECK_PTR(shm_socket(type | SHM_MEMFD));
-
-        if (comes_after(s, id_hex) == binds)
-            return prepared(s, type);
-        CHECK_OK(shm_close(s));
-    }
-}
-
-/* Neither too small nor too great for others to be beside it. */
-static shm_socket_t *open_between(int type)
-{
-    shm_socket_t *s = NULL;
-
-    while (s == NULL || strcmp(s->segment.id_hex, "4") < 0 || strcmp(s->segment.id_hex, "c") > 0) {
-        if (s)
-            CHECK_OK(shm_close(s));
-        s = CHECK_PTR(shm_socket(type | SHM_MEMFD));
-    }
-    return prepared(s, type);
-}
-
-static void poll_once(shm_socket_t *s)
-{
-    CHECK_OK(shm_poll(&(shm_pollitem_t){s, -1, 0, 0}, 1, 1));
-}
-
-static void await_peers(shm_socket_t *s, uint64_t peers)
-{
-    int64_t end = now_ms() + 5000;
-
-    while (stats_of(s).peers != peers) {
-        poll_once(s);
-        CHECK(now_ms() < end);
-    }
-}
+/* ---- Messages ---- */
 
 static bool sends(int type)
 {
@@ -164,8 +92,8 @@ static void check_rest(shm_socket_t *s, const struct rest *before)
         if (now.open <= before->open && now.mapped <= before->mapped && (s || now.blocks <= before->blocks))
             return;
         if (now_ms() > end)
-            FAIL("after %s: %u descriptors of %u, %u mappings of %u, %ld blocks of %ld", inject_what() ? inject_what() : "nothing",
-                 now.open, before->open, now.mapped, before->mapped, now.blocks, before->blocks);
+            FAIL("%u descriptors of %u, %u mappings of %u, %ld blocks of %ld", now.open, before->open, now.mapped,
+                 before->mapped, now.blocks, before->blocks);
         if (s)
             poll_once(s);
     }
@@ -206,14 +134,14 @@ static int call_there(void)
     return fd;
 }
 
-static uint64_t join(shm_socket_t *s, int line)
+static int join_by(shm_socket_t *s, int end)
 {
     int64_t begun = now_ms();
-    int result = shm_handover(s, line, TIMEOUT_MS), error = errno;
+    int error = hand_over(s, end, TIMEOUT_MS);
 
-    close(line);
+    close(end);
     CHECK(now_ms() - begun < TIMEOUT_MS + LATE_MS);
-    return result == 0 ? 0 : (uint64_t)error;
+    return error;
 }
 
 static shm_socket_t *peer_of(const struct play *play, const char *id_hex)
@@ -242,7 +170,7 @@ static void take_part(struct child *up, void *argument)
         result = 0;
         if (what == JOIN) {
             poll_once(peer);
-            result = join(peer, (int)CHECK_OK(accept4(listener, NULL, NULL, SOCK_CLOEXEC)));
+            result = (uint64_t)join_by(peer, (int)CHECK_OK(accept4(listener, NULL, NULL, SOCK_CLOEXEC)));
             sent = got = 0;
         } else if (what == SEND)
             send_number(peer, sent++);
@@ -292,60 +220,56 @@ static void pass_messages(shm_socket_t *s, int type, struct child *peer)
 
 /* ---- Each call fails ---- */
 
-static bool is_among(int error, const int *list, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (list[i] == error)
-            return true;
-    return false;
-}
-
-static const int clear_here[] = {ENOMEM, EMFILE, ENOSPC, EINTR, EAGAIN, EPIPE, ECONNRESET, ENOBUFS, ETOOMANYREFS, EPERM, EIO,
+static const int clear_here[] = {0, ENOMEM, EMFILE, ENOSPC, EINTR, EAGAIN, EPIPE, ECONNRESET, ENOBUFS, ETOOMANYREFS, EPERM, EIO,
                                  EADDRINUSE}; /* a lock that is held: by nobody but this test */
 static const int clear_there[] = {0, EPIPE, ECONNRESET, EAGAIN};
 static const int clear_again[] = {0, EPIPE, ECONNRESET, EISCONN};
 
-static struct injection injected;
+struct run {
+    const struct play *play;
+    struct child peer;
+    char id_hex[33]; /* of that one's socket */
+};
 
-static void say_injection(void)
+/* Until they have come together. */
+static void join_again(const struct run *run, shm_socket_t *s)
 {
-    fprintf(stderr, "call %u (%s) failed with %s%s\n", injected.at, inject_what() ? inject_what() : "none",
-            strerrorname_np(injected.error), injected.persistent ? ", as all after it" : "");
+    int error, there;
+
+    for (int i = 0; i < 500; i++) {
+        child_say(&run->peer, JOIN);
+        poll_once(s);
+        error = join_by(s, call_there());
+        there = (int)child_hear(&run->peer);
+        each_check_told("again", error, clear_again, COUNT_OF(clear_again), false);
+        each_check_told("again, there", there, clear_again, COUNT_OF(clear_again), false);
+        if (error == 0 && there == 0)
+            return;
+    }
+    FAIL("%s: they did not come together", run->play->name);
 }
 
-/* Returns false when the operation makes fewer calls than that. */
-static bool fail_at(const struct play *play, const struct injection *injection, struct child *peer, const char *id_hex)
+static bool fail_at(const struct injection *injection, void *argument)
 {
-    injected = *injection;
+    struct run *run = argument;
+    const struct play *play = run->play;
     struct rest before = rest_now();
-    shm_socket_t *s = open_beside(play->type, id_hex, play->binds);
+    shm_socket_t *s = open_beside(play->type, run->id_hex, play->binds);
 
-    child_say(peer, JOIN);
+    child_say(&run->peer, JOIN);
     int line = call_there();
     inject(injection);
-    int result = shm_handover(s, line, TIMEOUT_MS), error = errno;
+    int error = shm_handover(s, line, TIMEOUT_MS) == 0 ? 0 : errno;
     bool fired = inject_stop() >= injection->at;
     close(line);
-    int there = (int)child_hear(peer);
-    if (result < 0 && !is_among(error, clear_here, COUNT_OF(clear_here)))
-        FAIL("%s: %s failed with %s, and the caller was told %s", play->name, inject_what(),
-             strerrorname_np(injection->error), strerrorname_np(error));
-    if (!is_among(there, clear_there, COUNT_OF(clear_there)))
-        FAIL("%s: %s failed with %s, and the other side was told %s", play->name, inject_what(),
-             strerrorname_np(injection->error), strerrorname_np(there));
-    for (int i = 0; result < 0 || there != 0; i++) {
-        child_say(peer, JOIN);
-        poll_once(s);
-        error = (int)join(s, call_there());
-        result = error == 0 ? 0 : -1;
-        there = (int)child_hear(peer);
-        if (i == 500 || !is_among(error, clear_again, COUNT_OF(clear_again)) || !is_among(there, clear_again, COUNT_OF(clear_again)))
-            FAIL("%s: after %s had failed with %s, the next attempt failed with %s and %s", play->name, inject_what(),
-                 strerrorname_np(injection->error), strerrorname_np(error), strerrorname_np(there));
-    }
-    pass_messages(s, play->type, peer);
+    int there = (int)child_hear(&run->peer);
+    each_check_told(play->name, error, clear_here, COUNT_OF(clear_here), false);
+    each_check_told("the other side", there, clear_there, COUNT_OF(clear_there), false);
+    if (error != 0 || there != 0)
+        join_again(run, s);
+    pass_messages(s, play->type, &run->peer);
     CHECK_OK(shm_close(s));
-    ask(peer, SETTLE);
+    ask(&run->peer, SETTLE);
     check_rest(NULL, &before);
     return fired;
 }
@@ -362,30 +286,19 @@ static void hear_id(struct child *peer, char id_hex[33])
 
 static void run_failures(const void *argument)
 {
-    const struct play *play = argument;
-    struct cast part = {play, ""};
-    char id_hex[33];
-    unsigned cases = 0;
+    struct run run = {.play = argument};
+    struct cast part = {run.play, ""};
 
     listen_somewhere();
-    struct child peer = child_start(take_part, &part);
-    hear_id(&peer, id_hex);
-    on_fail(say_injection);
+    run.peer = child_start(take_part, &part);
+    hear_id(&run.peer, run.id_hex);
     inject_among_able(true);
-    fail_at(play, &(struct injection){0}, &peer, id_hex); /* what is allocated once, is */
-    for (unsigned e = 0; e < COUNT_OF(errors); e++)
-        for (int persistent = 0; persistent < (errors[e] == EINTR || errors[e] == EAGAIN ? 1 : 2); persistent++)
-            for (unsigned at = 1; at < CALLS_MAX; at++, cases++) {
-                struct injection injection = {at, errors[e], persistent};
-
-                if (!fail_at(play, &injection, &peer, id_hex))
-                    break;
-            }
-    child_say(&peer, END);
-    child_wait(&peer);
-    close(listener);
-    printf("%s: %u cases\n", play->name, cases);
+    fail_at(&(struct injection){0}, &run); /* what is allocated once, is */
+    printf("%s: %u cases\n", run.play->name, each_call_fails(errors, COUNT_OF(errors), fail_at, &run));
     fflush(stdout);
+    child_say(&run.peer, END);
+    child_wait(&run.peer);
+    close(listener);
 }
 
 /* ---- Death at each call ---- */
@@ -436,10 +349,10 @@ static void run_deaths(const void *argument)
     struct child partner = child_start(take_part, &part);
     char id_hex[33];
     hear_id(&partner, id_hex);
-    for (death->at = 1; !death->ended && death->at < CALLS_MAX; death->at++) {
+    for (death->at = 1; !death->ended && death->at < EACH_CALLS_MAX; death->at++) {
         int ends[2];
 
-        CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
+        CHECK_OK(line_make(ends));
         death->line = ends[1];
         death->other_line = ends[0];
         death->sent = 0;
@@ -448,7 +361,7 @@ static void run_deaths(const void *argument)
         close(ends[1]);
         child_hear(&child);
         int64_t begun = now_ms();
-        int error = (int)join(survivor, ends[0]);
+        int error = join_by(survivor, ends[0]);
         CHECK(error == 0 || error == EPIPE || error == ECONNRESET);
         CHECK(error == 0 || now_ms() - begun < TIMEOUT_MS); /* by the death, not by the clock */
         while (waitid(P_PID, (id_t)child.pid, &(siginfo_t){0}, WEXITED | WNOWAIT) < 0)
@@ -461,7 +374,7 @@ static void run_deaths(const void *argument)
         await_peers(survivor, 0);
         /* Then one who lives. */
         child_say(&partner, JOIN);
-        for (int i = 0; (error = (int)join(survivor, call_there())) != 0; i++) {
+        for (int i = 0; (error = join_by(survivor, call_there())) != 0; i++) {
             CHECK(error == EISCONN && i < 500);
             child_hear(&partner);
             poll_once(survivor);
@@ -498,18 +411,10 @@ static const struct play plays[] = {
 
 int main(int argc, char **argv)
 {
-    static struct test tests[2 * COUNT_OF(plays)]; /* what is special about a PUB's hand-over is the PUSH's as well */
-    static char names[2 * COUNT_OF(plays)][64];
-    size_t count = 0;
-
-    for (size_t i = 0; i < 2 * COUNT_OF(plays); i++) {
-        const struct play *play = &plays[i / 2];
-
-        if (i % 2 == 0 && play->type == SHM_PUB)
-            continue;
-        snprintf(names[count], sizeof names[0], "%s: %s", i % 2 ? "death_at_each_call" : "each_call_fails", play->name);
-        tests[count] = (struct test){names[count], NULL, i % 2 ? run_deaths : run_failures, play, 120};
-        count++;
+    for (size_t i = 0; i < COUNT_OF(plays); i++) {
+        if (plays[i].type != SHM_PUB) /* whose hand-over differs from a PUSH's only in the peers' deaths */
+            each_add("each_call_fails", plays[i].name, run_failures, &plays[i]);
+        each_add("death_at_each_call", plays[i].name, run_deaths, &plays[i]);
     }
-    return test_main("each_handover", tests, count, argc, argv);
+    return suite_run("each_handover", argc, argv);
 }

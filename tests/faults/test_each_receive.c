@@ -9,11 +9,9 @@
  */
 #include "../support/ends.h"
 #include "../support/leaks.h"
-#include "inject.h"
+#include "each.h"
 
 #include <poll.h>
-
-#define CALLS_MAX 300
 
 enum { VIEWS = 3 };
 
@@ -30,10 +28,7 @@ struct operation {
     void (*prepare)(struct scene *scene);
     int (*call)(struct scene *scene); /* 0, or -1 and errno */
     bool late;                        /* the right one is not there yet */
-    bool (*fits)(const struct pair *pair);
 };
-
-static unsigned cases;
 
 /* ---- Messages, numbered from 1 ---- */
 
@@ -160,7 +155,7 @@ static void views_open(struct scene *scene)
 /* ---- Operations ---- */
 
 /* In vain, on the bell: a wait that ends too early is as bad as one that does not. */
-static int wait_in_vain(struct scene *scene)
+static int wait_a_little(struct scene *scene)
 {
     char byte;
     int result;
@@ -212,19 +207,19 @@ static int take_events(struct scene *scene)
     return errno == EAGAIN ? 0 : -1;
 }
 
-static int subscribe(struct scene *scene)
+static int subscribe_to_another(struct scene *scene)
 {
     return shm_setsockopt(scene->right.socket, SHM_SUBSCRIBE, "another topic", 13);
 }
 
-static int unsubscribe(struct scene *scene)
+static int unsubscribe_from_another(struct scene *scene)
 {
     return shm_setsockopt(scene->right.socket, SHM_UNSUBSCRIBE, "another topic", 13);
 }
 
 static void subscribed(struct scene *scene)
 {
-    CHECK_OK(subscribe(scene));
+    CHECK_OK(subscribe_to_another(scene));
 }
 
 /* One who reads what was published before he came. */
@@ -246,17 +241,6 @@ static int close_right(struct scene *scene)
 }
 
 /* ---- One case ---- */
-
-static void check_error(const struct operation *operation, const struct injection *injection, int error)
-{
-    static const int clear[] = {ENOMEM, EMFILE, ENOSPC, EACCES, EINTR};
-
-    for (size_t i = 0; i < COUNT_OF(clear); i++)
-        if (error == clear[i])
-            return;
-    FAIL("%s: call %u, %s, failed with %s, and the caller was told %s", operation->name, injection->at,
-         inject_what() ? inject_what() : "none", strerrorname_np(injection->error), shm_strerror(error));
-}
 
 static void look(struct end *end)
 {
@@ -323,68 +307,61 @@ static void end_scene(struct scene *scene, const struct operation *operation)
     CHECK_OK(shm_close(scene->left.socket));
 }
 
-static struct injection current;
+static const int clear[] = {ENOMEM, EMFILE, ENOSPC, EACCES, EINTR};
 
-static void tell_where(void)
-{
-    dprintf(STDERR_FILENO, "    call %u, %s, failed with %s%s\n", current.at, inject_what() ? inject_what() : "none",
-            strerrorname_np(current.error), current.persistent ? " from then on" : "");
-}
+struct run {
+    const struct pipe *pipe;
+    const struct operation *operation;
+    struct leaks *before;
+};
 
-/* Returns false when the operation makes fewer calls than that. */
-static bool fail_at(const struct pipe *pipe, const struct operation *operation, const struct injection *injection)
+static bool do_it_with(const struct injection *injection, const struct run *run)
 {
-    struct scene scene = {.pipe = pipe};
+    const struct operation *operation = run->operation;
+    struct scene scene = {.pipe = run->pipe};
     bool fired;
     int result, error;
 
-    current = *injection;
     open_scene(&scene, operation);
     inject(injection);
     result = operation->call(&scene);
     error = errno;
     fired = inject_stop() >= injection->at;
     if (result < 0) {
-        check_error(operation, injection, error);
+        each_check_told(operation->name, error, clear, COUNT_OF(clear), false);
         if (operation->call(&scene) < 0)
-            FAIL("%s: after %s had failed with %s, the next call failed with %s", operation->name, inject_what(),
-                 strerrorname_np(injection->error), shm_strerror(errno));
+            FAIL("%s: %s, and the next call with %s", operation->name, each_case(), shm_strerror(errno));
     }
-    if (pipe->pair->turns && scene.got > 0 && operation->call != close_right && operation->prepare != views_open)
+    if (run->pipe->pair->turns && scene.got > 0 && operation->call != close_right && operation->prepare != views_open)
         take_turns(&scene);
     end_scene(&scene, operation);
-    cases++;
+    return fired;
+}
+
+static bool fail_at(const struct injection *injection, void *argument)
+{
+    struct run *run = argument;
+
+    if (run->operation->prepare == two_left_by_a_dead_one && injection->error == EAGAIN)
+        return false; /* of a lock: somebody is just removing what says how far the dead one had read */
+    bool fired = do_it_with(injection, run);
+    leaks_check_open(run->before);
+    if (count_files(test_dir()) != 0 && (!inject_what() || strcmp(inject_what(), "unlinkat") != 0))
+        FAIL("%s: files were left when %s", run->operation->name, each_case());
     return fired;
 }
 
 static void run(const struct pipe *pipe, const struct operation *operation)
 {
-    if (operation->prepare == two_left_by_a_dead_one && !pipe->right_binds)
-        return;
     static const int errors[] = {ENOMEM, EMFILE, EACCES, EINTR, EAGAIN};
-    struct leaks *before = CHECK_PTR(malloc(sizeof *before));
+    struct run run = {pipe, operation, CHECK_PTR(malloc(sizeof *run.before))};
 
-    on_fail(tell_where);
-    leaks_note(before);
-    for (size_t e = 0; e < 2 * COUNT_OF(errors); e++) {
-        struct injection injection = {1, errors[e / 2], e % 2};
-
-        if (injection.persistent && (injection.error == EINTR || injection.error == EAGAIN))
-            continue; /* by their nature these pass */
-        if (operation->prepare == two_left_by_a_dead_one && injection.error == EAGAIN)
-            continue; /* of a lock: somebody is just removing what says how far the dead one had read */
-        while (injection.at < CALLS_MAX && fail_at(pipe, operation, &injection)) {
-            injection.at++;
-            leaks_check_open(before);
-            if (count_files(test_dir()) != 0 && (!inject_what() || strcmp(inject_what(), "unlinkat") != 0))
-                FAIL("%s: files were left after %s failed at call %u with %s", operation->name,
-                     inject_what() ? inject_what() : "nothing", injection.at - 1, strerrorname_np(injection.error));
-        }
-    }
-    free(before);
-    leave_files(); /* where unlinkat failed */
-    printf("%s: %u cases\n", operation->name, cases);
+    leaks_note(run.before);
+    if (operation->prepare != two_left_by_a_dead_one || pipe->right_binds)
+        printf("%s: %u cases\n", operation->name, each_call_fails(errors, COUNT_OF(errors), fail_at, &run));
     fflush(stdout);
+    free(run.before);
+    leave_files(); /* where unlinkat failed */
 }
 
 /* ---- The table ---- */
@@ -416,53 +393,22 @@ static bool is_pub(const struct pair *pair)
     return pair->left == SHM_PUB && pair->right == SHM_SUB;
 }
 
-static const struct operation operations[] = {
-    {"receive a copy, from memory not seen before", one_large, take_copy, false, is_chosen},
-    {"receive a view, from memory not seen before", one_large, take_view, false, is_chosen},
-    {"receive a short one", one_small, take_copy, false, is_chosen},
-    {"wait in vain", nothing, wait_in_vain, false, is_simple},
-    {"poll in vain", nothing, poll_one, false, is_simple},
-    {"poll two in vain", nothing, poll_both, false, is_simple},
-    {"poll with a descriptor in vain", nothing, poll_with_descriptor, false, is_simple},
-    {"watch, with a message there", one_large, watch, false, is_simple},
-    {"events", nothing, take_events, false, is_simple},
-    {"subscribe", nothing, subscribe, false, subscribes},
-    {"unsubscribe", subscribed, unsubscribe, false, subscribes},
-    {"join a PUB with a history", three_before, join_late, true, is_pub},
-    {"take over from a dead one", two_left_by_a_dead_one, join_late, true, keeps_for_the_next},
-    {"close with views", views_open, close_right, false, is_chosen},
-};
-
-#define OPERATION(n)                                                                               \
-    static void operation_##n(const struct pipe *pipe)                                             \
-    {                                                                                              \
-        run(pipe, &operations[n]);                                                                 \
+#define OPERATION(fits, sentence, ...)                                                                                 \
+    TEST_PIPES_WITHIN(120, fits, sentence, pipe)                                                                       \
+    {                                                                                                                  \
+        run(pipe, &(struct operation){#sentence, __VA_ARGS__});                                                        \
     }
-OPERATION(0)
-OPERATION(1)
-OPERATION(2)
-OPERATION(3)
-OPERATION(4)
-OPERATION(5)
-OPERATION(6)
-OPERATION(7)
-OPERATION(8)
-OPERATION(9)
-OPERATION(10)
-OPERATION(11)
-OPERATION(12)
-OPERATION(13)
-
-int main(int argc, char **argv)
-{
-    static void (*const bodies[])(const struct pipe *) = {
-        operation_0, operation_1, operation_2, operation_3,  operation_4,  operation_5,  operation_6,
-        operation_7, operation_8, operation_9, operation_10, operation_11, operation_12, operation_13,
-    };
-    struct pipe_test tests[COUNT_OF(operations)];
-
-    _Static_assert(COUNT_OF(bodies) == COUNT_OF(operations), "one for each");
-    for (size_t i = 0; i < COUNT_OF(operations); i++)
-        tests[i] = (struct pipe_test){operations[i].name, bodies[i], operations[i].fits, 120};
-    return pipe_test_main("each_receive", tests, COUNT_OF(tests), argc, argv);
-}
+OPERATION(is_chosen, receive_a_copy_from_memory_not_seen_before, one_large, take_copy, false)
+OPERATION(is_chosen, receive_a_view_from_memory_not_seen_before, one_large, take_view, false)
+OPERATION(is_chosen, receive_a_short_one, one_small, take_copy, false)
+OPERATION(is_simple, wait_in_vain, nothing, wait_a_little, false)
+OPERATION(is_simple, poll_in_vain, nothing, poll_one, false)
+OPERATION(is_simple, poll_two_in_vain, nothing, poll_both, false)
+OPERATION(is_simple, poll_with_a_descriptor_in_vain, nothing, poll_with_descriptor, false)
+OPERATION(is_simple, watch_with_a_message_there, one_large, watch, false)
+OPERATION(is_simple, events, nothing, take_events, false)
+OPERATION(subscribes, subscribe, nothing, subscribe_to_another, false)
+OPERATION(subscribes, unsubscribe, subscribed, unsubscribe_from_another, false)
+OPERATION(is_pub, join_a_PUB_with_a_history, three_before, join_late, true)
+OPERATION(keeps_for_the_next, take_over_from_a_dead_one, two_left_by_a_dead_one, join_late, true)
+OPERATION(is_chosen, close_with_views, views_open, close_right, false)

@@ -3,7 +3,8 @@
  * What one can do to another in a hand-over (SHM_MEMFD) who knows the library's inside: in another one's name, at
  * another one's place, with files that do not open; and who gives up half-way. (At random: tests/fuzz.)
  */
-#include "../support/harness.h"
+#include "handover.h"
+#include "../support/line.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -15,64 +16,6 @@
 #include "core/socket.h"
 
 enum { HELLO_SIZE = 32, PLACE_SIZE = 33 };
-
-static shm_socket_t *open_socket(int type)
-{
-    shm_socket_t *s = CHECK_PTR(shm_socket(type | SHM_MEMFD));
-    const int none = 0, timeout = 5000;
-
-    CHECK_OK(shm_setsockopt(s, SHM_LINGER, &none, sizeof none));
-    CHECK_OK(shm_setsockopt(s, SHM_RCVTIMEO, &timeout, sizeof timeout));
-    return s;
-}
-
-/* One that binds when it meets OTHER, or one that connects. */
-static shm_socket_t *open_beside(int type, const shm_socket_t *other, bool binds)
-{
-    for (;;) {
-        shm_socket_t *s = open_socket(type);
-
-        if ((strcmp(s->segment.id_hex, other->segment.id_hex) > 0) == binds)
-            return s;
-        CHECK_OK(shm_close(s));
-    }
-}
-
-/* Neither too small nor too great for others to be beside it. */
-static shm_socket_t *open_between(int type)
-{
-    shm_socket_t *s = open_socket(type);
-
-    while (strcmp(s->segment.id_hex, "4") < 0 || strcmp(s->segment.id_hex, "c") > 0) {
-        CHECK_OK(shm_close(s));
-        s = open_socket(type);
-    }
-    return s;
-}
-
-static void poll_once(shm_socket_t *s)
-{
-    CHECK_OK(shm_poll(&(shm_pollitem_t){s, -1, 0, 0}, 1, 1));
-}
-
-static shm_stats_t stats_of(shm_socket_t *s)
-{
-    shm_stats_t stats;
-    size_t size = sizeof stats;
-
-    CHECK_OK(shm_getsockopt(s, SHM_STATS, &stats, &size));
-    return stats;
-}
-
-static void await_peers(shm_socket_t *s, uint64_t peers)
-{
-    int64_t end = now_ms() + 5000;
-
-    while (stats_of(s).peers != peers) {
-        poll_once(s);
-        CHECK(now_ms() < end);
-    }
-}
 
 /* ---- The two ends of a hand-over, and who sits between them ---- */
 
@@ -86,9 +29,7 @@ static void *run_call(void *argument)
 {
     struct call *call = argument;
 
-    call->result = shm_handover(call->socket, call->fd, call->timeout_ms) == 0 ? 0 : errno;
-    if (call->result != 0)
-        shutdown(call->fd, SHUT_RDWR);
+    call->result = hand_over(call->socket, call->fd, call->timeout_ms);
     return NULL;
 }
 
@@ -104,80 +45,40 @@ static int call_end(struct call *call)
     return call->result;
 }
 
-static void make_line(int line[2])
-{
-    CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, line));
-}
-
-static void drop_line(int line[2])
-{
-    close(line[0]);
-    close(line[1]);
-}
-
-static int join(shm_socket_t *a, shm_socket_t *b)
+static int join_both(shm_socket_t *a, shm_socket_t *b)
 {
     struct call call;
     int line[2];
 
-    make_line(line);
+    CHECK_OK(line_make(line));
     call_start(&call, b, line[1], 5000);
     int error = shm_handover(a, line[0], 5000) == 0 ? 0 : errno;
     shutdown(line[0], SHUT_RDWR);
     int there = call_end(&call);
-    drop_line(line);
+    line_drop(line);
     return error != 0 ? error : there;
 }
 
-struct heard {
-    unsigned char bytes[64];
-    int fds[4];
-    unsigned count;
-};
-
-static void hear(int fd, size_t size, struct heard *heard)
+static void hear(int end, size_t size, struct letter *letter)
 {
-    union {
-        char bytes[CMSG_SPACE(sizeof heard->fds)];
-        struct cmsghdr align;
-    } control;
-    struct iovec part = {heard->bytes, size};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control};
-
-    CHECK_INT(recvmsg(fd, &message, MSG_CMSG_CLOEXEC), size);
-    struct cmsghdr *head = CHECK_PTR(CMSG_FIRSTHDR(&message));
-    heard->count = (unsigned)((head->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-    memcpy(heard->fds, CMSG_DATA(head), heard->count * sizeof(int));
+    CHECK_INT(line_recv(end, letter, size, 0), size);
+    CHECK(letter->count > 0);
 }
 
-static void tell(int fd, size_t size, struct heard *heard)
+static void tell(int end, size_t size, struct letter *letter)
 {
-    union {
-        char bytes[CMSG_SPACE(sizeof heard->fds)];
-        struct cmsghdr align;
-    } control = {0};
-    struct iovec part = {heard->bytes, size};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes,
-                             .msg_controllen = CMSG_SPACE(heard->count * sizeof(int))};
-    struct cmsghdr *head = CHECK_PTR(CMSG_FIRSTHDR(&message));
-
-    head->cmsg_level = SOL_SOCKET;
-    head->cmsg_type = SCM_RIGHTS;
-    head->cmsg_len = CMSG_LEN(heard->count * sizeof(int));
-    memcpy(CMSG_DATA(head), heard->fds, heard->count * sizeof(int));
-    CHECK_INT(sendmsg(fd, &message, MSG_NOSIGNAL), size);
-    for (unsigned i = 0; i < heard->count; i++)
-        close(heard->fds[i]);
+    CHECK_INT(line_send(end, letter->bytes, size, letter->fds, letter->count), size);
+    letter_close(letter);
 }
 
-static void hello_of(shm_socket_t *s, struct heard *hello)
+static void hello_of(shm_socket_t *s, struct letter *hello)
 {
     int line[2];
 
-    make_line(line);
+    CHECK_OK(line_make(line));
     CHECK_ERR(shm_handover(s, line[0], 0), EAGAIN);
     hear(line[1], HELLO_SIZE, hello);
-    drop_line(line);
+    line_drop(line);
 }
 
 /* ---- In another one's name ---- */
@@ -190,11 +91,11 @@ static void send_number(shm_socket_t *s, int number)
 TEST_THAT(nobody_comes_in_anothers_name)
 {
     shm_socket_t *middle = open_between(SHM_DEALER);
-    shm_socket_t *honest = open_beside(SHM_DEALER, middle, false), *liar = open_beside(SHM_DEALER, middle, false);
+    shm_socket_t *honest = open_beside(SHM_DEALER, middle->segment.id_hex, false), *liar = open_beside(SHM_DEALER, middle->segment.id_hex, false);
     int number;
 
-    CHECK_INT(join(middle, honest), 0);
-    CHECK_INT(join(middle, liar), 0);
+    CHECK_INT(join_both(middle, honest), 0);
+    CHECK_INT(join_both(middle, liar), 0);
     await_peers(middle, 2);
     endpoint_announce(&liar->memberships->endpoint, honest->segment.header->id, SHM_DEALER,
                       honest->pipes.list[0]->record_block->offset);
@@ -206,7 +107,7 @@ TEST_THAT(nobody_comes_in_anothers_name)
         CHECK_INT(number, i);
     }
     CHECK_ERR(shm_recv(middle, &number, sizeof number, SHM_DONTWAIT), EAGAIN);
-    CHECK_INT(stats_of(middle).peers, 1);
+    CHECK_INT(get_stats(middle).peers, 1);
     CLOSE_ALL(liar, honest, middle);
 }
 
@@ -230,25 +131,25 @@ static int sealed_memory(int more, bool read_only, int lease)
 /* LIAR's hello is in order; then it leads SOCKET to NAME. */
 static int lead_to(shm_socket_t *socket, shm_socket_t *liar, const char *name, int fd)
 {
-    struct heard hello, place = {.fds = {fd}, .count = 1};
+    struct letter hello, place = {.fds = {fd}, .count = 1};
     int line[2];
 
     hello_of(liar, &hello);
-    make_line(line);
+    CHECK_OK(line_make(line));
     tell(line[1], HELLO_SIZE, &hello);
     snprintf((char *)place.bytes, sizeof place.bytes, "%s", name);
     tell(line[1], PLACE_SIZE, &place);
     int64_t begun = now_ms();
     int error = shm_handover(socket, line[0], 1000) == 0 ? 0 : errno;
     CHECK(now_ms() - begun < 5000);
-    drop_line(line);
+    line_drop(line);
     return error;
 }
 
 TEST_THAT(a_place_that_does_not_open_is_refused_at_once)
 {
     static const char name[] = "00112233445566778899aabbccddeeff";
-    shm_socket_t *socket = open_between(SHM_PAIR), *liar = open_beside(SHM_PAIR, socket, true);
+    shm_socket_t *socket = open_between(SHM_PAIR), *liar = open_beside(SHM_PAIR, socket->segment.id_hex, true);
 
     signal(SIGIO, SIG_IGN);
     CHECK_INT(lead_to(socket, liar, name, sealed_memory(F_SEAL_SEAL, true, F_RDLCK)), EPROTO); /* an open() waits for the lease */
@@ -261,13 +162,13 @@ TEST_THAT(a_place_that_does_not_open_is_refused_at_once)
 TEST_THAT(another_ones_place_stays_that_ones)
 {
     shm_socket_t *socket = open_between(SHM_DEALER);
-    shm_socket_t *honest = open_beside(SHM_DEALER, socket, true), *liar = open_beside(SHM_DEALER, socket, true);
+    shm_socket_t *honest = open_beside(SHM_DEALER, socket->segment.id_hex, true), *liar = open_beside(SHM_DEALER, socket->segment.id_hex, true);
     unsigned before = count_files("/proc/self/fd");
     char name[128];
     size_t size = sizeof name;
     int number;
 
-    CHECK_INT(join(socket, honest), 0);
+    CHECK_INT(join_both(socket, honest), 0);
     CHECK_OK(shm_getsockopt(socket, SHM_LAST_ENDPOINT, name, &size));
     for (int i = 0; i < 3; i++)
         CHECK_INT(lead_to(socket, liar, name + strlen("shm://"), sealed_memory(F_SEAL_SEAL, false, F_UNLCK)), EPROTO);
@@ -288,13 +189,13 @@ TEST_THAT(another_ones_place_stays_that_ones)
 /* The binder waits in vain: for an answer that is held up between the two, or for one that never was. */
 static void give_up(bool too_late)
 {
-    shm_socket_t *binder = open_between(SHM_DEALER), *connector = open_beside(SHM_DEALER, binder, false);
-    struct heard hello, place;
+    shm_socket_t *binder = open_between(SHM_DEALER), *connector = open_beside(SHM_DEALER, binder->segment.id_hex, false);
+    struct letter hello, place;
     struct call call;
     int line[2], other[2], error, number = 7;
 
-    make_line(line);
-    make_line(other);
+    CHECK_OK(line_make(line));
+    CHECK_OK(line_make(other));
     call_start(&call, binder, line[0], 300);
     hello_of(connector, &hello);
     tell(line[1], HELLO_SIZE, &hello);
@@ -310,9 +211,9 @@ static void give_up(bool too_late)
         CHECK_OK(shm_handover(connector, other[0], 5000));
     if (!too_late)
         CHECK_INT(call_end(&call), EAGAIN);
-    drop_line(line);
-    drop_line(other);
-    for (int i = 0; (error = join(binder, connector)) == EISCONN || error == EPIPE; i++) {
+    line_drop(line);
+    line_drop(other);
+    for (int i = 0; (error = join_both(binder, connector)) == EISCONN || error == EPIPE; i++) {
         CHECK(i < 1000);
         poll_once(connector);
     }

@@ -5,9 +5,9 @@
  * one had sent arrives, once, in order, once there is enough again, and nobody is called a liar.
  */
 #include "../support/ends.h"
-#include "inject.h"
+#include "each.h"
 
-enum { SENT = 1, LARGE = 100000, CALLS_MAX = 300 };
+enum { SENT = 1, LARGE = 100000 };
 
 struct scene {
     struct pipe pipe;
@@ -66,13 +66,8 @@ static void send_and_die(struct child *up, void *argument)
 
 /* ---- Under want ---- */
 
-/* Does this errno tell of a want, or that there is nothing just now? (EPIPE: a PAIR's partner went.) */
-static void check_told(int error, int injected)
-{
-    if (error != injected && error != EAGAIN && error != EPIPE && error != ENOMEM && error != EMFILE && error != ENOSPC)
-        FAIL("%s failed with %s, and the caller was told %s", inject_what() ? inject_what() : "nothing",
-             strerrorname_np(injected), shm_strerror(error));
-}
+/* Each tells of a want, or that there is nothing just now. (EPIPE: a PAIR's partner went.) */
+static const int clear[] = {EAGAIN, EPIPE, ENOMEM, EMFILE, ENOSPC};
 
 /* A few calls with the K-th call of the system failing. Returns false when there are fewer. */
 static bool call_in_want(struct end *end, const struct injection *injection, unsigned count, unsigned *got)
@@ -84,14 +79,14 @@ static bool call_in_want(struct end *end, const struct injection *injection, uns
             inject(injection);
         number = receive_one(end);
         if (number == 0)
-            check_told(errno, injection->error);
+            each_check_told("to receive", errno, clear, COUNT_OF(clear), true);
         else
             CHECK_INT(number, ++*got);
     }
     return inject_stop() >= injection->at;
 }
 
-static void check_all_come(struct end *end, const struct scene *scene, const struct injection *injection, unsigned got)
+static void check_all_come(struct end *end, const struct scene *scene, unsigned got)
 {
     int64_t end_ms = now_ms() + 5000;
 
@@ -103,10 +98,7 @@ static void check_all_come(struct end *end, const struct scene *scene, const str
         else if (errno != EAGAIN && errno != EPIPE)
             FAIL("then: %s", shm_strerror(errno));
         else if (now_ms() > end_ms)
-            FAIL("%s, %s binds: %s failed with %s at call %u%s, and of %u messages %u came", scene->pipe.pair->name,
-                 scene->pipe.right_binds ? "right" : "left", inject_what() ? inject_what() : "nothing",
-                 strerrorname_np(injection->error), injection->at, injection->persistent ? " and on" : "",
-                 scene->count, got);
+            FAIL("of %u messages %u came", scene->count, got);
         else
             shm_poll(&(shm_pollitem_t){end->socket, -1, SHM_POLLIN, 0}, 1, 20);
     }
@@ -121,8 +113,9 @@ static void close_and_gc(struct end *end)
     leave_files(); /* what cannot be removed for want of descriptors, or a failing unlink, `shmq gc` does */
 }
 
-static bool die_and_be_read(const struct scene *scene, const struct injection *injection)
+static bool die_and_be_read(const struct injection *injection, void *argument)
 {
+    const struct scene *scene = argument;
     struct child child;
     struct end end;
     unsigned got = 0;
@@ -139,30 +132,16 @@ static bool die_and_be_read(const struct scene *scene, const struct injection *i
     CHECK_INT(child_hear(&child), SENT);
     child_kill(&child);
     bool fired = call_in_want(&end, injection, scene->count, &got);
-    check_all_come(&end, scene, injection, got);
+    check_all_come(&end, scene, got);
     close_and_gc(&end);
     return fired;
 }
 
 static const int errors[] = {ENOSPC, ENOMEM, EMFILE};
 
-static unsigned each_call(const struct scene *scene, bool (*body)(const struct scene *, const struct injection *))
-{
-    unsigned cases = 0;
-
-    for (size_t e = 0; e < COUNT_OF(errors); e++)
-        for (int persistent = 0; persistent < 2; persistent++) {
-            bool fired = true;
-
-            for (unsigned at = 1; fired && at < CALLS_MAX; at++, cases++)
-                fired = body(scene, &(struct injection){at, errors[e], persistent});
-        }
-    return cases;
-}
-
 TEST_PIPES_WITHIN(120, NULL, what_a_dead_one_sent_survives_a_want, pipe)
 {
-    const struct scene scene = {*pipe, pipe->pair->turns ? 1 : 3};
+    struct scene scene = {*pipe, pipe->pair->turns ? 1 : 3};
 
-    printf("%s: %u cases\n", pipe->pair->name, each_call(&scene, die_and_be_read));
+    printf("%s: %u cases\n", pipe->pair->name, each_call_fails(errors, COUNT_OF(errors), die_and_be_read, &scene));
 }

@@ -10,7 +10,7 @@
 #ifndef SHMQ_TEST_ENDS_H
 #define SHMQ_TEST_ENDS_H
 
-#include "harness.h"
+#include "sockets.h"
 
 struct pair {
     int left, right;
@@ -60,20 +60,6 @@ const struct pair *pair_at(unsigned index, unsigned *count);
 bool pair_is_two_way(const struct pair *pair);
 bool pair_waits(const struct pair *pair);
 bool pair_has_no_turns(const struct pair *pair);
-
-/* SHMQ_TEST_AUTH: is the same test now run with a key? For what a key changes (docs/SECURITY.md). */
-bool test_has_key(void);
-/* A socket with LINGER 0; with a key if SHMQ_TEST_AUTH says so. */
-shm_socket_t *socket_new(int type);
-void set_int(shm_socket_t *socket, int option, int value);
-int get_int(shm_socket_t *socket, int option);
-shm_stats_t get_stats(shm_socket_t *socket);
-/* Wait until both have seen EVENT (others are dropped), without either blocking the other. */
-void await_events(shm_socket_t *a, int a_event, shm_socket_t *b, int b_event);
-/* Wait until SOCKET has seen EVENT; others are dropped. */
-shm_event_t await_event(shm_socket_t *socket, int event);
-/* Wait until each is the other's peer. */
-void join(shm_socket_t *a, shm_socket_t *b);
 
 /* Open an end of PIPE, neither bound nor connected; left or right. */
 void end_open(struct end *end, const struct pipe *pipe, bool left);

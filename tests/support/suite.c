@@ -17,12 +17,12 @@ void suite_add(struct suite_test *test)
 {
     struct suite_test **at = &first;
 
-    while (*at && comes_before(*at, test))
+    while (*at && !comes_before(test, *at))
         at = &(*at)->next;
     test->next = *at;
     *at = test;
-    bodies += test->body != NULL;
     pipe_bodies += test->pipe_body != NULL;
+    bodies += test->pipe_body == NULL;
 }
 
 int suite_run(const char *group, int argc, char **argv)
@@ -35,10 +35,10 @@ int suite_run(const char *group, int argc, char **argv)
     if (!tests || !pipe_tests)
         return 1;
     for (const struct suite_test *it = first; it; it = it->next)
-        if (it->body)
-            tests[count++] = (struct test){it->name, it->body, NULL, NULL, it->deadline_s};
-        else
+        if (it->pipe_body)
             pipe_tests[pipe_count++] = (struct pipe_test){it->name, it->pipe_body, it->fits, it->deadline_s};
+        else
+            tests[count++] = (struct test){it->name, it->body, it->body_with, it->argument, it->deadline_s};
     if (count > 0)
         failed |= test_main(group, tests, count, argc, argv);
     if (pipe_count > 0)

@@ -17,7 +17,9 @@ struct pipe;
 struct suite_test {
     const char *name;
     void (*body)(void);
-    void (*pipe_body)(const struct pipe *pipe); /* instead of body */
+    void (*body_with)(const void *argument);    /* instead of body, ... */
+    void (*pipe_body)(const struct pipe *pipe); /* ... or this */
+    const void *argument;
     bool (*fits)(const struct pair *pair);      /* which pairs of types; NULL: all */
     unsigned deadline_s;                        /* 0: the default */
     const char *file;
