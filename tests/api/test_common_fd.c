@@ -2,6 +2,8 @@
 /* Every pattern: SHM_FD under epoll, level and edge triggered. */
 #include "support/short.h"
 
+#include <poll.h>
+#include <sys/resource.h>
 #include <sys/epoll.h>
 
 static int epoll_of(shm_socket_t *socket, uint32_t flags)
@@ -114,5 +116,28 @@ TEST_PIPES(pair_waits, a_descriptor_tells_of_room_after_a_refusal, pipe)
     CHECK(is_readable(ep, -1));
     CHECK_INT(end_send(&left, "x", 1, SHM_DONTWAIT), 1);
     close(ep);
+    pipe_close(&left, &right);
+}
+
+/* The sender wakes who sleeps on a descriptor, though it cannot open a thing. */
+TEST_EACH_PIPE(a_sender_without_descriptors_wakes_a_descriptor, pipe)
+{
+    struct end left, right;
+    struct pollfd item = {-1, POLLIN, 0};
+    struct rlimit limit;
+    size_t size = sizeof item.fd;
+    char got[8];
+
+    pipe_start(&left, &right, pipe);
+    CHECK_OK(shm_getsockopt(right.socket, SHM_FD, &item.fd, &size));
+    while (poll(&item, 1, 0) == 1) /* until there is nothing to do for it */
+        CHECK_ERR(end_recv(&right, got, sizeof got, SHM_DONTWAIT), EAGAIN);
+    CHECK_OK(getrlimit(RLIMIT_NOFILE, &limit));
+    CHECK_OK(setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, limit.rlim_max}));
+    CHECK_INT(end_send(&left, "wake up", 7, 0), 7);
+    CHECK_OK(setrlimit(RLIMIT_NOFILE, &limit));
+    CHECK_INT(poll(&item, 1, 5000), 1);
+    CHECK_INT(end_recv(&right, got, sizeof got, SHM_DONTWAIT), 7);
+    pipe_turn(&left, &right);
     pipe_close(&left, &right);
 }

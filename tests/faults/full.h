@@ -9,6 +9,7 @@
 #define SHMQ_TEST_FAULTS_FULL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Mount it, with this process and its children to come in it; skips the test where that is not permitted. */
@@ -24,5 +25,8 @@ void full_refuse_some(unsigned n, uint64_t seed);
 
 /* Something was freed by other ways than this process's calls: a process died. */
 void full_again(void);
+
+/* Every byte of a part is the same. */
+void full_check_part(const void *data, size_t size);
 
 #endif

@@ -7,7 +7,6 @@
 #include "../support/ends.h"
 #include "../support/limits.h"
 
-#include <fcntl.h>
 #include <limits.h>
 #include <sys/mount.h>
 #include <sys/stat.h>

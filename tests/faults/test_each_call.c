@@ -11,9 +11,6 @@
 #include "../support/leaks.h"
 #include "each.h"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <sys/wait.h>
 
 struct operation;

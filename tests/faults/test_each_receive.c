@@ -11,7 +11,6 @@
 #include "../support/leaks.h"
 #include "each.h"
 
-#include <poll.h>
 
 enum { VIEWS = 3 };
 
