@@ -1,24 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* SHM_AUTH_KEY and SHM_AUTH_SEAL: who is spoken to, what is seen from outside, where keys are. That messages
  * go through with a key as without one is the business of the other suites, run with SHMQ_TEST_AUTH. */
-#include "support/ends.h"
+#include "support/keys.h"
 
-#include <dirent.h>
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-
-/* A key is known by its number; 0 is none. */
-static void set_key(shm_socket_t *socket, unsigned number)
-{
-    unsigned char key[32];
-
-    memset(key, (int)number, sizeof key);
-    if (number && shm_setsockopt(socket, SHM_AUTH_KEY, key, sizeof key) < 0) {
-        CHECK_INT(errno, ENOTSUP);
-        skip_test("built without libsodium");
-    }
-}
 
 /* ---- The options ---- */
 
@@ -95,12 +80,10 @@ TEST_THAT(a_sealed_socket_without_a_key_does_not_start)
 /* The last one set counts. */
 TEST_THAT(a_key_may_be_set_again_before)
 {
-    shm_socket_t *left = socket_new(SHM_PAIR), *right = socket_new(SHM_PAIR);
+    shm_socket_t *left = socket_with_key(SHM_PAIR, 1), *right = socket_with_key(SHM_PAIR, 2);
     char got[8];
 
-    set_key(left, 1);
     set_key(left, 2);
-    set_key(right, 2);
     CHECK_OK(shm_bind(left, "it"));
     CHECK_OK(shm_connect(right, "it"));
     join(left, right);
@@ -112,14 +95,13 @@ TEST_THAT(a_key_may_be_set_again_before)
 /* A loan that is older than the key lies in shared memory: it is sent as a copy. */
 TEST_THAT(a_loan_taken_before_the_key_was_set_arrives)
 {
-    shm_socket_t *left = socket_new(SHM_PAIR), *right = socket_new(SHM_PAIR);
+    shm_socket_t *left = socket_new(SHM_PAIR), *right = socket_with_key(SHM_PAIR, 2);
     unsigned char *got = CHECK_PTR(malloc(5000));
     shm_msg_t msg;
 
     CHECK_OK(shm_msg_loan(&msg, left, 5000));
     pattern_fill(shm_msg_data(&msg), 5000, 3);
     set_key(left, 2);
-    set_key(right, 2);
     CHECK_OK(shm_bind(left, "it"));
     CHECK_OK(shm_connect(right, "it"));
     join(left, right);
@@ -130,162 +112,14 @@ TEST_THAT(a_loan_taken_before_the_key_was_set_arrives)
     CLOSE_ALL(left, right);
 }
 
-/* ---- Strangers ---- */
-
-static void expect_refusal(struct end *end)
-{
-    char got[64];
-    shm_stats_t stats = get_stats(end->socket);
-
-    CHECK_INT(stats.auth_failed, 1);
-    CHECK_INT(stats.peers, 0);
-    if (end->type != SHM_PUB && end->type != SHM_PUSH) {
-        CHECK_ERR(shm_recv(end->socket, got, sizeof got, SHM_DONTWAIT), EBADMSG);
-        CHECK_ERR(shm_recv(end->socket, got, sizeof got, SHM_DONTWAIT),
-                  end->type == SHM_REQ ? EFSM : EAGAIN);
-    }
-}
-
-static void meet_as_strangers(const struct pipe *pipe, unsigned left_key, unsigned right_key,
-                              int left_seal, int right_seal, bool send_first)
-{
-    struct end left, right;
-    char got[64];
-
-    end_open(&left, pipe, true);
-    end_open(&right, pipe, false);
-    set_key(left.socket, left_key);
-    set_key(right.socket, right_key);
-    if (left_seal)
-        set_int(left.socket, SHM_AUTH_SEAL, 1);
-    if (right_seal)
-        set_int(right.socket, SHM_AUTH_SEAL, 1);
-    if (send_first && !pipe->right_binds)
-        end_attach(&right, pipe, "it");
-    else
-        end_attach(&left, pipe, "it");
-    if (send_first) /* it may find no peer, or queue up */
-        end_send(&left, "not for you", 11, SHM_DONTWAIT);
-    if (send_first && !pipe->right_binds)
-        end_attach(&left, pipe, "it");
-    else
-        end_attach(&right, pipe, "it");
-    await_events(left.socket, SHM_EVENT_UNTRUSTED, right.socket, SHM_EVENT_UNTRUSTED);
-    end_send(&left, "not for you", 11, SHM_DONTWAIT);
-    expect_refusal(&right);
-    if (left.type == SHM_REQ)
-        CHECK_ERR(shm_recv(left.socket, got, sizeof got, SHM_DONTWAIT), EBADMSG);
-    else
-        expect_refusal(&left);
-    set_int(right.socket, SHM_RCVTIMEO, 120); /* a look at the peers is had meanwhile */
-    CHECK_ERR(shm_recv(right.socket, got, sizeof got, 0), EAGAIN);
-    CHECK_INT(get_stats(right.socket).received, 0);
-    CHECK_INT(get_stats(right.socket).auth_failed, 1);
-    CHECK_INT(get_stats(left.socket).auth_failed, 1);
-    pipe_close(&left, &right);
-}
-
-TEST_EACH_PIPE(another_key_is_refused_on_both_sides, pipe)
-{
-    meet_as_strangers(pipe, 1, 2, 0, 0, false);
-    meet_as_strangers(pipe, 1, 2, 1, 1, true);
-}
-
-TEST_EACH_PIPE(a_peer_without_a_key_is_refused_on_both_sides, pipe)
-{
-    shm_socket_t *socket = socket_new(SHM_PAIR);
-
-    set_key(socket, 1); /* skips */
-    CHECK_OK(shm_close(socket));
-    meet_as_strangers(pipe, 1, 0, 0, 0, false);
-    meet_as_strangers(pipe, 0, 1, 0, 0, true);
-}
-
-TEST_EACH_PIPE(a_peer_that_does_not_seal_is_refused_on_both_sides, pipe)
-{
-    meet_as_strangers(pipe, 1, 1, 0, 1, false);
-    meet_as_strangers(pipe, 1, 1, 1, 0, true);
-}
-
-static bool left_is_publisher(const struct pipe *pipe)
-{
-    return pipe->pair->left == SHM_PUB || pipe->pair->left == SHM_XPUB;
-}
-
-/* The right one comes after the wrong one, and is served. */
-TEST_EACH_PIPE(strangers_do_not_keep_friends_away, pipe)
-{
-    struct end left, right, stranger;
-
-    end_open(&left, pipe, true);
-    end_open(&right, pipe, false);
-    end_open(&stranger, pipe, pipe->right_binds);
-    set_key(left.socket, 1);
-    set_key(right.socket, 1);
-    set_key(stranger.socket, 2);
-    end_attach(pipe->right_binds ? &right : &left, pipe, "it");
-    end_attach(&stranger, pipe, "it");
-    await_events(stranger.socket, SHM_EVENT_UNTRUSTED, pipe->right_binds ? right.socket : left.socket,
-                 SHM_EVENT_UNTRUSTED);
-    end_attach(pipe->right_binds ? &left : &right, pipe, "it");
-    if (left.type != SHM_PUB && left.type != SHM_PUSH && !pipe->right_binds) {
-        char got[8];
-
-        CHECK_ERR(shm_recv(left.socket, got, sizeof got, SHM_DONTWAIT), EBADMSG);
-    }
-    pipe_meet(&left, &right);
-    if (pipe->right_binds) {
-        char got[8];
-
-        CHECK_ERR(shm_recv(right.socket, got, sizeof got, SHM_DONTWAIT), EBADMSG);
-    }
-    pipe_transfer(&left, &right, "welcome");
-    end_close(&stranger);
-    pipe_transfer(&left, &right, "still welcome");
-    pipe_close(&left, &right);
-}
-
-/* A stranger waits for the name. What its binder sends before it was seen through is not for it. */
-TEST_EACH_PIPE(a_peer_that_has_proven_nothing_is_sent_nothing, pipe)
-{
-    struct end left, right, friend;
-
-    if (pipe->right_binds || left_is_publisher(pipe))
-        return;
-    end_open(&left, pipe, true);
-    end_open(&right, pipe, false);
-    end_open(&friend, pipe, false);
-    set_key(left.socket, 1);
-    set_key(right.socket, 2);
-    set_key(friend.socket, 1);
-    end_attach(&right, pipe, "it");
-    end_attach(&left, pipe, "it");
-    CHECK(end_send(&left, "too early", 9, SHM_DONTWAIT) < 0);
-    CHECK_INT(get_stats(left.socket).peers, 0);
-    await_events(left.socket, SHM_EVENT_UNTRUSTED, right.socket, SHM_EVENT_UNTRUSTED);
-    CHECK(end_send(&left, "too early", 9, SHM_DONTWAIT) < 0);
-    end_attach(&friend, pipe, "it");
-    if (left.type != SHM_PUSH) {
-        char got[8];
-
-        CHECK_ERR(shm_recv(left.socket, got, sizeof got, SHM_DONTWAIT), EBADMSG);
-    }
-    pipe_meet(&left, &friend);
-    pipe_transfer(&left, &friend, "this is for you");
-    CHECK_INT(get_stats(right.socket).received, 0);
-    pipe_close(&left, &right);
-    end_close(&friend);
-}
+/* ---- Routing ids ---- */
 
 /* A ROUTER knows a routing id when it is proven, which may be after it has answered. */
 TEST_THAT(a_routing_id_that_is_taken_is_refused)
 {
-    shm_socket_t *router = socket_new(SHM_ROUTER), *first = socket_new(SHM_DEALER), *second = socket_new(SHM_DEALER);
+    shm_socket_t *router = socket_with_key(SHM_ROUTER, 1), *first = socket_with_key(SHM_DEALER, 1), *second = socket_with_key(SHM_DEALER, 1);
     char got[8];
 
-    set_key(router, 1);
-    set_key(first, 1);
-    set_key(second, 1);
     CHECK_OK(shm_setsockopt(first, SHM_ROUTING_ID, "name", 4));
     CHECK_OK(shm_setsockopt(second, SHM_ROUTING_ID, "name", 4));
     CHECK_OK(shm_connect(first, "it"));
@@ -307,124 +141,6 @@ TEST_THAT(a_routing_id_that_is_taken_is_refused)
     CHECK_INT(shm_send(router, "it's you", 8, 0), 8);
     CHECK_INT(shm_recv(second, got, sizeof got, 0), 8);
     CLOSE_ALL(second, router);
-}
-
-/* ---- Restarts ---- */
-
-TEST_EACH_PIPE(either_side_may_come_back, pipe)
-{
-    struct end left, right;
-
-    for (unsigned round = 0; round < 6; round++) {
-        if (round == 0 || round % 2 == 1) {
-            end_open(&left, pipe, true);
-            set_key(left.socket, 1);
-            set_int(left.socket, SHM_AUTH_SEAL, 1);
-            end_attach(&left, pipe, "it");
-        }
-        if (round == 0 || round % 2 == 0) {
-            end_open(&right, pipe, false);
-            set_key(right.socket, 1);
-            set_int(right.socket, SHM_AUTH_SEAL, 1);
-            end_attach(&right, pipe, "it");
-        }
-        pipe_meet(&left, &right);
-        for (unsigned i = 0; i < 3; i++)
-            pipe_transfer(&left, &right, "again and again");
-        CHECK_INT(get_stats(left.socket).auth_failed + get_stats(right.socket).auth_failed, 0);
-        if (round < 5)
-            end_close(round % 2 == 0 ? &left : &right);
-    }
-    pipe_close(&left, &right);
-}
-
-/* ---- What is seen from outside ---- */
-
-static bool file_has(const char *path, const void *what, size_t size)
-{
-    struct stat status;
-    int fd = (int)CHECK_OK(open(path, O_RDONLY | O_CLOEXEC));
-    char *bytes;
-    bool has;
-
-    CHECK_OK(fstat(fd, &status));
-    if (!S_ISREG(status.st_mode)) {
-        close(fd);
-        return false;
-    }
-    bytes = CHECK_PTR(malloc((size_t)status.st_size + 1));
-    CHECK_INT(read(fd, bytes, (size_t)status.st_size), status.st_size);
-    has = memmem(bytes, (size_t)status.st_size, what, size) != NULL;
-    free(bytes);
-    close(fd);
-    return has;
-}
-
-static bool any_file_has(const char *text)
-{
-    DIR *directory = opendir(test_dir());
-    struct dirent *entry;
-    char path[400];
-    bool has = false;
-
-    CHECK(directory != NULL);
-    while ((entry = readdir(directory)))
-        if (entry->d_name[0] != '.' && !strstr(entry->d_name, ".fifo")) {
-            snprintf(path, sizeof path, "%s/%s", test_dir(), entry->d_name);
-            has = has || file_has(path, text, strlen(text));
-        }
-    closedir(directory);
-    return has;
-}
-
-static const char secret[] = "the code of the safe is 4711-0815";
-
-/* In a slot, in a block, in parts, from a loan. */
-static void send_secrets(struct end *left, struct end *right)
-{
-    static const size_t sizes[] = {sizeof secret, 1000, 20000};
-    char *bytes = CHECK_PTR(calloc(1, 20000)), *got = CHECK_PTR(malloc(20000));
-    shm_msg_t msg;
-
-    memcpy(bytes, secret, sizeof secret);
-    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
-        CHECK_INT(end_send(left, bytes, sizes[i], SHM_SNDMORE), sizes[i]);
-        CHECK_INT(end_send(left, bytes, sizes[i], 0), sizes[i]);
-        CHECK_INT(end_recv(right, got, sizes[i], 0), sizes[i]);
-        CHECK_MEM(got, sizes[i], bytes, sizes[i]);
-        CHECK_INT(shm_recv(right->socket, got, sizes[i], 0), sizes[i]);
-        CHECK_MEM(got, sizes[i], bytes, sizes[i]);
-        pipe_turn(left, right);
-        CHECK_OK(shm_msg_loan(&msg, left->socket, sizes[i]));
-        memcpy(shm_msg_data(&msg), bytes, sizes[i]);
-        CHECK_INT(end_msg_send(left, &msg, 0), sizes[i]);
-        CHECK_OK(end_msg_recv(right, &msg, 0));
-        CHECK_MEM(shm_msg_data(&msg), shm_msg_size(&msg), bytes, sizes[i]);
-        CHECK_OK(shm_msg_close(&msg));
-        pipe_turn(left, right);
-    }
-    free(bytes);
-    free(got);
-}
-
-TEST_EACH_PIPE(sealed_messages_are_nowhere_to_be_read, pipe)
-{
-    for (int seal = 0; seal < 2; seal++) {
-        struct end left, right;
-
-        end_open(&left, pipe, true);
-        end_open(&right, pipe, false);
-        set_key(left.socket, 1);
-        set_key(right.socket, 1);
-        set_int(left.socket, SHM_AUTH_SEAL, seal);
-        set_int(right.socket, SHM_AUTH_SEAL, seal);
-        end_attach(pipe->right_binds ? &right : &left, pipe, "it");
-        end_attach(pipe->right_binds ? &left : &right, pipe, "it");
-        pipe_meet(&left, &right);
-        send_secrets(&left, &right);
-        CHECK_INT(any_file_has(secret), !seal);
-        pipe_close(&left, &right);
-    }
 }
 
 /* ---- Where keys are ---- */
@@ -507,11 +223,10 @@ TEST_THAT(keys_are_wiped_on_close_and_in_a_forked_child)
 /* Bound as "it": says so; sends five that do not fit a slot, and says whether all were taken. */
 static void bind_and_send_five(struct child *up, void *argument)
 {
-    shm_socket_t *dealer = socket_new(SHM_DEALER);
+    shm_socket_t *dealer = socket_with_key(SHM_DEALER, 1);
     unsigned char bytes[200];
     unsigned taken = 0;
 
-    set_key(dealer, 1);
     set_int(dealer, SHM_SNDHWM, 5);
     CHECK_OK(shm_bind(dealer, "it"));
     child_say(up, 0);
@@ -530,10 +245,9 @@ static void bind_and_send_five(struct child *up, void *argument)
  * then nothing is read yet, however far it was with the one before. */
 TEST_THAT(what_was_read_of_a_dead_binder_is_not_taken_for_the_next_ones)
 {
-    shm_socket_t *dealer = socket_new(SHM_DEALER);
+    shm_socket_t *dealer = socket_with_key(SHM_DEALER, 1);
     unsigned char bytes[200];
 
-    set_key(dealer, 1);
     CHECK_OK(shm_connect(dealer, "it"));
     for (int i = 0; i < 3; i++) {
         struct child child = child_start(bind_and_send_five, NULL);
@@ -552,9 +266,8 @@ TEST_THAT(what_was_read_of_a_dead_binder_is_not_taken_for_the_next_ones)
 
 static shm_socket_t *dealer_new(const char *id)
 {
-    shm_socket_t *dealer = socket_new(SHM_DEALER);
+    shm_socket_t *dealer = socket_with_key(SHM_DEALER, 1);
 
-    set_key(dealer, 1);
     CHECK_OK(shm_setsockopt(dealer, SHM_ROUTING_ID, id, strlen(id)));
     CHECK_OK(shm_connect(dealer, "it"));
     return dealer;
@@ -588,10 +301,9 @@ static void expect_both_from_anna(shm_socket_t *router)
 /* Its name was free again before the router had looked at its proof: it is heard all the same. */
 TEST_THAT(a_dead_peer_is_heard_though_its_successor_was_introduced_before_it)
 {
-    shm_socket_t *router = socket_new(SHM_ROUTER), *first, *second;
+    shm_socket_t *router = socket_with_key(SHM_ROUTER, 1), *first, *second;
     struct child child;
 
-    set_key(router, 1);
     first = dealer_new("first"); /* in the place where the successor will be */
     child = child_start(speak_as_anna, NULL);
     CHECK_INT(child_hear(&child), 0);

@@ -4,119 +4,12 @@
  * puts back what lies in a sender's segment, in the claims of a PUSH, and whole files of the dead. Each
  * attack is first seen to work on sockets without a key, where that says anything.
  */
-#include "support/ends.h"
+#include "attacker.h"
+#include "support/keys.h"
 
 #include <dirent.h>
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 
-#include "transport/bell.h"
 #include "transport/claims.h"
-#include "transport/endpoint_layout.h"
-#include "transport/ring_layout.h"
-#include "transport/segment_layout.h"
-
-static void set_key(shm_socket_t *socket, int mode)
-{
-    static const unsigned char key[32] = {1, 2, 3, 4};
-
-    if (mode && shm_setsockopt(socket, SHM_AUTH_KEY, key, sizeof key) < 0)
-        skip_test("built without libsodium");
-    if (mode)
-        set_int(socket, SHM_AUTH_SEAL, mode == 2);
-}
-
-/* ---- The attacker's tools ---- */
-
-struct file {
-    char path[400];
-    unsigned char *bytes;
-    size_t size;
-};
-
-static struct file file_map(const char *name)
-{
-    struct file file;
-    struct stat status;
-    int fd;
-
-    snprintf(file.path, sizeof file.path, "%s/%s", test_dir(), name);
-    fd = (int)CHECK_OK(open(file.path, O_RDWR | O_CLOEXEC));
-    CHECK_OK(fstat(fd, &status));
-    file.size = (size_t)status.st_size;
-    file.bytes = mmap(NULL, file.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    CHECK(file.bytes != MAP_FAILED);
-    close(fd);
-    return file;
-}
-
-static void file_unmap(struct file *file)
-{
-    munmap(file->bytes, file->size);
-}
-
-static struct ring_header *ring_in(const struct file *file, uint64_t most)
-{
-    struct ring_header *found = NULL;
-
-    for (size_t at = SEGMENT_HEADER_SIZE; at + RING_HEADER <= file->size; at += 64) {
-        struct ring_header *ring = (struct ring_header *)(void *)(file->bytes + at);
-
-        if (ring->magic == RING_MAGIC && ring->kind >= RING_BROADCAST && ring->kind <= RING_SPMC &&
-            ring->slots >= 8 && ring->head >= most) {
-            found = ring;
-            most = ring->head + 1;
-        }
-    }
-    return found;
-}
-
-static struct ring_slot *slot_of(struct ring_header *ring, uint64_t ticket)
-{
-    struct ring_slot *slots = (struct ring_slot *)(void *)((char *)ring + RING_HEADER);
-
-    return &slots[ticket & (ring->slots - 1)];
-}
-
-/* The ring with most messages of a socket of this type, its file mapped. */
-static struct ring_header *ring_find(int type, struct file *file)
-{
-    DIR *directory = opendir(test_dir());
-    struct ring_header *best = NULL;
-    struct dirent *entry;
-
-    CHECK(directory != NULL);
-    while ((entry = readdir(directory)))
-        if (strstr(entry->d_name, ".seg")) {
-            struct file one = file_map(entry->d_name);
-            const struct segment_header *header = (void *)one.bytes;
-            struct ring_header *ring =
-                (int)header->type == type ? ring_in(&one, best ? best->head + 1 : 1) : NULL;
-
-            if (ring && best)
-                file_unmap(file);
-            if (ring) {
-                best = ring;
-                *file = one;
-            } else {
-                file_unmap(&one);
-            }
-        }
-    closedir(directory);
-    CHECK(best != NULL);
-    return best;
-}
-
-static void file_read(const char *name, struct file *file)
-{
-    struct file mapped = file_map(name);
-
-    *file = mapped;
-    file->bytes = CHECK_PTR(malloc(mapped.size));
-    memcpy(file->bytes, mapped.bytes, mapped.size);
-    file_unmap(&mapped);
-}
 
 /* ---- One message ---- */
 
@@ -193,12 +86,12 @@ static void attack(enum attack how, int type)
     child_wait(&child);
 }
 
-static void start(struct end *left, struct end *right, const struct pipe *pipe, int mode)
+static void start(struct end *left, struct end *right, const struct pipe *pipe, enum key_mode mode)
 {
     end_open(left, pipe, true);
     end_open(right, pipe, false);
-    set_key(left->socket, mode);
-    set_key(right->socket, mode);
+    set_mode(left->socket, mode);
+    set_mode(right->socket, mode);
     if (left->type == SHM_REQ)
         set_int(left->socket, SHM_REQ_RELAXED, 1);
     end_attach(pipe->right_binds ? right : left, pipe, "it");
@@ -207,7 +100,7 @@ static void start(struct end *left, struct end *right, const struct pipe *pipe, 
     pipe_transfer(left, right, "first");
 }
 
-static void attack_all(const struct pipe *pipe, int mode, size_t size)
+static void attack_all(const struct pipe *pipe, enum key_mode mode, size_t size)
 {
     char *sent = CHECK_PTR(calloc(1, size)), *got = CHECK_PTR(malloc(size));
     struct end left, right;
@@ -286,14 +179,12 @@ static void hand_out_again(struct child *up, void *argument)
     closedir(directory);
 }
 
-static void do_a_job_twice(int mode)
+static void do_a_job_twice(enum key_mode mode)
 {
-    shm_socket_t *push = socket_new(SHM_PUSH), *pull = socket_new(SHM_PULL);
+    shm_socket_t *push = socket_with_mode(SHM_PUSH, mode), *pull = socket_with_mode(SHM_PULL, mode);
     uint64_t ticket = 0;
     char got[8];
 
-    set_key(push, mode);
-    set_key(pull, mode);
     CHECK_OK(shm_bind(push, "it"));
     CHECK_OK(shm_connect(pull, "it"));
     join(push, pull);
@@ -323,205 +214,6 @@ TEST_THAT(a_job_that_was_done_is_not_handed_out_again)
     do_a_job_twice(0); /* it is, without a key */
     do_a_job_twice(1);
     do_a_job_twice(2);
-}
-
-/* ---- Files of the dead ---- */
-
-struct order {
-    int mode;
-    bool by_pre_accept_proof; /* the sender dies before it saw an answer */
-};
-
-static void give_an_order(struct child *up, void *argument)
-{
-    const struct order *order = argument;
-    shm_socket_t *dealer = socket_new(SHM_DEALER);
-
-    set_key(dealer, order->mode);
-    CHECK_OK(shm_connect(dealer, "it"));
-    CHECK_INT(shm_send(dealer, "open the door", 13, 0), 13);
-    child_say(up, 1);
-    child_hear(up);
-    if (!order->by_pre_accept_proof)
-        await_event(dealer, SHM_EVENT_CONNECTED);
-    child_say(up, 2);
-    child_hear(up);
-}
-
-/* So many come and go that the binder forgets the first of them. */
-static void let_a_crowd_pass(shm_socket_t *dealer, int mode)
-{
-    char got[8];
-
-    for (unsigned i = 0; i < 400; i++) {
-        shm_socket_t *other = socket_new(SHM_DEALER);
-
-        set_key(other, mode);
-        CHECK_OK(shm_connect(other, "it"));
-        CHECK_INT(shm_send(other, "hello", 5, 0), 5);
-        CHECK_INT(shm_recv(dealer, got, sizeof got, 0), 5);
-        CHECK_OK(shm_close(other));
-    }
-}
-
-struct recording {
-    struct file segment, bell;
-    struct endpoint_slot slot;
-    uint64_t gen;
-};
-
-static const char *name_of(const struct file *file)
-{
-    return strrchr(file->path, '/') + 1;
-}
-
-/* The sender's files as they are now: of the two DEALERs it has sent something. */
-static void record(struct recording *recording)
-{
-    struct file file, endpoint;
-    char name[300];
-
-    ring_find(SHM_DEALER, &file);
-    file_unmap(&file);
-    file_read(name_of(&file), &recording->segment);
-    snprintf(name, sizeof name, "%.32s.bell", name_of(&file));
-    file_read(name, &recording->bell);
-    endpoint = file_map("it.ep");
-    memcpy(&recording->slot, endpoint.bytes + ENDPOINT_HEADER_SIZE, sizeof recording->slot);
-    file_unmap(&endpoint);
-}
-
-static void file_write(const struct file *file)
-{
-    int fd = (int)CHECK_OK(open(file->path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600));
-
-    CHECK_INT(write(fd, file->bytes, file->size), file->size);
-    close(fd);
-}
-
-static void lock_byte(int fd, off_t byte)
-{
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
-
-    CHECK_OK(fcntl(fd, F_OFD_SETLK, &lock));
-}
-
-/* Put the files back, take a place at the endpoint, hold the locks of the living, and ring. */
-static void be_the_dead(struct child *up, void *argument)
-{
-    struct recording *old = argument;
-    struct file endpoint;
-    struct endpoint_slot *slot;
-    struct endpoint_header *header;
-    DIR *directory;
-    struct dirent *entry;
-    int segment_fd, endpoint_fd;
-
-    file_write(&old->segment);
-    file_write(&old->bell);
-    segment_fd = (int)CHECK_OK(open(old->segment.path, O_RDWR | O_CLOEXEC));
-    lock_byte(segment_fd, SEGMENT_BYTE_OWNER);
-    endpoint = file_map("it.ep");
-    endpoint_fd = (int)CHECK_OK(open(endpoint.path, O_RDWR | O_CLOEXEC));
-    lock_byte(endpoint_fd, ENDPOINT_BYTE_SLOT + 1);
-    header = (void *)endpoint.bytes;
-    slot = (void *)(endpoint.bytes + ENDPOINT_HEADER_SIZE + sizeof *slot);
-    memcpy(slot, &old->slot, sizeof slot->member);
-    slot->member.gen = old->slot.member.gen + 1000;
-    header->high = 2;
-    directory = opendir(test_dir());
-    CHECK(directory != NULL);
-    while ((entry = readdir(directory)))
-        if (strstr(entry->d_name, ".bell")) {
-            struct file bell = file_map(entry->d_name);
-
-            ((struct bell_page *)(void *)bell.bytes)->changed = 1;
-            file_unmap(&bell);
-        }
-    closedir(directory);
-    child_say(up, 1);
-    child_hear(up);
-    file_unmap(&endpoint);
-    close(segment_fd);
-    close(endpoint_fd);
-}
-
-static void expect_order(shm_socket_t *dealer)
-{
-    char got[32];
-
-    CHECK_INT(shm_recv(dealer, got, sizeof got, 0), 13);
-    CHECK_MEM(got, 13, "open the door", 13);
-}
-
-static void replay(int mode, bool new_reader, bool by_pre_accept_proof, bool crowd)
-{
-    shm_socket_t *dealer = socket_new(SHM_DEALER);
-    struct order order = {mode, by_pre_accept_proof};
-    struct recording recording;
-    struct child sender, attacker;
-    char got[32];
-
-    set_key(dealer, mode);
-    CHECK_OK(shm_bind(dealer, "it"));
-    sender = child_start(give_an_order, &order);
-    CHECK_INT(child_hear(&sender), 1);
-    if (by_pre_accept_proof) {
-        child_say(&sender, 1);
-        CHECK_INT(child_hear(&sender), 2);
-        record(&recording); /* nobody has looked at it yet */
-        expect_order(dealer);
-    } else {
-        expect_order(dealer);
-        child_say(&sender, 1);
-        CHECK_INT(child_hear(&sender), 2);
-        record(&recording);
-    }
-    child_kill(&sender);
-    await_event(dealer, SHM_EVENT_DIED);
-    if (new_reader) {
-        CHECK_OK(shm_close(dealer));
-        dealer = socket_new(SHM_DEALER);
-        set_key(dealer, mode);
-        CHECK_OK(shm_bind(dealer, "it"));
-    }
-    if (crowd)
-        let_a_crowd_pass(dealer, mode);
-    attacker = child_start(be_the_dead, &recording);
-    CHECK_INT(child_hear(&attacker), 1);
-    if (mode) {
-        set_int(dealer, SHM_RCVTIMEO, 250);
-        CHECK(shm_recv(dealer, got, sizeof got, 0) < 0);
-        CHECK(shm_recv(dealer, got, sizeof got, SHM_DONTWAIT) < 0);
-        CHECK_INT(get_stats(dealer).received, (new_reader ? 0 : 1) + (crowd ? 400 : 0));
-    } else {
-        expect_order(dealer); /* again */
-    }
-    child_say(&attacker, 1);
-    child_wait(&attacker);
-    free(recording.segment.bytes);
-    free(recording.bell.bytes);
-    CHECK_OK(shm_close(dealer));
-    leave_files(); /* those that were put back */
-}
-
-TEST_WITHIN(60, the_files_of_a_dead_sender_are_worth_nothing)
-{
-    for (int new_reader = 0; new_reader < 2; new_reader++)
-        for (int early = 0; early < 2; early++)
-            for (int mode = 0; mode < 3; mode++) {
-                replay(mode, new_reader, early, false);
-                /* What the attack leaves at the name. */
-                CHECK_OK(system("rm -f \"$SHMQ_DIR\"/*") ? -1 : 0);
-            }
-}
-
-TEST_WITHIN(60, nor_when_many_others_came_and_went)
-{
-    for (int mode = 0; mode < 3; mode++) {
-        replay(mode, false, true, true);
-        CHECK_OK(system("rm -f \"$SHMQ_DIR\"/*") ? -1 : 0);
-    }
 }
 
 /* ---- Another ring ---- */
@@ -555,7 +247,7 @@ static void move_message(struct child *up, void *argument)
     file_unmap(&to_file);
 }
 
-static void move_between_senders(int mode)
+static void move_between_senders(enum key_mode mode)
 {
     struct move move = {SHM_PUB, SHM_PAIR};
     shm_socket_t *pub = socket_new(SHM_PUB), *sub = socket_new(SHM_SUB);
@@ -564,7 +256,7 @@ static void move_between_senders(int mode)
     char got[8];
 
     for (unsigned i = 0; i < COUNT_OF(all); i++)
-        set_key(all[i], mode);
+        set_mode(all[i], mode);
     CHECK_OK(shm_setsockopt(sub, SHM_SUBSCRIBE, "", 0));
     CHECK_OK(shm_bind(pub, "one"));
     CHECK_OK(shm_connect(sub, "one"));
@@ -584,17 +276,14 @@ static void move_between_senders(int mode)
         CHECK_OK(shm_close(all[i]));
 }
 
-static void move_between_readers(int mode)
+static void move_between_readers(enum key_mode mode)
 {
     struct move move = {SHM_ROUTER, SHM_ROUTER};
-    shm_socket_t *router = socket_new(SHM_ROUTER), *a = socket_new(SHM_DEALER), *b = socket_new(SHM_DEALER);
+    shm_socket_t *router = socket_with_mode(SHM_ROUTER, mode), *a = socket_with_mode(SHM_DEALER, mode), *b = socket_with_mode(SHM_DEALER, mode);
     struct child child;
     char got[8];
     ssize_t n[2];
 
-    set_key(router, mode);
-    set_key(a, mode);
-    set_key(b, mode);
     CHECK_OK(shm_setsockopt(a, SHM_ROUTING_ID, "a", 1));
     CHECK_OK(shm_setsockopt(b, SHM_ROUTING_ID, "b", 1));
     CHECK_OK(shm_bind(router, "it"));
@@ -621,13 +310,13 @@ static void move_between_readers(int mode)
 
 TEST_THAT(a_message_of_another_sender_is_not_taken)
 {
-    for (int mode = 0; mode < 3; mode++)
+    for (enum key_mode mode = NO_KEY; mode < KEY_MODES; mode++)
         move_between_senders(mode);
 }
 
 TEST_THAT(a_message_for_another_reader_is_not_taken)
 {
-    for (int mode = 0; mode < 3; mode++)
+    for (enum key_mode mode = NO_KEY; mode < KEY_MODES; mode++)
         move_between_readers(mode);
 }
 
@@ -663,14 +352,12 @@ static void change_proof(struct child *up, void *argument)
 
 /* Before the subscriber has looked, its publisher's proof is changed: it does not believe what follows; nor
  * does it get what was published before it came. */
-static void look_at_changed_proof(int mode, enum change change)
+static void look_at_changed_proof(enum key_mode mode, enum change change)
 {
-    shm_socket_t *pub = socket_new(SHM_PUB), *sub = socket_new(SHM_SUB);
+    shm_socket_t *pub = socket_with_mode(SHM_PUB, mode), *sub = socket_with_mode(SHM_SUB, mode);
     struct child child;
     char got[8];
 
-    set_key(pub, mode);
-    set_key(sub, mode);
     CHECK_OK(shm_setsockopt(sub, SHM_SUBSCRIBE, "", 0));
     CHECK_OK(shm_bind(pub, "it"));
     CHECK_INT(shm_send(pub, "old", 3, 0), 3);
@@ -694,7 +381,7 @@ static void look_at_changed_proof(int mode, enum change change)
 
 TEST_THAT(a_changed_proof_is_no_proof)
 {
-    for (int mode = 0; mode < 3; mode++)
+    for (enum key_mode mode = NO_KEY; mode < KEY_MODES; mode++)
         for (enum change change = CHANGE_NONE; change < CHANGES; change++)
             look_at_changed_proof(mode, change);
 }

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Somebody who may write the runtime directory, but has no key, puts back the files of a dead sender, takes its place
+ * at the name and holds the locks of the living.
+ */
+#include "attacker.h"
+#include "support/keys.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+
+#include "transport/bell.h"
+#include "transport/endpoint_layout.h"
+
+struct order {
+    enum key_mode mode;
+    bool by_pre_accept_proof; /* the sender dies before it saw an answer */
+};
+
+static void give_an_order(struct child *up, void *argument)
+{
+    const struct order *order = argument;
+    shm_socket_t *dealer = socket_new(SHM_DEALER);
+
+    set_mode(dealer, order->mode);
+    CHECK_OK(shm_connect(dealer, "it"));
+    CHECK_INT(shm_send(dealer, "open the door", 13, 0), 13);
+    child_say(up, 1);
+    child_hear(up);
+    if (!order->by_pre_accept_proof)
+        await_event(dealer, SHM_EVENT_CONNECTED);
+    child_say(up, 2);
+    child_hear(up);
+}
+
+/* So many come and go that the binder forgets the first of them. */
+static void let_a_crowd_pass(shm_socket_t *dealer, enum key_mode mode)
+{
+    char got[8];
+
+    for (unsigned i = 0; i < 400; i++) {
+        shm_socket_t *other = socket_new(SHM_DEALER);
+
+        set_mode(other, mode);
+        CHECK_OK(shm_connect(other, "it"));
+        CHECK_INT(shm_send(other, "hello", 5, 0), 5);
+        CHECK_INT(shm_recv(dealer, got, sizeof got, 0), 5);
+        CHECK_OK(shm_close(other));
+    }
+}
+
+struct recording {
+    struct file segment, bell;
+    struct endpoint_slot slot;
+    uint64_t gen;
+};
+
+static const char *name_of(const struct file *file)
+{
+    return strrchr(file->path, '/') + 1;
+}
+
+/* The sender's files as they are now: of the two DEALERs it has sent something. */
+static void record(struct recording *recording)
+{
+    struct file file, endpoint;
+    char name[300];
+
+    ring_find(SHM_DEALER, &file);
+    file_unmap(&file);
+    file_read(name_of(&file), &recording->segment);
+    snprintf(name, sizeof name, "%.32s.bell", name_of(&file));
+    file_read(name, &recording->bell);
+    endpoint = file_map("it.ep");
+    memcpy(&recording->slot, endpoint.bytes + ENDPOINT_HEADER_SIZE, sizeof recording->slot);
+    file_unmap(&endpoint);
+}
+
+static void file_write(const struct file *file)
+{
+    int fd = (int)CHECK_OK(open(file->path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600));
+
+    CHECK_INT(write(fd, file->bytes, file->size), file->size);
+    close(fd);
+}
+
+static void lock_byte(int fd, off_t byte)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+
+    CHECK_OK(fcntl(fd, F_OFD_SETLK, &lock));
+}
+
+/* Put the files back, take a place at the endpoint, hold the locks of the living, and ring. */
+static void be_the_dead(struct child *up, void *argument)
+{
+    struct recording *old = argument;
+    struct file endpoint;
+    struct endpoint_slot *slot;
+    struct endpoint_header *header;
+    DIR *directory;
+    struct dirent *entry;
+    int segment_fd, endpoint_fd;
+
+    file_write(&old->segment);
+    file_write(&old->bell);
+    segment_fd = (int)CHECK_OK(open(old->segment.path, O_RDWR | O_CLOEXEC));
+    lock_byte(segment_fd, SEGMENT_BYTE_OWNER);
+    endpoint = file_map("it.ep");
+    endpoint_fd = (int)CHECK_OK(open(endpoint.path, O_RDWR | O_CLOEXEC));
+    lock_byte(endpoint_fd, ENDPOINT_BYTE_SLOT + 1);
+    header = (void *)endpoint.bytes;
+    slot = (void *)(endpoint.bytes + ENDPOINT_HEADER_SIZE + sizeof *slot);
+    memcpy(slot, &old->slot, sizeof slot->member);
+    slot->member.gen = old->slot.member.gen + 1000;
+    header->high = 2;
+    directory = opendir(test_dir());
+    CHECK(directory != NULL);
+    while ((entry = readdir(directory)))
+        if (strstr(entry->d_name, ".bell")) {
+            struct file bell = file_map(entry->d_name);
+
+            ((struct bell_page *)(void *)bell.bytes)->changed = 1;
+            file_unmap(&bell);
+        }
+    closedir(directory);
+    child_say(up, 1);
+    child_hear(up);
+    file_unmap(&endpoint);
+    close(segment_fd);
+    close(endpoint_fd);
+}
+
+static void expect_order(shm_socket_t *dealer)
+{
+    char got[32];
+
+    CHECK_INT(shm_recv(dealer, got, sizeof got, 0), 13);
+    CHECK_MEM(got, 13, "open the door", 13);
+}
+
+static void replay(enum key_mode mode, bool new_reader, bool by_pre_accept_proof, bool crowd)
+{
+    shm_socket_t *dealer = socket_new(SHM_DEALER);
+    struct order order = {mode, by_pre_accept_proof};
+    struct recording recording;
+    struct child sender, attacker;
+    char got[32];
+
+    set_mode(dealer, mode);
+    CHECK_OK(shm_bind(dealer, "it"));
+    sender = child_start(give_an_order, &order);
+    CHECK_INT(child_hear(&sender), 1);
+    if (by_pre_accept_proof) {
+        child_say(&sender, 1);
+        CHECK_INT(child_hear(&sender), 2);
+        record(&recording); /* nobody has looked at it yet */
+        expect_order(dealer);
+    } else {
+        expect_order(dealer);
+        child_say(&sender, 1);
+        CHECK_INT(child_hear(&sender), 2);
+        record(&recording);
+    }
+    child_kill(&sender);
+    await_event(dealer, SHM_EVENT_DIED);
+    if (new_reader) {
+        CHECK_OK(shm_close(dealer));
+        dealer = socket_new(SHM_DEALER);
+        set_mode(dealer, mode);
+        CHECK_OK(shm_bind(dealer, "it"));
+    }
+    if (crowd)
+        let_a_crowd_pass(dealer, mode);
+    attacker = child_start(be_the_dead, &recording);
+    CHECK_INT(child_hear(&attacker), 1);
+    if (mode) {
+        set_int(dealer, SHM_RCVTIMEO, 250);
+        CHECK(shm_recv(dealer, got, sizeof got, 0) < 0);
+        CHECK(shm_recv(dealer, got, sizeof got, SHM_DONTWAIT) < 0);
+        CHECK_INT(get_stats(dealer).received, (new_reader ? 0 : 1) + (crowd ? 400 : 0));
+    } else {
+        expect_order(dealer); /* again */
+    }
+    child_say(&attacker, 1);
+    child_wait(&attacker);
+    free(recording.segment.bytes);
+    free(recording.bell.bytes);
+    CHECK_OK(shm_close(dealer));
+    leave_files(); /* those that were put back */
+}
+
+TEST_WITHIN(60, the_files_of_a_dead_sender_are_worth_nothing)
+{
+    for (int new_reader = 0; new_reader < 2; new_reader++)
+        for (int early = 0; early < 2; early++)
+            for (enum key_mode mode = NO_KEY; mode < KEY_MODES; mode++) {
+                replay(mode, new_reader, early, false);
+                /* What the attack leaves at the name. */
+                CHECK_OK(system("rm -f \"$SHMQ_DIR\"/*") ? -1 : 0);
+            }
+}
+
+TEST_WITHIN(60, nor_when_many_others_came_and_went)
+{
+    for (enum key_mode mode = NO_KEY; mode < KEY_MODES; mode++) {
+        replay(mode, false, true, true);
+        CHECK_OK(system("rm -f \"$SHMQ_DIR\"/*") ? -1 : 0);
+    }
+}
