@@ -282,8 +282,7 @@ TEST_PIPES(pair_waits, blocked_sends_go_on_when_the_receiver_reads, pipe)
         end_take_turn(&left);
     }
     CHECK_INT(child_hear(&child), 2);
-    child_say(&child, 1);
-    child_wait(&child);
+    child_end(&child);
     end_close(&left);
 }
 
@@ -305,8 +304,7 @@ TEST_EACH_PIPE(sleeping_receivers_are_woken, pipe)
         end_take_turn(&left);
     }
     CHECK_INT(child_hear(&child), 2);
-    child_say(&child, 1);
-    child_wait(&child);
+    child_end(&child);
     end_close(&left);
 }
 

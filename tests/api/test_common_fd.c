@@ -64,8 +64,7 @@ static void run_loop(const struct pipe *pipe, uint32_t flags)
     for (vain = 0; is_readable(ep, 50) && vain < 10; vain++)
         CHECK(!drain_one(&right, &got));
     CHECK(vain < 10);
-    child_say(&child, 0);
-    child_wait(&child);
+    child_end(&child);
     close(ep);
     end_close(&right);
 }

@@ -73,8 +73,7 @@ TEST_EACH_PIPE(a_forked_child_is_refused_and_disturbs_nobody, pipe)
         pipe_transfer(&left, &right, "hello");
         CHECK_INT(child_hear(&child), 1);
         pipe_transfer(&left, &right, "hello");
-        child_say(&child, 1);
-        child_wait(&child);
+        child_end(&child);
         pipe_transfer(&left, &right, "hello");
         pipe_close(&left, &right);
     }
@@ -172,8 +171,7 @@ TEST_EACH_PIPE(a_stopped_peer_is_alive, pipe)
     set_int(left.socket, SHM_RCVTIMEO, -1);
     child_continue(&child);
     end_take_turn(&left);
-    child_say(&child, 1);
-    child_wait(&child);
+    child_end(&child);
     end_close(&left);
 }
 
@@ -314,12 +312,10 @@ static void run_generations(const struct pipe *pipe, bool left_restarts)
             end_await(&end);
         meet_generation(&end);
         CHECK_INT(child_hear(&child), 1);
-        if (by_kill) {
+        if (by_kill)
             child_kill(&child);
-        } else {
-            child_say(&child, 1);
-            child_wait(&child);
-        }
+        else
+            child_end(&child);
         if (end.is_left)
             await_event(end.socket, by_kill ? SHM_EVENT_DIED : SHM_EVENT_LEFT);
     }

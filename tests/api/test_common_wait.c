@@ -166,8 +166,7 @@ TEST_EACH_PIPE(sleeping_polls_are_woken, pipe)
         CHECK_INT(got, i);
         end_give_turn(&right);
     }
-    child_say(&child, 0);
-    child_wait(&child);
+    child_end(&child);
     end_close(&right);
 }
 

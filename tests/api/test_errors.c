@@ -403,9 +403,7 @@ TEST_THAT(locked_memory_works_where_it_is_permitted)
         skip_test("only root can lock any memory");
     set_int(push, SHM_LOCK_MEMORY, 1);
     set_int(pull, SHM_LOCK_MEMORY, 1);
-    CHECK_OK(shm_bind(pull, "it"));
-    CHECK_OK(shm_connect(push, "it"));
-    join(push, pull);
+    pair_up(pull, push);
     check_transfer(&pair, 100);
     check_transfer(&pair, 100000);
     pushpull_close(&pair);

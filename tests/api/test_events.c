@@ -113,8 +113,7 @@ TEST_THAT(sleeping_waits_for_events_are_woken)
         CHECK_OK(shm_event_recv(socket, &event, 0));
         CHECK_INT(event.event, SHM_EVENT_CONNECTED);
         CHECK_INT(event.peer_pid, child.pid);
-        child_say(&child, 1);
-        child_wait(&child);
+        child_end(&child);
         CHECK_OK(shm_close(socket));
     }
 }

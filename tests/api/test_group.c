@@ -257,11 +257,10 @@ static void write_to_the_publisher(struct child *up, void *argument)
 
 TEST_THAT(a_subscriber_that_writes_to_its_publisher_dies)
 {
-    shm_socket_t *pub = socket_new(SHM_PUB);
+    shm_socket_t *pub = socket_bound(SHM_PUB);
     struct child child;
     int status;
 
-    CHECK_OK(shm_bind(pub, "it"));
     child = child_start(write_to_the_publisher, NULL);
     child_hear(&child);
     await_event(pub, SHM_EVENT_CONNECTED);

@@ -135,8 +135,7 @@ TEST_THAT(who_has_gone_leaves_nothing_behind)
             child_kill(&child);
             await_event(push, SHM_EVENT_DIED);
         } else {
-            child_say(&child, 0);
-            child_wait(&child);
+            child_end(&child);
             await_event(push, SHM_EVENT_LEFT);
         }
         line_drop(ends);

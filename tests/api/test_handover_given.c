@@ -77,8 +77,7 @@ static void send_altered(unsigned which, int fd)
     CHECK_OK(line_send(ends[1], got.bytes, 32, got.fds, got.count));
     got.fds[which] = was;
     letter_close(&got);
-    child_say(&child, 0);
-    child_wait(&child);
+    child_end(&child);
 }
 
 static void check_refused(shm_socket_t *socket, int error)

@@ -85,7 +85,6 @@ TEST_EACH_PIPE(a_libuv_loop_receives_everything_and_rests, pipe)
     CHECK_INT(consumer.next, MESSAGES + 1);
     if (consumer.vain > consumer.wakes / 2 + 20)
         FAIL("%u of %u wakes were in vain", consumer.vain, consumer.wakes);
-    child_say(&child, 1);
-    child_wait(&child);
+    child_end(&child);
     end_close(&consumer.end);
 }

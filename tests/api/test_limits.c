@@ -114,9 +114,7 @@ TEST_THAT(a_pub_at_its_limit_drops_the_oldest)
 
     set_limit(pub, LIMIT);
     CHECK_OK(shm_setsockopt(sub, SHM_SUBSCRIBE, "", 0));
-    CHECK_OK(shm_bind(pub, "it"));
-    CHECK_OK(shm_connect(sub, "it"));
-    join(pub, sub);
+    pair_up(pub, sub);
     CHECK_ERR(shm_send(pub, bytes, 2 * LIMIT, 0), EMSGSIZE);
     for (uint32_t i = 1; i <= 500; i++) {
         memcpy(bytes, &i, sizeof i);

@@ -190,8 +190,7 @@ static void use_another_directory(struct child *up, void *argument)
     char got[8];
 
     CHECK_OK(setenv("SHMQ_DIR", argument, 1));
-    pull = socket_new(SHM_PULL);
-    CHECK_OK(shm_bind(pull, "it"));
+    pull = socket_bound(SHM_PULL);
     child_say(up, 1);
     child_hear(up);
     CHECK_ERR(shm_recv(pull, got, sizeof got, SHM_DONTWAIT), EAGAIN);
@@ -214,8 +213,7 @@ TEST_THAT(two_directories_do_not_see_each_other)
     CHECK_INT(shm_send(push, "hello", 5, 0), 5);
     CHECK_INT(shm_recv(pull, got, sizeof got, 0), 5);
     CHECK_INT(get_stats(push).peers, 1);
-    child_say(&child, 1);
-    child_wait(&child);
+    child_end(&child);
     CHECK_INT(count_files(other), 0);
     CHECK_OK(rmdir(other));
     CLOSE_ALL(push, pull);
@@ -230,8 +228,7 @@ TEST_THAT(a_missing_directory_is_made_for_its_user_only)
     snprintf(made, sizeof made, "%s/made", test_dir());
     CHECK_OK(setenv("SHMQ_DIR", made, 1));
     umask(0);
-    socket = socket_new(SHM_PUSH);
-    CHECK_OK(shm_bind(socket, "it"));
+    socket = socket_bound(SHM_PUSH);
     CHECK_OK(stat(made, &status));
     CHECK(S_ISDIR(status.st_mode));
     CHECK_INT(status.st_mode & 07777, 0700);
@@ -248,9 +245,7 @@ TEST_THAT(files_are_for_their_user_only)
     char command[256];
 
     umask(0);
-    CHECK_OK(shm_bind(push, "it"));
-    CHECK_OK(shm_connect(pull, "it"));
-    join(push, pull);
+    pair_up(push, pull);
     CHECK(count_files(test_dir()) > 0);
     snprintf(command, sizeof command, "test -z \"$(find %s -mindepth 1 -perm /077)\"", test_dir());
     CHECK_INT(system(command), 0);

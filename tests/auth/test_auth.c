@@ -84,9 +84,7 @@ TEST_THAT(a_key_may_be_set_again_before)
     char got[8];
 
     set_key(left, 2);
-    CHECK_OK(shm_bind(left, "it"));
-    CHECK_OK(shm_connect(right, "it"));
-    join(left, right);
+    pair_up(left, right);
     CHECK_INT(shm_send(left, "hello", 5, 0), 5);
     CHECK_INT(shm_recv(right, got, sizeof got, 0), 5);
     CLOSE_ALL(left, right);
@@ -102,9 +100,7 @@ TEST_THAT(a_loan_taken_before_the_key_was_set_arrives)
     CHECK_OK(shm_msg_loan(&msg, left, 5000));
     pattern_fill(shm_msg_data(&msg), 5000, 3);
     set_key(left, 2);
-    CHECK_OK(shm_bind(left, "it"));
-    CHECK_OK(shm_connect(right, "it"));
-    join(left, right);
+    pair_up(left, right);
     CHECK_INT(shm_msg_send(&msg, left, 0), 5000);
     CHECK_INT(shm_recv(right, got, 5000, 0), 5000);
     pattern_check(got, 5000, 3);
@@ -195,9 +191,7 @@ TEST_THAT(keys_are_wiped_on_close_and_in_a_forked_child)
         masked_key[i] = (unsigned char)random_next(&(uint64_t){test_seed() + i});
     set_secret_key(left);
     set_secret_key(right);
-    CHECK_OK(shm_bind(left, "it"));
-    CHECK_OK(shm_connect(right, "it"));
-    join(left, right);
+    pair_up(left, right);
     for (unsigned i = 0; i < 10; i++) {
         CHECK_INT(shm_send(left, got, 10 + 20 * i, 0), 10 + 20 * i);
         CHECK_INT(shm_recv(right, got, sizeof got, 0), 10 + 20 * i);

@@ -185,9 +185,7 @@ static void do_a_job_twice(enum key_mode mode)
     uint64_t ticket = 0;
     char got[8];
 
-    CHECK_OK(shm_bind(push, "it"));
-    CHECK_OK(shm_connect(pull, "it"));
-    join(push, pull);
+    pair_up(push, pull);
     CHECK_INT(shm_send(push, "pay", 3, 0), 3);
     CHECK_INT(shm_recv(pull, got, sizeof got, 0), 3);
     for (int round = 0; round < 2; round++) {
@@ -286,9 +284,7 @@ static void move_between_readers(enum key_mode mode)
 
     CHECK_OK(shm_setsockopt(a, SHM_ROUTING_ID, "a", 1));
     CHECK_OK(shm_setsockopt(b, SHM_ROUTING_ID, "b", 1));
-    CHECK_OK(shm_bind(router, "it"));
-    CHECK_OK(shm_connect(a, "it"));
-    join(router, a);
+    pair_up(router, a);
     CHECK_OK(shm_connect(b, "it"));
     join(router, b);
     CHECK_INT(shm_send(router, "a", 1, SHM_SNDMORE), 1);

@@ -182,8 +182,7 @@ static void replay(enum key_mode mode, bool new_reader, bool by_pre_accept_proof
     } else {
         expect_order(dealer); /* again */
     }
-    child_say(&attacker, 1);
-    child_wait(&attacker);
+    child_end(&attacker);
     free(recording.segment.bytes);
     free(recording.bell.bytes);
     CHECK_OK(shm_close(dealer));

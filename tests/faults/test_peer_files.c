@@ -45,9 +45,8 @@ static void connect_and_wait(struct child *up, void *argument)
 
 static void push_and_wait(struct child *up, void *argument)
 {
-    shm_socket_t *push = socket_new(SHM_PUSH);
+    shm_socket_t *push = socket_connected(SHM_PUSH);
 
-    CHECK_OK(shm_connect(push, "it"));
     CHECK_INT(shm_send(push, "from the damaged one", 20, 0), 20);
     child_say(up, 1);
     child_hear(up);
@@ -121,9 +120,8 @@ TEST_THAT(a_peer_with_damaged_files_is_turned_away_alone)
 
 static void be_bound(struct child *up, void *argument)
 {
-    shm_socket_t *pull = socket_new(SHM_PULL);
+    socket_bound(SHM_PULL);
 
-    CHECK_OK(shm_bind(pull, "it"));
     child_say(up, 1);
     child_hear(up);
 }

@@ -32,9 +32,8 @@ static void list_files(struct names *names)
 
 static void list_when_bound(struct names *names)
 {
-    shm_socket_t *socket = socket_new(SHM_PULL);
+    shm_socket_t *socket = socket_bound(SHM_PULL);
 
-    CHECK_OK(shm_bind(socket, "it"));
     list_files(names);
     CHECK_OK(shm_close(socket));
 }
@@ -201,9 +200,8 @@ TEST_THAT(garbage_is_refused_or_replaced)
 
 static void be_bound(struct child *up, void *argument)
 {
-    shm_socket_t *socket = socket_new(SHM_PULL);
+    socket_bound(SHM_PULL);
 
-    CHECK_OK(shm_bind(socket, "it"));
     child_say(up, 1);
     child_hear(up);
 }

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "liar.h"
+#include "shmq.h"
 #include "transport/os.h"
 
 enum { MAPS_MAX = 64 }; /* with an owner */
@@ -75,4 +76,18 @@ bool maps_gone(void)
         if (maps[i].from != NULL)
             return false;
     return __atomic_load_n(&mapped, __ATOMIC_RELAXED) == 0;
+}
+
+struct shm_socket *liar_socket(int type)
+{
+    const int none = 0, kind = type & ~SHM_MEMFD;
+    shm_socket_t *s = shm_socket(type);
+
+    CHECK(s != NULL);
+    shm_setsockopt(s, SHM_LINGER, &none, sizeof none);
+    shm_setsockopt(s, SHM_SNDTIMEO, &none, sizeof none);
+    shm_setsockopt(s, SHM_RCVTIMEO, &none, sizeof none);
+    if (kind == SHM_SUB || kind == SHM_XSUB)
+        CHECK(shm_setsockopt(s, SHM_SUBSCRIBE, "", 0) == 0);
+    return s;
 }

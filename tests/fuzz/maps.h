@@ -24,4 +24,7 @@ void maps_note(const void *address, size_t size, int owner);
 /* Is nothing mapped any more, of whomever? */
 bool maps_gone(void);
 
+/* A socket that waits for nothing, and subscribes to all. */
+struct shm_socket *liar_socket(int type);
+
 #endif

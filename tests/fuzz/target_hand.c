@@ -24,11 +24,11 @@
 #include "core/membership.h"
 #include "core/socket.h"
 #include "liar.h"
+#include "kinds.h"
 #include "maps.h"
 #include "transport/os.h"
 #include "transport/store.h"
 
-#define FDS_MAX       16
 #define HELLO_SIZE    32
 #define PLACE_SIZE    33
 #define READS_ALLOWED (UINT64_C(64) << 20)
@@ -127,131 +127,11 @@ static uint64_t tempt(unsigned which)
     }
 }
 
-/* ---- descriptors of every kind ---- */
-
-static int file_fd, directory_fd_, null_fd, event_fd, path_fd, pipe_fds[2], socket_fds[2], fifo_fd;
-
-static void make_kinds(void)
-{
-    char name[64];
-    if (null_fd > 0)
-        return;
-    signal(SIGIO, SIG_IGN); /* of leases */
-    null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    file_fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    directory_fd_ = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    path_fd = open("/tmp", O_PATH | O_CLOEXEC);
-    event_fd = eventfd(0, EFD_CLOEXEC);
-    CHECK(pipe2(pipe_fds, O_CLOEXEC) == 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, socket_fds) == 0);
-    snprintf(name, sizeof name, "/proc/self/fd/%d", pipe_fds[0]);
-    fifo_fd = open(name, O_RDWR | O_CLOEXEC); /* one that blocks */
-    CHECK(null_fd > 0 && directory_fd_ > 0 && event_fd > 0 && fifo_fd > 0);
-}
-
-/* A memfd of some size, with some of the seals, of some mode, opened in some way, with or without a lease. */
-static int some_memory(void)
-{
-    static const int seals[] = {F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_WRITE, 0x0010 /* FUTURE_WRITE */};
-    static const size_t sizes[] = {0, 1, 4096, 65536, 1 << 20, 32 << 20};
-    int fd = memfd_create("liar", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    unsigned which = liar_byte(), how = liar_byte();
-    char name[64];
-    CHECK(fd >= 0 && ftruncate(fd, (off_t)sizes[liar_choice(6)]) == 0);
-    if (how & 1) {
-        static const uint64_t magics[] = {SEGMENT_MAGIC, ENDPOINT_MAGIC};
-        CHECK(pwrite(fd, &magics[how >> 7], 8, 0) <= 8);
-    }
-    for (unsigned i = 0; i < 5; i++)
-        if (which & 1u << i)
-            fcntl(fd, F_ADD_SEALS, seals[i]);
-    if (how & 2)
-        fchmod(fd, 0);
-    if (how & 12) {
-        snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
-        int again = open(name, (how & 4 ? O_RDONLY : O_RDWR) | O_CLOEXEC);
-        if (again >= 0) {
-            close(fd);
-            fd = again;
-        }
-    }
-    if (how & 16)
-        fcntl(fd, F_SETLEASE, how & 4 ? F_RDLCK : F_WRLCK); /* who opens it waits for 45 s, or for us */
-    return fd;
-}
-
-struct set {
-    int fds[FDS_MAX];
-    bool ours[FDS_MAX]; /* made for this message: closed after it */
-    unsigned count;
-};
-
-static void put(struct set *set, int fd, bool ours)
-{
-    if (set->count < FDS_MAX) {
-        set->fds[set->count] = fd;
-        set->ours[set->count++] = ours;
-    } else if (ours) {
-        close(fd);
-    }
-}
-
-static int some_kind(bool *ours)
-{
-    const int kinds[] = {null_fd, file_fd >= 0 ? file_fd : null_fd, directory_fd_, path_fd, event_fd, pipe_fds[0],
-                         pipe_fds[1], socket_fds[0], fifo_fd};
-    unsigned which = liar_choice(sizeof kinds / sizeof kinds[0] + 4);
-    *ours = which >= sizeof kinds / sizeof kinds[0];
-    return *ours ? some_memory() : kinds[which];
-}
-
-/* The true ones, with some left out, twice, in another's place, or in place of them something else. */
-static void choose(struct set *out, const int *truth, unsigned count)
-{
-    out->count = 0;
-    for (unsigned i = 0; i < count; i++) {
-        unsigned how = liar_byte();
-        bool ours = false;
-        if (how < 0xa0)
-            put(out, truth[i], false);
-        else if (how < 0xb0)
-            put(out, truth[how % count], false);
-        else if (how < 0xf0) {
-            int fd = some_kind(&ours);
-            put(out, fd, ours);
-        }
-        if (how >= 0xf8)
-            for (unsigned more = how & 7; more > 0; more--)
-                put(out, truth[i], false);
-    }
-}
-
-static void drop(struct set *set)
-{
-    for (unsigned i = 0; i < set->count; i++)
-        if (set->ours[i])
-            close(set->fds[i]);
-    set->count = 0;
-}
-
 /* ---- messages ---- */
 
 static void put_message(int line, const void *bytes, size_t size, const int *fds, unsigned count)
 {
-    union {
-        char bytes[CMSG_SPACE(sizeof(int) * FDS_MAX)];
-        struct cmsghdr align;
-    } control = {0};
-    struct iovec part = {(void *)(uintptr_t)bytes, size};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = count > 0 ? control.bytes : NULL,
-                             .msg_controllen = count > 0 ? CMSG_SPACE(sizeof(int) * count) : 0};
-    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-    if (head != NULL) {
-        head->cmsg_level = SOL_SOCKET;
-        head->cmsg_type = SCM_RIGHTS;
-        head->cmsg_len = CMSG_LEN(sizeof(int) * count);
-        memcpy(CMSG_DATA(head), fds, sizeof(int) * count);
-    }
-    if (sendmsg(line, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+    if (line_send(line, bytes, size, fds, count) < 0)
         CHECK(errno == EPIPE || errno == EAGAIN || errno == EBADF); /* EBADF: O_PATH of older systems */
 }
 
@@ -262,7 +142,7 @@ static void tell(int line, const void *truth, size_t size, const int *fds, unsig
     struct set set;
     memcpy(bytes, truth, size);
     memset(bytes + size, 'x', sizeof bytes - size);
-    choose(&set, fds, count);
+    set_choose(&set, fds, count);
     for (unsigned changes = liar_byte(); changes >= 0xc0; changes = liar_byte()) {
         size_t at = liar_byte() % size;
         bytes[at] = liar_byte();
@@ -275,60 +155,20 @@ static void tell(int line, const void *truth, size_t size, const int *fds, unsig
         put_message(line, bytes, cut, set.fds, first);
     if (cut < length)
         put_message(line, bytes + cut, length - cut, set.fds + (cut > 0 ? first : 0), set.count - (cut > 0 ? first : 0));
-    drop(&set);
+    set_drop(&set);
 }
 
-struct heard {
-    uint8_t bytes[PLACE_SIZE + HELLO_SIZE];
-    int fds[8];
-    unsigned count;
-    ssize_t size;
-};
-
-static void listen_to(int line, size_t size, struct heard *heard)
+static ssize_t listen_to(int line, size_t size, struct letter *letter)
 {
-    union {
-        char bytes[CMSG_SPACE(sizeof heard->fds)];
-        struct cmsghdr align;
-    } control;
-    struct iovec part = {heard->bytes, size};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes,
-                             .msg_controllen = sizeof control};
-    heard->count = 0;
-    heard->size = recvmsg(line, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-    struct cmsghdr *head = heard->size > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-    if (head == NULL)
-        return;
-    heard->count = (unsigned)((head->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-    memcpy(heard->fds, CMSG_DATA(head), heard->count * sizeof(int));
-}
-
-static void close_heard(struct heard *heard)
-{
-    for (unsigned i = 0; i < heard->count; i++)
-        close(heard->fds[i]);
-    heard->count = 0;
-}
-
-static void make_line(int line[2])
-{
-    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, line) == 0);
+    return line_recv(line, letter, size, MSG_DONTWAIT);
 }
 
 /* ---- the hand-over ---- */
 
 static shm_socket_t *open_socket(int type, uint8_t id)
 {
-    const int none = 0;
     next_id = id;
-    shm_socket_t *s = shm_socket(type | SHM_MEMFD);
-    CHECK(s != NULL);
-    shm_setsockopt(s, SHM_LINGER, &none, sizeof none);
-    shm_setsockopt(s, SHM_SNDTIMEO, &none, sizeof none);
-    shm_setsockopt(s, SHM_RCVTIMEO, &none, sizeof none);
-    if (type == SHM_SUB)
-        CHECK(shm_setsockopt(s, SHM_SUBSCRIBE, "", 0) == 0);
-    return s;
+    return liar_socket(type | SHM_MEMFD);
 }
 
 static bool is_about_a_liar(int error)
@@ -365,20 +205,47 @@ static int give(int line, int timeout_ms, bool short_of_descriptors)
     return result;
 }
 
+/* Take the file that NAME stands for into the liar's store. */
+static void take_file(const char *name, int fd, int access)
+{
+    store_take(liar->store, name, fd, access);
+}
+
+/* Go where the victim, which binds, leads; or not. */
+static void follow(int line, bool goes)
+{
+    struct letter hello, place;
+    char name[48];
+
+    listen_to(line, HELLO_SIZE, &hello);
+    letter_close(&hello);
+    if (listen_to(line, PLACE_SIZE, &place) != PLACE_SIZE || place.count != 1 || !goes) {
+        letter_close(&place);
+        return;
+    }
+    note_file(3, place.fds[0]);
+    for (unsigned i = 0; i < 2; i++) { /* the victim's files, as its hello had them */
+        snprintf(name, sizeof name, "%s%s", victim->segment.id_hex, i == 0 ? ".seg" : ".bell");
+        take_file(name, dup(store_lend(victim->store, name, OS_READ)), i == 0 ? OS_READ : OS_WRITE);
+    }
+    snprintf(name, sizeof name, "%.32s.ep", (char *)place.bytes);
+    take_file(name, place.fds[0], OS_WRITE);
+    place.bytes[32] = '\0';
+    membership_join(liar, (char *)place.bytes, false);
+}
+
 /* Both sides of the meeting by hand: this one says all it has to say before the other reads any of it. */
 static bool hand_over(void)
 {
     int line[2], truth[4];
-    struct heard hello, theirs;
+    struct letter hello;
     char place[PLACE_SIZE] = "0123456789abcdef0123456789abcdef", file[48];
 
-    make_line(line);
+    CHECK(line_make(line) == 0);
     CHECK(shm_handover(liar, line[0], 0) < 0 && errno == EAGAIN);
-    listen_to(line[1], HELLO_SIZE, &hello);
-    CHECK(hello.size == HELLO_SIZE && hello.count >= 3);
-    close(line[0]);
-    close(line[1]);
-    make_line(line);
+    CHECK(listen_to(line[1], HELLO_SIZE, &hello) == HELLO_SIZE && hello.count >= 3);
+    line_drop(line);
+    CHECK(line_make(line) == 0);
     for (unsigned i = 0; i < hello.count; i++) {
         truth[i] = hello.fds[i];
         if (i != 2)
@@ -399,36 +266,16 @@ static bool hand_over(void)
     if (how & 1)
         shutdown(line[1], SHUT_WR);
     int result = give(line[0], how & 6 ? 0 : 2, how >= 0xe0);
-    if (result == 0 && binds) {
-        listen_to(line[1], HELLO_SIZE, &theirs);
-        close_heard(&theirs);
-        listen_to(line[1], PLACE_SIZE, &theirs);
-        if (theirs.size == PLACE_SIZE && theirs.count == 1 && !(how & 8)) {
-            snprintf(file, sizeof file, "%.32s.ep", (char *)theirs.bytes);
-            note_file(3, theirs.fds[0]);
-            for (unsigned i = 0; i < 2; i++) { /* the victim's files, as its hello had them */
-                static const char *const ends[] = {".seg", ".bell"};
-                char name[48];
-                snprintf(name, sizeof name, "%s%s", victim->segment.id_hex, ends[i]);
-                store_take(liar->store, name,
-                            dup(store_lend(victim->store, name, OS_READ)), i == 0 ? OS_READ : OS_WRITE);
-            }
-            store_take(liar->store, file, theirs.fds[0], OS_WRITE);
-            theirs.bytes[32] = '\0';
-            membership_join(liar, (char *)theirs.bytes, false);
-        } else {
-            close_heard(&theirs);
-        }
-    }
+    if (result == 0 && binds)
+        follow(line[1], !(how & 8));
     if (how & 16) { /* once more, with the same or others */
         tell(line[1], hello.bytes, HELLO_SIZE, hello.fds, hello.count);
         if (!binds)
             tell(line[1], place, PLACE_SIZE, truth, 1);
         give(line[0], 0, false);
     }
-    close(line[0]);
-    close(line[1]);
-    close_heard(&hello);
+    line_drop(line);
+    letter_close(&hello);
     return result == 0;
 }
 
@@ -477,12 +324,11 @@ static void join_an_honest_one(int type)
     void *joined;
     liar_lies_at = nobody_lies;
     honest = open_socket(type, 0x50);
-    make_line(honest_line);
+    CHECK(line_make(honest_line) == 0);
     CHECK(pthread_create(&thread, NULL, be_handed_over, honest) == 0);
     CHECK(shm_handover(victim, honest_line[0], 10000) == 0);
     CHECK(pthread_join(thread, &joined) == 0 && joined != NULL);
-    close(honest_line[0]);
-    close(honest_line[1]);
+    line_drop(honest_line);
     liar_lies_at = lies_at;
 }
 
@@ -521,7 +367,7 @@ static unsigned count_open(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    make_kinds();
+    kinds_make();
     liar_begin(data, size);
     liar_tempt = tempt;
     liar_lies_at = lies_at;

@@ -132,19 +132,6 @@ static uint64_t tempt(unsigned which)
 
 /* ---- talking ---- */
 
-static shm_socket_t *open_socket(int type)
-{
-    const int none = 0;
-    shm_socket_t *s = shm_socket(type);
-    CHECK(s != NULL);
-    shm_setsockopt(s, SHM_LINGER, &none, sizeof none);
-    shm_setsockopt(s, SHM_SNDTIMEO, &none, sizeof none);
-    shm_setsockopt(s, SHM_RCVTIMEO, &none, sizeof none);
-    if (type == SHM_SUB || type == SHM_XSUB)
-        CHECK(shm_setsockopt(s, SHM_SUBSCRIBE, "", 0) == 0);
-    return s;
-}
-
 static size_t fill(char *bytes, unsigned number)
 {
     static const size_t sizes[] = {8, 40, 112, 200, 3000};
@@ -298,9 +285,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     liar_allow("a session", READS_ALLOWED);
     const struct scene *scene = &scenes[liar_choice(sizeof scenes / sizeof scenes[0])];
     bool liar_first = liar_byte() & 1;
-    middle = open_socket(scene->middle);
-    honest = open_socket(scene->peers);
-    liar = open_socket(scene->peers);
+    middle = liar_socket(scene->middle);
+    honest = liar_socket(scene->peers);
+    liar = liar_socket(scene->peers);
     memcpy(liars_id, liar->segment.id_hex, sizeof liars_id);
     CHECK(shm_bind(middle, "it") == 0);
     find_place();

@@ -291,6 +291,45 @@ static void receive_view(shm_msg_t *view)
         liar_touch(shm_msg_data(view), shm_msg_size(view));
 }
 
+static void look_at_events(void)
+{
+    shm_event_t event;
+    int events;
+    size_t size = sizeof events;
+
+    if (shm_event_recv(victim, &event, SHM_DONTWAIT) == 0)
+        CHECK(memchr(event.endpoint, '\0', sizeof event.endpoint) != NULL);
+    shm_getsockopt(victim, SHM_EVENTS, &events, &size);
+}
+
+/* A liar has read, or says so, or leaves. */
+static void say_what_was_read(unsigned arg)
+{
+    struct pipe *pipe = some_pipe(arg);
+
+    if (pipe == NULL || pipe->theirs == NULL)
+        return;
+    struct pipe_record *record = (struct pipe_record *)(void *)(segment_of(arg % LIARS) + RECORD_AT);
+    store_relaxed(&record->end, sent[arg % LIARS]);
+    store_relaxed(&record->left, arg & 1);
+    store_relaxed(&record->tail, pipe->own_ring.head + (arg & 4)); /* which may be a lie */
+    world_seal();
+}
+
+static void change_endpoint(unsigned arg)
+{
+    if (arg == 0)
+        shm_unbind(victim, "it");
+    else if (arg == 1)
+        shm_disconnect(victim, "it");
+    else if (arg == 2)
+        shm_connect(victim, "it");
+    else if (arg == 3)
+        shm_bind(victim, "it");
+    else
+        shm_poll(&(shm_pollitem_t){victim, -1, SHM_POLLIN | SHM_POLLOUT, 0}, 1, 0);
+}
+
 static void step(shm_msg_t *views)
 {
     static const size_t sizes[] = {0, 1, 8, 96, 112, 113, 600, 1024, 5000, 20000};
@@ -298,11 +337,6 @@ static void step(shm_msg_t *views)
     char buffer[256];
     uint8_t what = liar_byte();
     unsigned arg = what >> 4;
-    shm_event_t event;
-    shm_stats_t stats;
-    size_t size = sizeof stats;
-    int events;
-    struct pipe *pipe;
 
     liar_allow("a call on a socket", READS_ALLOWED);
     switch (what & 15) {
@@ -338,10 +372,7 @@ static void step(shm_msg_t *views)
         membership_check(victim);
         break;
     case 12:
-        if (shm_event_recv(victim, &event, SHM_DONTWAIT) == 0)
-            CHECK(memchr(event.endpoint, '\0', sizeof event.endpoint) != NULL);
-        size = sizeof events;
-        shm_getsockopt(victim, SHM_EVENTS, &events, &size);
+        look_at_events();
         break;
     case 13:
         if (arg & 1)
@@ -350,28 +381,10 @@ static void step(shm_msg_t *views)
             shm_setsockopt(victim, SHM_UNSUBSCRIBE, "topic", arg / 2 % 5);
         break;
     case 14:
-        pipe = some_pipe(arg); /* a liar that has read, or says so, or leaves */
-        if (pipe != NULL && pipe->theirs != NULL) {
-            struct pipe_record *record = (struct pipe_record *)(void *)(segment_of(arg % LIARS) + RECORD_AT);
-            store_relaxed(&record->end, sent[arg % LIARS]);
-            store_relaxed(&record->left, arg & 1);
-            store_relaxed(&record->tail, pipe->own_ring.head + (arg & 4)); /* which may be a lie */
-            world_seal();
-        }
+        say_what_was_read(arg);
         break;
     default:
-        if (arg == 0)
-            shm_unbind(victim, "it");
-        else if (arg == 1)
-            shm_disconnect(victim, "it");
-        else if (arg == 2)
-            shm_connect(victim, "it");
-        else if (arg == 3)
-            shm_bind(victim, "it");
-        else {
-            shm_pollitem_t item = {victim, -1, SHM_POLLIN | SHM_POLLOUT, 0};
-            shm_poll(&item, 1, 0);
-        }
+        change_endpoint(arg);
     }
 }
 

@@ -12,8 +12,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define CASES(list) {list, sizeof(list) / sizeof((list)[0])}
-#define LAZY DRV_CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS
 #define SHARED (DRV_CU_EVENT_INTERPROCESS | DRV_CU_EVENT_DISABLE_TIMING)
 #define ROUNDS 200
 #define HEAVY_ROUNDS 100
@@ -64,7 +62,6 @@ static void cost_alloc(struct role *r)
 	drv_ptr_t ptr;
 	char name[64];
 
-	role_attach(r);
 	for (int s = 0; s < 3; s++) {
 		for (int i = 0; i < HEAVY_ROUNDS; i++) {
 			TIME(r, &get, cuMemAlloc, &ptr, sizes[s]);
@@ -89,7 +86,6 @@ static void cost_pointer(struct role *r)
 	void *values[] = {&type, &legacy, &start};
 	size_t size;
 
-	role_attach(r);
 	CU(r, cuMemAlloc, &ptr, 4 * MIB);
 	for (int i = 0; i < ROUNDS; i++) {
 		TIME(r, &ask, cuPointerGetAttributes, 3, names, values, ptr);
@@ -112,7 +108,6 @@ static void export_slabs(struct role *r)
 	drv_ipc_mem_t handle;
 	drv_ptr_t ptr;
 
-	role_attach(r);
 	for (int s = 0; s < 3; s++) {
 		CU(r, cuMemAlloc, &ptr, slabs[s]);
 		CU(r, cuIpcGetMemHandle, &handle, ptr);
@@ -129,7 +124,6 @@ static void cost_open(struct role *r)
 	drv_ipc_mem_t handle;
 	char name[64];
 
-	role_attach(r);
 	for (int s = 0; s < 3; s++) {
 		role_recv(r, 1, &handle, sizeof(handle));
 		for (int i = 0; i < HEAVY_ROUNDS; i++) {
@@ -154,7 +148,6 @@ static void export_vmm_slabs(struct role *r)
 	struct vmm_block b;
 	int fd = -1;
 
-	role_attach(r);
 	for (int s = 0; s < 3; s++) {
 		vmm_create(r, &b, slabs[s]);
 		for (int i = 0; i < HEAVY_ROUNDS; i++) {
@@ -185,7 +178,6 @@ static void cost_import(struct role *r)
 	char name[64];
 	int fd;
 
-	role_attach(r);
 	need_vmm(r);
 	access.location.id = r->device;
 	for (int s = 0; s < 3; s++) {
@@ -220,7 +212,6 @@ static void cost_event(struct role *r)
 	drv_stream_t other;
 	drv_event_t event;
 
-	role_attach(r);
 	CU(r, cuStreamCreate, &other, DRV_CU_STREAM_NON_BLOCKING);
 	CU(r, cuEventCreate, &event, SHARED);
 	for (int i = 0; i < ROUNDS; i++) {
@@ -246,13 +237,8 @@ static void cost_word(struct role *r)
 	struct samples write = {.count = 0}, wait = {.count = 0}, call = {.count = 0};
 	uint64_t *area;
 	drv_ptr_t ptr;
-	int fd;
 
-	role_attach(r);
-	fd = shared_fd(r, 4096);
-	area = shared_map(r, fd, 4096);
-	close(fd);
-	ptr = host_register(r, area, 4096);
+	area = area_make(r, 4096, &ptr);
 	for (int i = 0; i < ROUNDS; i++) {
 		TIME(r, &call, cuLaunchHostFunc, r->stream, do_nothing, NULL);
 		CU(r, cuStreamSynchronize, r->stream);
@@ -267,8 +253,7 @@ static void cost_word(struct role *r)
 		print(r, "cuStreamWriteValue64", &write);
 		print(r, "cuStreamWaitValue64", &wait);
 	}
-	CU(r, cuMemHostUnregister, area);
-	munmap(area, 4096);
+	area_close(r, area, 4096);
 }
 
 static void cost_register(struct role *r)
@@ -279,7 +264,6 @@ static void cost_register(struct role *r)
 	void *area;
 	int fd;
 
-	role_attach(r);
 	for (int s = 0; s < 2; s++) {
 		fd = shared_fd(r, sizes[s]);
 		area = shared_map(r, fd, sizes[s]);
@@ -303,7 +287,6 @@ static void export_events(struct role *r)
 	drv_ipc_event_t handle;
 	drv_event_t event;
 
-	role_attach(r);
 	CU(r, cuEventCreate, &event, SHARED);
 	for (int i = 0; i < ROUNDS; i++)
 		TIME(r, &get, cuIpcGetEventHandle, &handle, event);
@@ -319,7 +302,6 @@ static void cost_open_event(struct role *r)
 	drv_ipc_event_t handle;
 	drv_event_t event;
 
-	role_attach(r);
 	role_recv(r, 1, &handle, sizeof(handle));
 	for (int i = 0; i < HEAVY_ROUNDS; i++) {
 		TIME(r, &open, cuIpcOpenEventHandle, &event, handle);
@@ -331,13 +313,13 @@ static void cost_open_event(struct role *r)
 }
 
 static const struct test_case cases[] = {
-	{"cost: allocation", {cost_alloc}, false, 0, 0},
-	{"cost: pointers", {cost_pointer}, false, 0, 0},
-	{"cost: opening legacy handles", {cost_open, export_slabs}, false, 0, 0},
-	{"cost: importing descriptors", {cost_import, export_vmm_slabs}, false, 0, 0},
-	{"cost: events", {cost_event}, false, 0, 0},
-	{"cost: opening events", {cost_open_event, export_events}, false, 0, 0},
-	{"cost: words and functions", {cost_word}, false, 0, 0},
-	{"cost: registering host memory", {cost_register}, false, 0, 0},
+	CASE("cost: allocation", cost_alloc),
+	CASE("cost: pointers", cost_pointer),
+	CASE("cost: opening legacy handles", cost_open, export_slabs),
+	CASE("cost: importing descriptors", cost_import, export_vmm_slabs),
+	CASE("cost: events", cost_event),
+	CASE("cost: opening events", cost_open_event, export_events),
+	CASE("cost: words and functions", cost_word),
+	CASE("cost: registering host memory", cost_register),
 };
 const struct test_group cost_cases = CASES(cases);

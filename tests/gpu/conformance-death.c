@@ -5,21 +5,9 @@
  */
 #include "conformance.h"
 
-#define SIZE (4 * MIB)
-#define CASES(list) {list, sizeof(list) / sizeof((list)[0])}
-#define LAZY DRV_CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS
-#define EXPORTERS 3
-
 static void export_and_live(struct role *r)
 {
-	drv_ipc_mem_t handle;
-	drv_ptr_t ptr;
-
-	role_attach(r);
-	CU(r, cuMemAlloc, &ptr, SIZE);
-	fill(r, ptr, 0xa5, SIZE);
-	CU(r, cuIpcGetMemHandle, &handle, ptr);
-	role_send(r, 0, &handle, sizeof(handle));
+	legacy_export(r, 0, 0xa5);
 	/* Until killed, or until role 0 is done without that. */
 	role_hear(r, 0);
 	role_die(r);
@@ -46,39 +34,37 @@ static drv_result_t refused_soon(struct role *r, drv_ipc_mem_t handle)
 
 static void open_of_dead(struct role *r)
 {
-	drv_ipc_mem_t handle;
-	drv_result_t error;
+	drv_ipc_mem_t handle = legacy_handle(r, 1);
 
-	role_attach(r);
-	role_recv(r, 1, &handle, sizeof(handle));
 	role_say(r, 1);
 	role_await_death(r, 1);
-	error = refused_soon(r, handle);
-	role_fact(r, "%d %s", error, result_name(error));
+	fact_result(r, refused_soon(r, handle));
 	check_context(r);
 }
 
 /* ---- dead while mapped: what is seen then is a fact, that one survives it is a check ---- */
 
+/* False when a fault of the device may have ended the context: then there's nothing to detach. */
+static bool look_and_close(struct role *r, drv_ptr_t ptr)
+{
+	unsigned char byte = 0;
+	drv_result_t look = first_byte(r, ptr, &byte), close = r->cu->cuIpcCloseMemHandle(ptr);
+
+	role_fact(r, "a copy gives %d, %s; closing gives %d", look,
+		  look != 0 ? "no bytes" : byte == 0xa5 ? "the old bytes" : "other bytes", close);
+	return look == DRV_CUDA_SUCCESS && close == DRV_CUDA_SUCCESS;
+}
+
 static void use_of_dead(struct role *r)
 {
-	drv_ipc_mem_t handle;
-	unsigned char byte = 0;
-	drv_result_t look, close;
-	drv_ptr_t ptr;
+	drv_ptr_t ptr = legacy_import(r, 1);
+	bool works;
 
-	role_attach(r);
-	role_recv(r, 1, &handle, sizeof(handle));
-	CU(r, cuIpcOpenMemHandle, &ptr, handle, LAZY);
 	check_bytes(r, ptr, 0xa5, SIZE);
 	role_say(r, 1);
 	role_await_death(r, 1);
-	look = first_byte(r, ptr, &byte);
-	close = r->cu->cuIpcCloseMemHandle(ptr);
-	role_fact(r, "a copy gives %d, %s; closing gives %d", look,
-		  look != 0 ? "no bytes" : byte == 0xa5 ? "the old bytes" : "other bytes", close);
-	/* A fault of the device may have ended the context: then there's nothing to detach. */
-	if (look != DRV_CUDA_SUCCESS || close != DRV_CUDA_SUCCESS)
+	works = look_and_close(r, ptr);
+	if (!works)
 		role_leave(r);
 	check_context(r);
 }
@@ -92,7 +78,6 @@ static void open_of_dying(struct role *r)
 	drv_result_t error = DRV_CUDA_SUCCESS;
 	drv_ptr_t ptr;
 
-	role_attach(r);
 	for (int i = 1; i < r->count; i++) {
 		role_recv(r, i, &handle, sizeof(handle));
 		/* The kill is on its way while we open; how far it got differs each time. */
@@ -121,16 +106,13 @@ static void export_to_dying(struct role *r)
 	drv_ipc_mem_t handle;
 	drv_ptr_t ptr;
 
-	role_attach(r);
-	CU(r, cuMemAlloc, &ptr, SIZE);
-	fill(r, ptr, 0xa5, SIZE);
-	CU(r, cuIpcGetMemHandle, &handle, ptr);
-	role_send(r, 1, &handle, sizeof(handle));
+	ptr = legacy_export(r, 1, 0xa5);
 	role_hear(r, 1);
 	role_kill(r, 1);
 	role_await_death(r, 1);
 	/* The exporter and a later importer notice nothing. */
 	check_bytes(r, ptr, 0xa5, SIZE);
+	CU(r, cuIpcGetMemHandle, &handle, ptr);
 	role_send(r, 2, &handle, sizeof(handle));
 	role_hear(r, 2);
 	check_bytes(r, ptr, 0x66, SIZE);
@@ -140,12 +122,8 @@ static void export_to_dying(struct role *r)
 
 static void import_and_die(struct role *r)
 {
-	drv_ipc_mem_t handle;
-	drv_ptr_t ptr;
+	drv_ptr_t ptr = legacy_import(r, 0);
 
-	role_attach(r);
-	role_recv(r, 0, &handle, sizeof(handle));
-	CU(r, cuIpcOpenMemHandle, &ptr, handle, LAZY);
 	check_bytes(r, ptr, 0xa5, SIZE);
 	role_say(r, 0);
 	role_hear(r, 0);
@@ -154,12 +132,8 @@ static void import_and_die(struct role *r)
 
 static void import_after_death(struct role *r)
 {
-	drv_ipc_mem_t handle;
-	drv_ptr_t ptr;
+	drv_ptr_t ptr = legacy_import(r, 0);
 
-	role_attach(r);
-	role_recv(r, 0, &handle, sizeof(handle));
-	CU(r, cuIpcOpenMemHandle, &ptr, handle, LAZY);
 	check_bytes(r, ptr, 0xa5, SIZE);
 	fill(r, ptr, 0x66, SIZE);
 	CU(r, cuIpcCloseMemHandle, ptr);
@@ -170,14 +144,8 @@ static void import_after_death(struct role *r)
 
 static void free_under_importer(struct role *r)
 {
-	drv_ipc_mem_t handle;
-	drv_ptr_t ptr;
+	drv_ptr_t ptr = legacy_export(r, 0, 0xa5);
 
-	role_attach(r);
-	CU(r, cuMemAlloc, &ptr, SIZE);
-	fill(r, ptr, 0xa5, SIZE);
-	CU(r, cuIpcGetMemHandle, &handle, ptr);
-	role_send(r, 0, &handle, sizeof(handle));
 	role_hear(r, 0);
 	CU(r, cuMemFree, ptr);
 	role_say(r, 0);
@@ -186,36 +154,25 @@ static void free_under_importer(struct role *r)
 
 static void look_at_freed(struct role *r)
 {
-	drv_ipc_mem_t handle;
-	unsigned char byte = 0;
-	drv_result_t look, close;
-	drv_ptr_t ptr;
+	drv_ptr_t ptr = legacy_import(r, 1);
+	bool works;
 
-	role_attach(r);
-	role_recv(r, 1, &handle, sizeof(handle));
-	CU(r, cuIpcOpenMemHandle, &ptr, handle, LAZY);
 	role_say(r, 1);
 	role_hear(r, 1);
-	look = first_byte(r, ptr, &byte);
-	close = r->cu->cuIpcCloseMemHandle(ptr);
-	role_fact(r, "a copy gives %d, %s; closing gives %d", look,
-		  look != 0 ? "no bytes" : byte == 0xa5 ? "the old bytes" : "other bytes", close);
+	works = look_and_close(r, ptr);
 	role_say(r, 1);
-	if (look != DRV_CUDA_SUCCESS || close != DRV_CUDA_SUCCESS)
+	if (!works)
 		role_leave(r);
 	check_context(r);
 }
 
 static const struct test_case cases[] = {
-	{"death: a dead exporter's handle cannot be opened", {open_of_dead, export_and_live},
-	 false, 1u << 1, 0},
-	{"death: the exporter dies while its memory is open", {use_of_dead, export_and_live},
-	 false, 1u << 1, 0},
-	{"death: exporters die while being opened",
-	 {open_of_dying, export_and_live, export_and_live, export_and_live}, false, 0xe, 0},
-	{"death: an importer dies with the memory open",
-	 {export_to_dying, import_and_die, import_after_death}, false, 1u << 1, 0},
-	{"undefined: memory is freed under its importer",
-	 {look_at_freed, free_under_importer}, false, 0, 0},
+	CASE_DYING(1u << 1, "death: a dead exporter's handle cannot be opened", open_of_dead, export_and_live),
+	CASE_DYING(1u << 1, "death: the exporter dies while its memory is open", use_of_dead, export_and_live),
+	CASE_DYING(0xe, "death: exporters die while being opened",
+	     open_of_dying, export_and_live, export_and_live, export_and_live),
+	CASE_DYING(1u << 1, "death: an importer dies with the memory open",
+	     export_to_dying, import_and_die, import_after_death),
+	CASE("undefined: memory is freed under its importer", look_at_freed, free_under_importer),
 };
 const struct test_group death_cases = CASES(cases);

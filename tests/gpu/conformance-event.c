@@ -12,7 +12,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define CASES(list) {list, sizeof(list) / sizeof((list)[0])}
 #define SHARED (DRV_CU_EVENT_INTERPROCESS | DRV_CU_EVENT_DISABLE_TIMING)
 #define AREA ((size_t)65536)
 
@@ -26,39 +25,27 @@ struct side {
 static void side_make(struct role *r, struct side *s)
 {
 	drv_ipc_event_t handle;
-	int fd;
 
-	role_attach(r);
 	CU(r, cuEventCreate, &s->event, SHARED);
 	CU(r, cuIpcGetEventHandle, &handle, s->event);
-	fd = shared_fd(r, AREA);
-	s->area = shared_map(r, fd, AREA);
-	s->ptr = host_register(r, s->area, AREA);
 	role_send(r, 0, &handle, sizeof(handle));
-	role_send_fd(r, 0, fd);
-	close(fd);
+	s->area = area_make(r, AREA, &s->ptr);
 }
 
 /* Role 0. */
 static void side_open(struct role *r, struct side *s)
 {
 	drv_ipc_event_t handle;
-	int fd;
 
-	role_attach(r);
 	role_recv(r, 1, &handle, sizeof(handle));
-	fd = role_recv_fd(r, 1);
-	s->area = shared_map(r, fd, AREA);
-	close(fd);
-	s->ptr = host_register(r, s->area, AREA);
+	s->area = area_open(r, AREA, &s->ptr);
 	CU(r, cuIpcOpenEventHandle, &s->event, handle);
 }
 
 static void side_close(struct role *r, struct side *s)
 {
 	CU(r, cuEventDestroy, s->event);
-	CU(r, cuMemHostUnregister, s->area);
-	munmap(s->area, AREA);
+	area_close(r, s->area, AREA);
 }
 
 /* ---- a wait orders the work of two processes ---- */
@@ -207,7 +194,6 @@ static void refused(struct role *r)
 	drv_event_t event;
 	drv_result_t error;
 
-	role_attach(r);
 	CU_FAILS(r, cuEventCreate, &event, DRV_CU_EVENT_INTERPROCESS);
 	CU(r, cuEventCreate, &event, DRV_CU_EVENT_DISABLE_TIMING);
 	error = CU_FAILS(r, cuIpcGetEventHandle, &handle, event);
@@ -225,11 +211,10 @@ static void open_own(struct role *r)
 	drv_ipc_event_t handle;
 	drv_result_t result;
 
-	role_attach(r);
 	CU(r, cuEventCreate, &event, SHARED);
 	CU(r, cuIpcGetEventHandle, &handle, event);
 	result = r->cu->cuIpcOpenEventHandle(&again, handle);
-	role_fact(r, "%d %s", result, result_name(result));
+	fact_result(r, result);
 	if (result == DRV_CUDA_SUCCESS)
 		CU(r, cuEventDestroy, again);
 	CU(r, cuEventDestroy, event);
@@ -253,13 +238,12 @@ static void open_of_dead(struct role *r)
 	drv_event_t event;
 	drv_result_t result;
 
-	role_attach(r);
 	role_recv(r, 1, &handle, sizeof(handle));
 	close(role_recv_fd(r, 1));
 	role_say(r, 1);
 	role_await_death(r, 1);
 	result = r->cu->cuIpcOpenEventHandle(&event, handle);
-	role_fact(r, "%d %s", result, result_name(result));
+	fact_result(r, result);
 	if (result == DRV_CUDA_SUCCESS)
 		CU(r, cuEventDestroy, event);
 	check_context(r);
@@ -326,20 +310,14 @@ static void wait_for_open_of_dead(struct role *r)
 }
 
 static const struct test_case cases[] = {
-	{"event: a wait orders the work of two processes", {wait_for_record, record_behind_gate},
-	 true, 0, 0},
-	{"event: a wait captures the record it finds", {wait_for_first, record_twice}, false, 0,
-	 0},
-	{"event: one that was never recorded is no wait", {never_recorded, make_only}, false, 0,
-	 0},
-	{"event: the importer may record it", {importer_records, maker_waits}, false, 0, 0},
-	{"event: what is not for others is refused", {refused}, false, 0, 0},
-	{"event: a process opens its own handle", {open_own}, false, 0, 0},
-	{"event: a dead maker's handle is opened", {open_of_dead, make_and_die}, false, 1u << 1,
-	 0},
-	{"event: the maker dies after the work", {wait_for_done_of_dead, record_and_die}, false,
-	 1u << 1, 0},
-	{"event: the maker dies before the work", {wait_for_open_of_dead, die_behind_gate}, false,
-	 1u << 1, 0},
+	CASE_PROBE("event: a wait orders the work of two processes", wait_for_record, record_behind_gate),
+	CASE("event: a wait captures the record it finds", wait_for_first, record_twice),
+	CASE("event: one that was never recorded is no wait", never_recorded, make_only),
+	CASE("event: the importer may record it", importer_records, maker_waits),
+	CASE("event: what is not for others is refused", refused),
+	CASE("event: a process opens its own handle", open_own),
+	CASE_DYING(1u << 1, "event: a dead maker's handle is opened", open_of_dead, make_and_die),
+	CASE_DYING(1u << 1, "event: the maker dies after the work", wait_for_done_of_dead, record_and_die),
+	CASE_DYING(1u << 1, "event: the maker dies before the work", wait_for_open_of_dead, die_behind_gate),
 };
 const struct test_group event_cases = CASES(cases);

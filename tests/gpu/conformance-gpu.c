@@ -69,7 +69,7 @@ static const struct standin *find_standin(void)
 	return introspect();
 }
 
-void role_attach_device(struct role *r, int ordinal)
+void role_attach(struct role *r, int ordinal)
 {
 	drv_context_t context;
 
@@ -82,11 +82,6 @@ void role_attach_device(struct role *r, int ordinal)
 	CU(r, cuDevicePrimaryCtxRetain, &context, r->device);
 	CU(r, cuCtxPushCurrent, context);
 	CU(r, cuStreamCreate, &r->stream, DRV_CU_STREAM_NON_BLOCKING);
-}
-
-void role_attach(struct role *r)
-{
-	role_attach_device(r, 0);
 }
 
 /* Also the check that the role has given back what it took: the stand-in counts. */
@@ -174,6 +169,11 @@ void check_context(struct role *r)
 	CU(r, cuMemFree, ptr);
 }
 
+void fact_result(struct role *r, drv_result_t result)
+{
+	role_fact(r, "%d %s", result, result_name(result));
+}
+
 /* ---- waiting ---- */
 
 bool wait_word(const void *word, uint64_t value, int seconds)
@@ -220,6 +220,36 @@ void gate_close(struct role *r, drv_stream_t stream, struct gate *g)
 void gate_open(struct role *r, struct gate *g)
 {
 	CHECK(r, write(g->pipe[1], "!", 1) == 1);
+}
+
+/* ---- legacy handles ---- */
+
+drv_ptr_t legacy_export(struct role *r, int to, unsigned char value)
+{
+	drv_ipc_mem_t handle;
+	drv_ptr_t ptr;
+
+	CU(r, cuMemAlloc, &ptr, SIZE);
+	fill(r, ptr, value, SIZE);
+	CU(r, cuIpcGetMemHandle, &handle, ptr);
+	role_send(r, to, &handle, sizeof(handle));
+	return ptr;
+}
+
+drv_ipc_mem_t legacy_handle(struct role *r, int from)
+{
+	drv_ipc_mem_t handle;
+
+	role_recv(r, from, &handle, sizeof(handle));
+	return handle;
+}
+
+drv_ptr_t legacy_import(struct role *r, int from)
+{
+	drv_ptr_t ptr;
+
+	CU(r, cuIpcOpenMemHandle, &ptr, legacy_handle(r, from), LAZY);
+	return ptr;
 }
 
 /* ---- VMM blocks ---- */
@@ -293,6 +323,33 @@ void vmm_free(struct role *r, struct vmm_block *b)
 	CU(r, cuMemRelease, b->handle);
 }
 
+void vmm_send(struct role *r, int to, struct vmm_block *b, unsigned char value)
+{
+	int fd;
+
+	vmm_create(r, b, SIZE);
+	fill(r, b->ptr, value, b->size);
+	fd = vmm_export(r, b);
+	role_send(r, to, &b->size, sizeof(b->size));
+	role_send_fd(r, to, fd);
+	close(fd);
+}
+
+int vmm_descriptor(struct role *r, int from, size_t *size)
+{
+	need_vmm(r);
+	role_recv(r, from, size, sizeof(*size));
+	return role_recv_fd(r, from);
+}
+
+void vmm_receive(struct role *r, int from, struct vmm_block *b)
+{
+	size_t size;
+	int fd = vmm_descriptor(r, from, &size);
+
+	vmm_import(r, b, fd, size);
+}
+
 /* ---- shared memory of the host ---- */
 
 int shared_fd(struct role *r, size_t size)
@@ -325,4 +382,32 @@ drv_ptr_t host_register(struct role *r, void *host, size_t size)
 	   DRV_CU_MEMHOSTREGISTER_PORTABLE | DRV_CU_MEMHOSTREGISTER_DEVICEMAP);
 	CU(r, cuMemHostGetDevicePointer, &ptr, host, 0);
 	return ptr;
+}
+
+void *area_make(struct role *r, size_t size, drv_ptr_t *ptr)
+{
+	int fd = shared_fd(r, size);
+	void *area = shared_map(r, fd, size);
+
+	*ptr = host_register(r, area, size);
+	if (r->index != 0)
+		role_send_fd(r, 0, fd);
+	close(fd);
+	return area;
+}
+
+void *area_open(struct role *r, size_t size, drv_ptr_t *ptr)
+{
+	int fd = role_recv_fd(r, 1);
+	void *area = shared_map(r, fd, size);
+
+	close(fd);
+	*ptr = host_register(r, area, size);
+	return area;
+}
+
+void area_close(struct role *r, void *area, size_t size)
+{
+	CU(r, cuMemHostUnregister, area);
+	munmap(area, size);
 }

@@ -10,48 +10,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define CASES(list) {list, sizeof(list) / sizeof((list)[0])}
 #define AREA ((size_t)256 << 10)
-
-static unsigned char *area_make(struct role *r, drv_ptr_t *ptr)
-{
-	unsigned char *area;
-	int fd;
-
-	role_attach(r);
-	fd = shared_fd(r, AREA);
-	area = shared_map(r, fd, AREA);
-	*ptr = host_register(r, area, AREA);
-	role_send_fd(r, 0, fd);
-	close(fd);
-	return area;
-}
-
-static unsigned char *area_open(struct role *r, drv_ptr_t *ptr)
-{
-	unsigned char *area;
-	int fd;
-
-	role_attach(r);
-	fd = role_recv_fd(r, 1);
-	area = shared_map(r, fd, AREA);
-	close(fd);
-	*ptr = host_register(r, area, AREA);
-	return area;
-}
-
-static void area_close(struct role *r, unsigned char *area)
-{
-	CU(r, cuMemHostUnregister, area);
-	munmap(area, AREA);
-}
 
 /* ---- bytes ---- */
 
 static void copy_out(struct role *r)
 {
 	drv_ptr_t shared, own;
-	unsigned char *area = area_make(r, &shared);
+	unsigned char *area = area_make(r, AREA, &shared);
 
 	CU(r, cuMemAlloc, &own, AREA);
 	fill(r, own, 0xa5, AREA);
@@ -60,13 +26,13 @@ static void copy_out(struct role *r)
 	role_say(r, 0);
 	role_hear(r, 0);
 	CU(r, cuMemFree, own);
-	area_close(r, area);
+	area_close(r, area, AREA);
 }
 
 static void copy_in(struct role *r)
 {
 	drv_ptr_t shared, own;
-	unsigned char *area = area_open(r, &shared);
+	unsigned char *area = area_open(r, AREA, &shared);
 
 	role_fact(r, "the device's address is %s the host's",
 		  shared == (uintptr_t)area ? "the same as" : "another than");
@@ -78,7 +44,7 @@ static void copy_in(struct role *r)
 	check_bytes(r, own, 0xa5, AREA);
 	CU(r, cuMemFree, own);
 	role_say(r, 1);
-	area_close(r, area);
+	area_close(r, area, AREA);
 }
 
 /* The address may come from the middle of the area. */
@@ -86,19 +52,14 @@ static void inner_address(struct role *r)
 {
 	unsigned char *area;
 	drv_ptr_t base, inside;
-	int fd;
 
-	role_attach(r);
-	fd = shared_fd(r, AREA);
-	area = shared_map(r, fd, AREA);
-	close(fd);
-	base = host_register(r, area, AREA);
+	area = area_make(r, AREA, &base);
 	CU(r, cuMemHostGetDevicePointer, &inside, area + 4096, 0);
 	CHECK(r, inside == base + 4096);
 	CU(r, cuMemsetD8Async, inside, 0x21, 16, r->stream);
 	CU(r, cuStreamSynchronize, r->stream);
 	CHECK(r, area[4095] == 0 && area[4096] == 0x21 && area[4111] == 0x21 && area[4112] == 0);
-	area_close(r, area);
+	area_close(r, area, AREA);
 }
 
 /* ---- registering ---- */
@@ -109,7 +70,6 @@ static void register_twice(struct role *r)
 	drv_result_t error;
 	int fd;
 
-	role_attach(r);
 	fd = shared_fd(r, AREA);
 	area = shared_map(r, fd, AREA);
 	close(fd);
@@ -120,7 +80,7 @@ static void register_twice(struct role *r)
 	error = CU_FAILS(r, cuMemHostUnregister, area);
 	role_fact(r, "unregistering twice: %d %s", error, result_name(error));
 	host_register(r, area, AREA);
-	area_close(r, area);
+	area_close(r, area, AREA);
 	check_context(r);
 }
 
@@ -130,7 +90,6 @@ static void register_nothing(struct role *r)
 	drv_ptr_t ptr;
 	void *hole;
 
-	role_attach(r);
 	hole = mmap(NULL, AREA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(r, hole != MAP_FAILED);
 	munmap(hole, AREA);
@@ -151,7 +110,6 @@ static void register_read_only(struct role *r)
 	void *area;
 	int fd;
 
-	role_attach(r);
 	fd = shared_fd(r, AREA);
 	area = mmap(NULL, AREA, PROT_READ, MAP_SHARED, fd, 0);
 	CHECK(r, area != MAP_FAILED);
@@ -189,7 +147,6 @@ static void host_function(struct role *r)
 	struct counted c = {.calls = 0};
 	struct gate g;
 
-	role_attach(r);
 	c.cu = r->standin != NULL ? r->cu : NULL;
 	gate_close(r, r->stream, &g);
 	CU(r, cuLaunchHostFunc, r->stream, count_call, &c);
@@ -202,11 +159,11 @@ static void host_function(struct role *r)
 }
 
 static const struct test_case cases[] = {
-	{"host: copies of one process are seen by the other", {copy_in, copy_out}, true, 0, 0},
-	{"host: addresses inside registered memory", {inner_address}, false, 0, 0},
-	{"host: registering twice is refused", {register_twice}, false, 0, 0},
-	{"host: what isn't there cannot be registered", {register_nothing}, false, 0, 0},
-	{"host: a read-only mapping is registered", {register_read_only}, false, 0, 0},
-	{"host: a function is called in a stream's order", {host_function}, false, 0, 0},
+	CASE_PROBE("host: copies of one process are seen by the other", copy_in, copy_out),
+	CASE("host: addresses inside registered memory", inner_address),
+	CASE("host: registering twice is refused", register_twice),
+	CASE("host: what isn't there cannot be registered", register_nothing),
+	CASE("host: a read-only mapping is registered", register_read_only),
+	CASE("host: a function is called in a stream's order", host_function),
 };
 const struct test_group host_cases = CASES(cases);

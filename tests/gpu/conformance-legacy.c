@@ -7,41 +7,20 @@
 
 #include <string.h>
 
-#define SIZE (4 * MIB)
-#define CASES(list) {list, sizeof(list) / sizeof((list)[0])}
-#define LAZY DRV_CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS
 
-/* Allocates, fills and exports; then waits until the importer has finished. */
+/* Waits until the importer has finished. */
 static void export_filled(struct role *r)
 {
-	drv_ipc_mem_t handle;
-	drv_ptr_t ptr;
+	drv_ptr_t ptr = legacy_export(r, 0, 0xa5);
 
-	role_attach(r);
-	CU(r, cuMemAlloc, &ptr, SIZE);
-	fill(r, ptr, 0xa5, SIZE);
-	CU(r, cuIpcGetMemHandle, &handle, ptr);
-	role_send(r, 0, &handle, sizeof(handle));
 	role_hear(r, 0);
 	CU(r, cuMemFree, ptr);
 }
 
-static drv_ptr_t import_from(struct role *r, int exporter)
-{
-	drv_ipc_mem_t handle;
-	drv_ptr_t ptr;
-
-	role_recv(r, exporter, &handle, sizeof(handle));
-	CU(r, cuIpcOpenMemHandle, &ptr, handle, LAZY);
-	return ptr;
-}
-
 static void import_and_look(struct role *r)
 {
-	drv_ptr_t ptr;
+	drv_ptr_t ptr = legacy_import(r, 1);
 
-	role_attach(r);
-	ptr = import_from(r, 1);
 	check_bytes(r, ptr, 0xa5, SIZE);
 	CU(r, cuIpcCloseMemHandle, ptr);
 	role_say(r, 1);
@@ -49,14 +28,8 @@ static void import_and_look(struct role *r)
 
 static void export_and_look(struct role *r)
 {
-	drv_ipc_mem_t handle;
-	drv_ptr_t ptr;
+	drv_ptr_t ptr = legacy_export(r, 0, 0xa5);
 
-	role_attach(r);
-	CU(r, cuMemAlloc, &ptr, SIZE);
-	fill(r, ptr, 0xa5, SIZE);
-	CU(r, cuIpcGetMemHandle, &handle, ptr);
-	role_send(r, 0, &handle, sizeof(handle));
 	role_hear(r, 0);
 	check_bytes(r, ptr, 0x3c, SIZE);
 	CU(r, cuMemFree, ptr);
@@ -64,10 +37,8 @@ static void export_and_look(struct role *r)
 
 static void import_and_write(struct role *r)
 {
-	drv_ptr_t ptr;
+	drv_ptr_t ptr = legacy_import(r, 1);
 
-	role_attach(r);
-	ptr = import_from(r, 1);
 	fill(r, ptr, 0x3c, SIZE);
 	CU(r, cuIpcCloseMemHandle, ptr);
 	role_say(r, 1);
@@ -77,13 +48,10 @@ static void open_own(struct role *r)
 {
 	drv_ipc_mem_t handle;
 	drv_ptr_t ptr, again;
-	drv_result_t error;
 
-	role_attach(r);
 	CU(r, cuMemAlloc, &ptr, SIZE);
 	CU(r, cuIpcGetMemHandle, &handle, ptr);
-	error = CU_FAILS(r, cuIpcOpenMemHandle, &again, handle, LAZY);
-	role_fact(r, "%d %s", error, result_name(error));
+	fact_result(r, CU_FAILS(r, cuIpcOpenMemHandle, &again, handle, LAZY));
 	CU(r, cuMemFree, ptr);
 	check_context(r);
 }
@@ -105,7 +73,6 @@ static void export_pieces(struct role *r)
 	int distinct = 0, inside = 0;
 	size_t size;
 
-	role_attach(r);
 	for (int i = 0; i < PIECES; i++) {
 		CU(r, cuMemAlloc, &ptr[i], PIECE);
 		fill(r, ptr[i], (unsigned char)(i + 1), PIECE);
@@ -131,7 +98,6 @@ static void import_pieces(struct role *r)
 	struct piece pieces[PIECES];
 	drv_ptr_t ptr[PIECES];
 
-	role_attach(r);
 	role_recv(r, 1, pieces, sizeof(pieces));
 	for (int i = 0; i < PIECES; i++) {
 		CU(r, cuIpcOpenMemHandle, &ptr[i], pieces[i].handle, LAZY);
@@ -147,7 +113,6 @@ static void export_interior(struct role *r)
 	drv_ipc_mem_t of_base, of_inside;
 	drv_ptr_t ptr;
 
-	role_attach(r);
 	CU(r, cuMemAlloc, &ptr, SIZE);
 	fill(r, ptr, 0x11, SIZE);
 	fill(r, ptr + MIB, 0x22, MIB);
@@ -163,10 +128,8 @@ static void export_interior(struct role *r)
 
 static void import_interior(struct role *r)
 {
-	drv_ptr_t ptr;
+	drv_ptr_t ptr = legacy_import(r, 1);
 
-	role_attach(r);
-	ptr = import_from(r, 1);
 	check_bytes(r, ptr, 0x11, MIB);
 	check_bytes(r, ptr + MIB, 0x22, MIB);
 	CU(r, cuIpcCloseMemHandle, ptr);
@@ -177,11 +140,9 @@ static void import_interior(struct role *r)
 
 static void import_twice(struct role *r)
 {
-	drv_ipc_mem_t handle;
+	drv_ipc_mem_t handle = legacy_handle(r, 1);
 	drv_ptr_t first, second;
 
-	role_attach(r);
-	role_recv(r, 1, &handle, sizeof(handle));
 	CU(r, cuIpcOpenMemHandle, &first, handle, LAZY);
 	CU(r, cuIpcOpenMemHandle, &second, handle, LAZY);
 	role_fact(r, "the second open gives %s address", first == second ? "the same" : "another");
@@ -196,11 +157,9 @@ static void import_twice(struct role *r)
 
 static void import_again_and_again(struct role *r)
 {
-	drv_ipc_mem_t handle;
+	drv_ipc_mem_t handle = legacy_handle(r, 1);
 	drv_ptr_t ptr;
 
-	role_attach(r);
-	role_recv(r, 1, &handle, sizeof(handle));
 	for (int i = 0; i < 50; i++) {
 		CU(r, cuIpcOpenMemHandle, &ptr, handle, LAZY);
 		CU(r, cuIpcCloseMemHandle, ptr);
@@ -218,7 +177,6 @@ static void export_freed(struct role *r)
 	drv_ipc_mem_t handle;
 	drv_ptr_t ptr;
 
-	role_attach(r);
 	CU(r, cuMemAlloc, &ptr, SIZE);
 	CU(r, cuIpcGetMemHandle, &handle, ptr);
 	CU(r, cuMemFree, ptr);
@@ -228,14 +186,10 @@ static void export_freed(struct role *r)
 
 static void import_freed(struct role *r)
 {
-	drv_ipc_mem_t handle;
-	drv_result_t error;
+	drv_ipc_mem_t handle = legacy_handle(r, 1);
 	drv_ptr_t ptr;
 
-	role_attach(r);
-	role_recv(r, 1, &handle, sizeof(handle));
-	error = CU_FAILS(r, cuIpcOpenMemHandle, &ptr, handle, LAZY);
-	role_fact(r, "%d %s", error, result_name(error));
+	fact_result(r, CU_FAILS(r, cuIpcOpenMemHandle, &ptr, handle, LAZY));
 	check_context(r);
 	role_say(r, 1);
 }
@@ -243,24 +197,18 @@ static void import_freed(struct role *r)
 static void import_garbage(struct role *r)
 {
 	drv_ipc_mem_t handle;
-	drv_result_t error;
 	drv_ptr_t ptr;
 
-	role_attach(r);
 	memset(&handle, 0x5a, sizeof(handle));
-	error = CU_FAILS(r, cuIpcOpenMemHandle, &ptr, handle, LAZY);
-	role_fact(r, "%d %s", error, result_name(error));
+	fact_result(r, CU_FAILS(r, cuIpcOpenMemHandle, &ptr, handle, LAZY));
 	check_context(r);
 }
 
 static void export_unknown(struct role *r)
 {
 	drv_ipc_mem_t handle;
-	drv_result_t error;
 
-	role_attach(r);
-	error = CU_FAILS(r, cuIpcGetMemHandle, &handle, 0x1000);
-	role_fact(r, "%d %s", error, result_name(error));
+	fact_result(r, CU_FAILS(r, cuIpcGetMemHandle, &handle, 0x1000));
 	check_context(r);
 }
 
@@ -271,7 +219,6 @@ static void export_to_all(struct role *r)
 	drv_ipc_mem_t handle;
 	drv_ptr_t ptr;
 
-	role_attach(r);
 	CU(r, cuMemAlloc, &ptr, SIZE);
 	fill(r, ptr, 0xa5, SIZE);
 	CU(r, cuIpcGetMemHandle, &handle, ptr);
@@ -290,10 +237,8 @@ static void export_to_all(struct role *r)
 
 static void import_of_many(struct role *r)
 {
-	drv_ptr_t ptr;
+	drv_ptr_t ptr = legacy_import(r, 0);
 
-	role_attach(r);
-	ptr = import_from(r, 0);
 	check_bytes(r, ptr, 0xa5, SIZE);
 	role_say(r, 0);
 	role_hear(r, 0);
@@ -303,22 +248,16 @@ static void import_of_many(struct role *r)
 }
 
 static const struct test_case cases[] = {
-	{"legacy: the importer sees the exporter's bytes", {import_and_look, export_filled}, true,
-	 0, 0},
-	{"legacy: the exporter sees the importer's bytes", {import_and_write, export_and_look},
-	 false, 0, 0},
-	{"legacy: a process cannot open its own handle", {open_own}, false, 0, 0},
-	{"legacy: range and offset lead to the right bytes", {import_pieces, export_pieces}, true,
-	 0, 0},
-	{"legacy: a handle of an inner pointer opens at the base",
-	 {import_interior, export_interior}, false, 0, 0},
-	{"legacy: opens are counted", {import_twice, export_filled}, false, 0, 0},
-	{"legacy: opened and closed fifty times", {import_again_and_again, export_filled}, false,
-	 0, 0},
-	{"legacy: a freed allocation cannot be opened", {import_freed, export_freed}, false, 0, 0},
-	{"legacy: a handle of garbage is refused", {import_garbage}, false, 0, 0},
-	{"legacy: an unknown pointer has no handle", {export_unknown}, false, 0, 0},
-	{"legacy: three importers at once",
-	 {export_to_all, import_of_many, import_of_many, import_of_many}, false, 0, 0},
+	CASE_PROBE("legacy: the importer sees the exporter's bytes", import_and_look, export_filled),
+	CASE("legacy: the exporter sees the importer's bytes", import_and_write, export_and_look),
+	CASE("legacy: a process cannot open its own handle", open_own),
+	CASE_PROBE("legacy: range and offset lead to the right bytes", import_pieces, export_pieces),
+	CASE("legacy: a handle of an inner pointer opens at the base", import_interior, export_interior),
+	CASE("legacy: opens are counted", import_twice, export_filled),
+	CASE("legacy: opened and closed fifty times", import_again_and_again, export_filled),
+	CASE("legacy: a freed allocation cannot be opened", import_freed, export_freed),
+	CASE("legacy: a handle of garbage is refused", import_garbage),
+	CASE("legacy: an unknown pointer has no handle", export_unknown),
+	CASE("legacy: three importers at once", export_to_all, import_of_many, import_of_many, import_of_many),
 };
 const struct test_group legacy_cases = CASES(cases);

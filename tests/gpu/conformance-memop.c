@@ -9,7 +9,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define CASES(list) {list, sizeof(list) / sizeof((list)[0])}
 #define DATA ((size_t)1 << 20)
 #define ROUNDS 100
 #define GEQ DRV_CU_STREAM_WAIT_VALUE_GEQ
@@ -25,43 +24,16 @@ struct area {
 #define PONG offsetof(struct area, pong)
 #define DATA_AT offsetof(struct area, data)
 
-static struct area *area_make(struct role *r, drv_ptr_t *ptr)
+static struct area *words_make(struct role *r, drv_ptr_t *ptr)
 {
-	struct area *a;
-	int fd;
-
-	role_attach(r);
 	need_memops(r);
-	fd = shared_fd(r, sizeof(*a));
-	a = shared_map(r, fd, sizeof(*a));
-	*ptr = host_register(r, a, sizeof(*a));
-	if (r->index != 0) {
-		for (int i = 0; i < ROLES_MAX; i++)
-			if (r->link[i] >= 0)
-				role_send_fd(r, i, fd);
-	}
-	close(fd);
-	return a;
+	return area_make(r, sizeof(struct area), ptr);
 }
 
-static struct area *area_open(struct role *r, drv_ptr_t *ptr)
+static struct area *words_open(struct role *r, drv_ptr_t *ptr)
 {
-	struct area *a;
-	int fd;
-
-	role_attach(r);
 	need_memops(r);
-	fd = role_recv_fd(r, 1);
-	a = shared_map(r, fd, sizeof(*a));
-	close(fd);
-	*ptr = host_register(r, a, sizeof(*a));
-	return a;
-}
-
-static void area_close(struct role *r, struct area *a)
-{
-	CU(r, cuMemHostUnregister, a);
-	munmap(a, sizeof(*a));
+	return area_open(r, sizeof(struct area), ptr);
 }
 
 /* ---- a stream writes, the other process's CPU reads, and back ---- */
@@ -69,26 +41,26 @@ static void area_close(struct role *r, struct area *a)
 static void stream_writes(struct role *r)
 {
 	drv_ptr_t ptr;
-	struct area *a = area_make(r, &ptr);
+	struct area *a = words_make(r, &ptr);
 
 	CU(r, cuStreamWriteValue64, r->stream, ptr + PING, 41, 0);
 	CU(r, cuStreamWaitValue64, r->stream, ptr + PONG, 42, DRV_CU_STREAM_WAIT_VALUE_EQ);
 	CU(r, cuStreamWriteValue64, r->stream, ptr + PING, 43, 0);
 	role_hear(r, 0);
 	CU(r, cuStreamSynchronize, r->stream);
-	area_close(r, a);
+	area_close(r, a, sizeof(*a));
 }
 
 static void cpu_answers(struct role *r)
 {
 	drv_ptr_t ptr;
-	struct area *a = area_open(r, &ptr);
+	struct area *a = words_open(r, &ptr);
 
 	CHECK(r, wait_word(&a->ping, 41, 10));
 	atomic_store_explicit(&a->pong, 42, memory_order_release);
 	CHECK(r, wait_word(&a->ping, 43, 10));
 	role_say(r, 1);
-	area_close(r, a);
+	area_close(r, a, sizeof(*a));
 }
 
 /* ---- streams of both processes, no CPU in between ---- */
@@ -96,7 +68,7 @@ static void cpu_answers(struct role *r)
 static void play_ping(struct role *r)
 {
 	drv_ptr_t ptr;
-	struct area *a = area_make(r, &ptr);
+	struct area *a = words_make(r, &ptr);
 
 	for (uint64_t i = 1; i <= ROUNDS; i++) {
 		CU(r, cuStreamWriteValue64, r->stream, ptr + PING, i, 0);
@@ -105,13 +77,13 @@ static void play_ping(struct role *r)
 	CU(r, cuStreamSynchronize, r->stream);
 	CHECK(r, a->pong == ROUNDS);
 	role_say(r, 0);
-	area_close(r, a);
+	area_close(r, a, sizeof(*a));
 }
 
 static void play_pong(struct role *r)
 {
 	drv_ptr_t ptr;
-	struct area *a = area_open(r, &ptr);
+	struct area *a = words_open(r, &ptr);
 
 	for (uint64_t i = 1; i <= ROUNDS; i++) {
 		CU(r, cuStreamWaitValue64, r->stream, ptr + PING, i, GEQ);
@@ -119,7 +91,7 @@ static void play_pong(struct role *r)
 	}
 	CU(r, cuStreamSynchronize, r->stream);
 	role_hear(r, 1);
-	area_close(r, a);
+	area_close(r, a, sizeof(*a));
 }
 
 /* ---- who sees the word sees the data before it ---- */
@@ -127,7 +99,7 @@ static void play_pong(struct role *r)
 static void publish_data(struct role *r)
 {
 	drv_ptr_t ptr, own;
-	struct area *a = area_make(r, &ptr);
+	struct area *a = words_make(r, &ptr);
 
 	CU(r, cuMemAlloc, &own, DATA);
 	for (uint64_t i = 1; i <= ROUNDS; i++) {
@@ -138,13 +110,13 @@ static void publish_data(struct role *r)
 	}
 	CU(r, cuStreamSynchronize, r->stream);
 	CU(r, cuMemFree, own);
-	area_close(r, a);
+	area_close(r, a, sizeof(*a));
 }
 
 static void check_data(struct role *r)
 {
 	drv_ptr_t ptr;
-	struct area *a = area_open(r, &ptr);
+	struct area *a = words_open(r, &ptr);
 
 	for (uint64_t i = 1; i <= ROUNDS; i++) {
 		CHECK(r, wait_word(&a->ping, i, 10));
@@ -154,7 +126,7 @@ static void check_data(struct role *r)
 		CHECK(r, a->data[DATA - 1] == (unsigned char)i);
 		atomic_store_explicit(&a->pong, i, memory_order_release);
 	}
-	area_close(r, a);
+	area_close(r, a, sizeof(*a));
 }
 
 /* ---- what the conditions mean ---- */
@@ -181,7 +153,7 @@ static void conditions(struct role *r)
 {
 	const unsigned eq = DRV_CU_STREAM_WAIT_VALUE_EQ, and = DRV_CU_STREAM_WAIT_VALUE_AND;
 	drv_ptr_t ptr;
-	struct area *a = area_make(r, &ptr);
+	struct area *a = words_make(r, &ptr);
 
 	CHECK(r, passes(r, ptr, a, 7, 7, GEQ, 7));
 	CHECK(r, passes(r, ptr, a, 8, 7, GEQ, 7));
@@ -193,7 +165,7 @@ static void conditions(struct role *r)
 	CHECK(r, !passes(r, ptr, a, 8, 7, eq, 7));
 	CHECK(r, passes(r, ptr, a, 6, 2, and, 2));
 	CHECK(r, !passes(r, ptr, a, 5, 2, and, 2));
-	area_close(r, a);
+	area_close(r, a, sizeof(*a));
 }
 
 /* Where a device can touch any host memory by itself (HMM, ATS) no address is unknown. */
@@ -204,7 +176,6 @@ static void refused(struct role *r)
 	drv_ptr_t own;
 	bool pageable;
 
-	role_attach(r);
 	need_memops(r);
 	pageable = device_attribute(r, DRV_CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS) != 0;
 	page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -227,7 +198,6 @@ static void device_word(struct role *r)
 {
 	drv_ptr_t own;
 
-	role_attach(r);
 	need_memops(r);
 	CU(r, cuMemAlloc, &own, 4096);
 	fill(r, own, 0, 4096);
@@ -244,7 +214,7 @@ static void make_word_and_die(struct role *r)
 {
 	drv_ptr_t ptr;
 
-	area_make(r, &ptr);
+	words_make(r, &ptr);
 	role_hear(r, 0);
 	role_die(r);
 }
@@ -253,7 +223,7 @@ static void reap(struct role *r)
 {
 	drv_result_t result;
 	drv_ptr_t ptr;
-	struct area *a = area_open(r, &ptr);
+	struct area *a = words_open(r, &ptr);
 
 	CU(r, cuStreamWaitValue64, r->stream, ptr + PING, 1, GEQ);
 	role_say(r, 1);
@@ -262,18 +232,16 @@ static void reap(struct role *r)
 	/* Any process that maps the word could do this: it is plain host memory. */
 	atomic_store_explicit(&a->ping, 1, memory_order_release);
 	CHECK(r, stream_ends(r, r->stream, 10000, &result) && result == DRV_CUDA_SUCCESS);
-	area_close(r, a);
+	area_close(r, a, sizeof(*a));
 }
 
 static const struct test_case cases[] = {
-	{"memop: a stream's word reaches the other CPU and back", {cpu_answers, stream_writes},
-	 true, 0, 0},
-	{"memop: streams of two processes take turns", {play_pong, play_ping}, true, 0, 0},
-	{"memop: who sees the word sees the data", {check_data, publish_data}, false, 0, 0},
-	{"memop: the conditions mean what they say", {conditions}, false, 0, 0},
-	{"memop: unknown addresses are refused", {refused}, false, 0, 0},
-	{"memop: words in device memory", {device_word}, false, 0, 0},
-	{"memop: a wait for the dead can be released", {reap, make_word_and_die}, false, 1u << 1,
-	 0},
+	CASE_PROBE("memop: a stream's word reaches the other CPU and back", cpu_answers, stream_writes),
+	CASE_PROBE("memop: streams of two processes take turns", play_pong, play_ping),
+	CASE("memop: who sees the word sees the data", check_data, publish_data),
+	CASE("memop: the conditions mean what they say", conditions),
+	CASE("memop: unknown addresses are refused", refused),
+	CASE("memop: words in device memory", device_word),
+	CASE_DYING(1u << 1, "memop: a wait for the dead can be released", reap, make_word_and_die),
 };
 const struct test_group memop_cases = CASES(cases);

@@ -10,37 +10,26 @@
 #include <sched.h>
 #include <unistd.h>
 
-#define CASES(list) {list, sizeof(list) / sizeof((list)[0])}
-#define LAZY DRV_CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS
-#define SIZE (4 * MIB)
 #define OTHER_PID CLONE_NEWPID
 #define OTHER_MOUNT CLONE_NEWNS
 #define OTHER_BOTH (CLONE_NEWPID | CLONE_NEWNS)
 
 static void export_legacy(struct role *r)
 {
-	drv_ipc_mem_t handle;
-	drv_ptr_t ptr;
+	drv_ptr_t ptr = legacy_export(r, 0, 0xa5);
 
-	role_attach(r);
-	CU(r, cuMemAlloc, &ptr, SIZE);
-	fill(r, ptr, 0xa5, SIZE);
-	CU(r, cuIpcGetMemHandle, &handle, ptr);
-	role_send(r, 0, &handle, sizeof(handle));
 	role_hear(r, 0);
 	CU(r, cuMemFree, ptr);
 }
 
 static void import_legacy(struct role *r)
 {
-	drv_ipc_mem_t handle;
+	drv_ipc_mem_t handle = legacy_handle(r, 1);
 	drv_result_t result;
 	drv_ptr_t ptr;
 
-	role_attach(r);
-	role_recv(r, 1, &handle, sizeof(handle));
 	result = r->cu->cuIpcOpenMemHandle(&ptr, handle, LAZY);
-	role_fact(r, "%d %s", result, result_name(result));
+	fact_result(r, result);
 	if (result == DRV_CUDA_SUCCESS) {
 		check_bytes(r, ptr, 0xa5, SIZE);
 		CU(r, cuIpcCloseMemHandle, ptr);
@@ -52,15 +41,8 @@ static void import_legacy(struct role *r)
 static void export_vmm(struct role *r)
 {
 	struct vmm_block b;
-	int fd;
 
-	role_attach(r);
-	vmm_create(r, &b, SIZE);
-	fill(r, b.ptr, 0xa5, b.size);
-	fd = vmm_export(r, &b);
-	role_send(r, 0, &b.size, sizeof(b.size));
-	role_send_fd(r, 0, fd);
-	close(fd);
+	vmm_send(r, 0, &b, 0xa5);
 	role_hear(r, 0);
 	vmm_free(r, &b);
 }
@@ -68,12 +50,8 @@ static void export_vmm(struct role *r)
 static void import_vmm(struct role *r)
 {
 	struct vmm_block b;
-	size_t size;
 
-	role_attach(r);
-	need_vmm(r);
-	role_recv(r, 1, &size, sizeof(size));
-	vmm_import(r, &b, role_recv_fd(r, 1), size);
+	vmm_receive(r, 1, &b);
 	check_bytes(r, b.ptr, 0xa5, b.size);
 	vmm_free(r, &b);
 	role_say(r, 1);
@@ -84,7 +62,6 @@ static void export_event(struct role *r)
 	drv_ipc_event_t handle;
 	drv_event_t event;
 
-	role_attach(r);
 	CU(r, cuEventCreate, &event, DRV_CU_EVENT_INTERPROCESS | DRV_CU_EVENT_DISABLE_TIMING);
 	CU(r, cuIpcGetEventHandle, &handle, event);
 	role_send(r, 0, &handle, sizeof(handle));
@@ -98,10 +75,9 @@ static void import_event(struct role *r)
 	drv_event_t event;
 	drv_result_t result;
 
-	role_attach(r);
 	role_recv(r, 1, &handle, sizeof(handle));
 	result = r->cu->cuIpcOpenEventHandle(&event, handle);
-	role_fact(r, "%d %s", result, result_name(result));
+	fact_result(r, result);
 	if (result == DRV_CUDA_SUCCESS)
 		CU(r, cuEventDestroy, event);
 	check_context(r);
@@ -109,18 +85,13 @@ static void import_event(struct role *r)
 }
 
 static const struct test_case cases[] = {
-	{"namespace: legacy handle out of a PID namespace", {import_legacy, export_legacy}, false,
-	 0, OTHER_PID},
-	{"namespace: descriptor out of a PID namespace", {import_vmm, export_vmm}, false, 0,
-	 OTHER_PID},
-	{"namespace: event out of a PID namespace", {import_event, export_event}, false, 0,
-	 OTHER_PID},
-	{"namespace: legacy handle out of a mount namespace", {import_legacy, export_legacy},
-	 false, 0, OTHER_MOUNT},
-	{"namespace: descriptor out of a mount namespace", {import_vmm, export_vmm}, false, 0,
-	 OTHER_MOUNT},
-	{"namespace: legacy handle out of both", {import_legacy, export_legacy}, false, 0,
-	 OTHER_BOTH},
-	{"namespace: descriptor out of both", {import_vmm, export_vmm}, false, 0, OTHER_BOTH},
+	CASE_INSIDE(OTHER_PID, "namespace: legacy handle out of a PID namespace", import_legacy, export_legacy),
+	CASE_INSIDE(OTHER_PID, "namespace: descriptor out of a PID namespace", import_vmm, export_vmm),
+	CASE_INSIDE(OTHER_PID, "namespace: event out of a PID namespace", import_event, export_event),
+	CASE_INSIDE(OTHER_MOUNT, "namespace: legacy handle out of a mount namespace",
+	     import_legacy, export_legacy),
+	CASE_INSIDE(OTHER_MOUNT, "namespace: descriptor out of a mount namespace", import_vmm, export_vmm),
+	CASE_INSIDE(OTHER_BOTH, "namespace: legacy handle out of both", import_legacy, export_legacy),
+	CASE_INSIDE(OTHER_BOTH, "namespace: descriptor out of both", import_vmm, export_vmm),
 };
 const struct test_group namespace_cases = CASES(cases);

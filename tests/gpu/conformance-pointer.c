@@ -9,9 +9,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CASES(list) {list, sizeof(list) / sizeof((list)[0])}
-#define LAZY DRV_CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS
-#define SIZE (4 * MIB)
 
 struct attributes {
 	int type, ordinal, legacy, mapped;
@@ -41,7 +38,6 @@ static void of_allocation(struct role *r)
 	drv_ptr_t ptr, base;
 	size_t size;
 
-	role_attach(r);
 	CU(r, cuMemAlloc, &ptr, SIZE);
 	ask(r, ptr + MIB, &a);
 	CU(r, cuMemGetAddressRange, &base, &size, ptr + MIB);
@@ -59,7 +55,6 @@ static void of_vmm(struct role *r)
 	struct attributes a;
 	struct vmm_block b;
 
-	role_attach(r);
 	vmm_create(r, &b, SIZE);
 	ask(r, b.ptr + MIB, &a);
 	CHECK(r, a.type == DRV_CU_MEMORYTYPE_DEVICE);
@@ -75,18 +70,12 @@ static void of_host(struct role *r)
 	struct attributes a;
 	unsigned char *area;
 	drv_ptr_t ptr;
-	int fd;
 
-	role_attach(r);
-	fd = shared_fd(r, MIB);
-	area = shared_map(r, fd, MIB);
-	close(fd);
-	ptr = host_register(r, area, MIB);
+	area = area_make(r, MIB, &ptr);
 	ask(r, ptr + 4096, &a);
 	CHECK(r, a.type == DRV_CU_MEMORYTYPE_HOST);
 	CHECK(r, a.legacy == 0);
-	CU(r, cuMemHostUnregister, area);
-	munmap(area, MIB);
+	area_close(r, area, MIB);
 }
 
 static void of_unknown(struct role *r)
@@ -94,7 +83,6 @@ static void of_unknown(struct role *r)
 	struct attributes a;
 	int here = 0;
 
-	role_attach(r);
 	ask(r, (uintptr_t)&here, &a);
 	CHECK(r, a.legacy == 0 && a.handle_types == 0);
 	role_fact(r, "type %d, ordinal %d", a.type, a.ordinal);
@@ -128,7 +116,6 @@ static void send_names(struct role *r)
 {
 	struct device_names n;
 
-	role_attach(r);
 	name_devices(r, &n);
 	role_send(r, 0, &n, sizeof(n));
 	role_hear(r, 0);
@@ -139,7 +126,6 @@ static void compare_names(struct role *r)
 	struct device_names mine, theirs;
 	int found = 0;
 
-	role_attach(r);
 	name_devices(r, &mine);
 	role_recv(r, 1, &theirs, sizeof(theirs));
 	for (int i = 0; i < mine.count; i++)
@@ -165,27 +151,18 @@ static void need_peer(struct role *r)
 
 static void export_on_first(struct role *r)
 {
-	drv_ipc_mem_t handle;
-	drv_ptr_t ptr;
+	drv_ptr_t ptr = legacy_export(r, 0, 0xa5);
 
-	role_attach(r);
-	CU(r, cuMemAlloc, &ptr, SIZE);
-	fill(r, ptr, 0xa5, SIZE);
-	CU(r, cuIpcGetMemHandle, &handle, ptr);
-	role_send(r, 0, &handle, sizeof(handle));
 	role_hear(r, 0);
 	CU(r, cuMemFree, ptr);
 }
 
 static void import_on_second(struct role *r)
 {
-	drv_ipc_mem_t handle;
 	drv_ptr_t ptr;
 
-	role_attach_device(r, 1);
 	need_peer(r);
-	role_recv(r, 1, &handle, sizeof(handle));
-	CU(r, cuIpcOpenMemHandle, &ptr, handle, LAZY);
+	ptr = legacy_import(r, 1);
 	check_bytes(r, ptr, 0xa5, SIZE);
 	CU(r, cuIpcCloseMemHandle, ptr);
 	role_say(r, 1);
@@ -194,17 +171,14 @@ static void import_on_second(struct role *r)
 static void import_without_peer(struct role *r)
 {
 	drv_ipc_mem_t handle;
-	drv_result_t result;
 	drv_ptr_t ptr;
 	int can = 1;
 
-	role_attach_device(r, 1);
 	CU(r, cuDeviceCanAccessPeer, &can, r->device, 0);
 	if (can)
 		role_skip(r, "the devices can reach each other");
 	role_recv(r, 1, &handle, sizeof(handle));
-	result = CU_FAILS(r, cuIpcOpenMemHandle, &ptr, handle, LAZY);
-	role_fact(r, "%d %s", result, result_name(result));
+	fact_result(r, CU_FAILS(r, cuIpcOpenMemHandle, &ptr, handle, LAZY));
 	check_context(r);
 	role_say(r, 1);
 }
@@ -216,7 +190,6 @@ static void forked(struct role *r)
 	int status = 0;
 	pid_t child;
 
-	role_attach(r);
 	child = fork();
 	CHECK(r, child >= 0);
 	if (child == 0) {
@@ -233,14 +206,13 @@ static void forked(struct role *r)
 }
 
 static const struct test_case cases[] = {
-	{"pointer: attributes of an allocation", {of_allocation}, false, 0, 0},
-	{"pointer: attributes of VMM memory", {of_vmm}, false, 0, 0},
-	{"pointer: attributes of registered host memory", {of_host}, false, 0, 0},
-	{"pointer: attributes of an unknown address", {of_unknown}, false, 0, 0},
-	{"device: every process sees the same UUIDs", {compare_names, send_names}, false, 0, 0},
-	{"device: a handle opens on a peer", {import_on_second, export_on_first}, false, 0, 0},
-	{"device: a handle does not open where no peer is",
-	 {import_without_peer, export_on_first}, false, 0, 0},
-	{"device: a started driver does not survive fork", {forked}, false, 0, 0},
+	CASE("pointer: attributes of an allocation", of_allocation),
+	CASE("pointer: attributes of VMM memory", of_vmm),
+	CASE("pointer: attributes of registered host memory", of_host),
+	CASE("pointer: attributes of an unknown address", of_unknown),
+	CASE("device: every process sees the same UUIDs", compare_names, send_names),
+	CASE_ON(1, "device: a handle opens on a peer", import_on_second, export_on_first),
+	CASE_ON(1, "device: a handle does not open where no peer is", import_without_peer, export_on_first),
+	CASE("device: a started driver does not survive fork", forked),
 };
 const struct test_group pointer_cases = CASES(cases);

@@ -293,6 +293,8 @@ __attribute__((noreturn)) static void play_role(struct play *p, int index)
 	}
 	if (index != 0 && p->t->namespaces != 0)
 		enter_namespaces(&r, p->t->namespaces);
+	if (!p->t->bare)
+		role_attach(&r, index == 0 ? p->t->device : 0);
 	p->t->roles[index](&r);
 	role_detach(&r);
 	role_done(&r, "done");

@@ -75,26 +75,25 @@ static void wants_descriptor(struct role *r)
 	role_recv_fd(r, 1);
 }
 
+#define BARE(bits, title, ...) {.name = title, .roles = {__VA_ARGS__}, .dying = bits, .bare = true}
+
 static const struct {
 	struct test_case t;
 	enum verdict verdict;
 	const char *why;
 } cases[] = {
-	{{"self: ends well", {ends_well}, false, 0, 0}, PASSED, ""},
-	{{"self: fails", {fails}, false, 0, 0}, FAILED, "not so"},
-	{{"self: the other role fails", {ends_well, fails}, false, 0, 0}, FAILED, "not so"},
-	{{"self: dies", {dies}, false, 0, 0}, FAILED, "signal 9"},
-	{{"self: dies, and may", {ends_well, dies}, false, 1u << 1, 0}, PASSED, ""},
-	{{"self: leaves silently", {leaves_silently}, false, 0, 0}, FAILED, "without a word"},
-	{{"self: skips", {skips}, false, 0, 0}, SKIPPED, "on purpose"},
-	{{"self: skips while the other waits", {hears_the_dead, skips}, false, 0, 0}, SKIPPED,
-	 "on purpose"},
-	{{"self: waits for the dead", {hears_the_dead, dies}, false, 1u << 1, 0}, FAILED, "gone"},
-	{{"self: waits for a second word", {hears_nobody, answers_once}, false, 0, 0}, FAILED,
-	 "gone"},
-	{{"self: the dead speak", {expects_death, speaks}, false, 0, 0}, FAILED, "speaks"},
-	{{"self: a promised descriptor is missing", {wants_descriptor, sends_bytes}, false, 0, 0},
-	 FAILED, "no descriptor"},
+	{BARE(0, "self: ends well", ends_well), PASSED, ""},
+	{BARE(0, "self: fails", fails), FAILED, "not so"},
+	{BARE(0, "self: the other role fails", ends_well, fails), FAILED, "not so"},
+	{BARE(0, "self: dies", dies), FAILED, "signal 9"},
+	{BARE(1u << 1, "self: dies, and may", ends_well, dies), PASSED, ""},
+	{BARE(0, "self: leaves silently", leaves_silently), FAILED, "without a word"},
+	{BARE(0, "self: skips", skips), SKIPPED, "on purpose"},
+	{BARE(0, "self: skips while the other waits", hears_the_dead, skips), SKIPPED, "on purpose"},
+	{BARE(1u << 1, "self: waits for the dead", hears_the_dead, dies), FAILED, "gone"},
+	{BARE(0, "self: waits for a second word", hears_nobody, answers_once), FAILED, "gone"},
+	{BARE(0, "self: the dead speak", expects_death, speaks), FAILED, "speaks"},
+	{BARE(0, "self: a promised descriptor is missing", wants_descriptor, sends_bytes), FAILED, "no descriptor"},
 };
 
 int self_test(void)

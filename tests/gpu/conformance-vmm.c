@@ -7,41 +7,22 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#define SIZE (4 * MIB)
-#define CASES(list) {list, sizeof(list) / sizeof((list)[0])}
 
 static void export_filled(struct role *r)
 {
 	struct vmm_block b;
-	int fd;
 
-	role_attach(r);
-	vmm_create(r, &b, SIZE);
-	fill(r, b.ptr, 0xa5, b.size);
-	fd = vmm_export(r, &b);
-	role_send(r, 0, &b.size, sizeof(b.size));
-	role_send_fd(r, 0, fd);
-	close(fd);
+	vmm_send(r, 0, &b, 0xa5);
 	role_hear(r, 0);
 	check_bytes(r, b.ptr, 0x3c, b.size);
 	vmm_free(r, &b);
-}
-
-static void import_from(struct role *r, int exporter, struct vmm_block *b)
-{
-	size_t size;
-
-	need_vmm(r);
-	role_recv(r, exporter, &size, sizeof(size));
-	vmm_import(r, b, role_recv_fd(r, exporter), size);
 }
 
 static void import_look_write(struct role *r)
 {
 	struct vmm_block b;
 
-	role_attach(r);
-	import_from(r, 1, &b);
+	vmm_receive(r, 1, &b);
 	check_bytes(r, b.ptr, 0xa5, b.size);
 	fill(r, b.ptr, 0x3c, b.size);
 	role_say(r, 1);
@@ -57,7 +38,6 @@ static void access_before_leave(struct role *r)
 	drv_mem_prop_t prop;
 	drv_ptr_t other;
 
-	role_attach(r);
 	need_vmm(r);
 	vmm_prop(r, &prop, DRV_CU_MEM_HANDLE_TYPE_NONE);
 	CU(r, cuMemCreate, &b.handle, b.size, &prop, 0);
@@ -75,7 +55,6 @@ static void handle_before_mapping(struct role *r)
 {
 	struct vmm_block b;
 
-	role_attach(r);
 	vmm_create(r, &b, SIZE);
 	/* The mapping keeps the memory; the handle may go first. */
 	CU(r, cuMemRelease, b.handle);
@@ -91,14 +70,13 @@ static void unmapped(struct role *r)
 	drv_result_t error;
 	struct vmm_block b;
 
-	role_attach(r);
 	vmm_create(r, &b, SIZE);
 	vmm_free(r, &b);
 	error = r->cu->cuMemsetD8Async(b.ptr, 1, b.size, r->stream);
 	if (error == DRV_CUDA_SUCCESS)
 		error = r->cu->cuStreamSynchronize(r->stream);
 	CHECK(r, error != DRV_CUDA_SUCCESS);
-	role_fact(r, "%d %s", error, result_name(error));
+	fact_result(r, error);
 	role_leave(r);
 }
 
@@ -106,7 +84,6 @@ static void own_descriptor(struct role *r)
 {
 	struct vmm_block b, again;
 
-	role_attach(r);
 	vmm_create(r, &b, SIZE);
 	fill(r, b.ptr, 0x42, b.size);
 	vmm_import(r, &again, vmm_export(r, &b), b.size);
@@ -123,7 +100,6 @@ static void retained(struct role *r)
 	struct vmm_block b, again;
 	drv_mem_handle_t handle;
 
-	role_attach(r);
 	vmm_create(r, &b, SIZE);
 	fill(r, b.ptr, 0x42, b.size);
 	CU(r, cuMemRetainAllocationHandle, &handle, (void *)(uintptr_t)(b.ptr + MIB));
@@ -139,16 +115,13 @@ static void not_exportable(struct role *r)
 {
 	drv_mem_handle_t handle;
 	drv_mem_prop_t prop;
-	drv_result_t error;
 	int fd = -1;
 
-	role_attach(r);
 	need_vmm(r);
 	vmm_prop(r, &prop, DRV_CU_MEM_HANDLE_TYPE_NONE);
 	CU(r, cuMemCreate, &handle, SIZE, &prop, 0);
-	error = CU_FAILS(r, cuMemExportToShareableHandle, &fd, handle,
-			 DRV_CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0);
-	role_fact(r, "%d %s", error, result_name(error));
+	fact_result(r, CU_FAILS(r, cuMemExportToShareableHandle, &fd, handle,
+			 DRV_CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0));
 	CU(r, cuMemRelease, handle);
 	check_context(r);
 }
@@ -159,14 +132,13 @@ static void foreign_descriptor(struct role *r)
 	drv_result_t error;
 	int fd;
 
-	role_attach(r);
 	need_vmm(r);
 	fd = open("/dev/zero", O_RDWR | O_CLOEXEC);
 	CHECK(r, fd >= 0);
 	error = CU_FAILS(r, cuMemImportFromShareableHandle, &handle, (void *)(intptr_t)fd,
 			 DRV_CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
 	close(fd);
-	role_fact(r, "%d %s", error, result_name(error));
+	fact_result(r, error);
 	check_context(r);
 }
 
@@ -174,12 +146,9 @@ static void no_legacy_handle(struct role *r)
 {
 	drv_ipc_mem_t handle;
 	struct vmm_block b;
-	drv_result_t error;
 
-	role_attach(r);
 	vmm_create(r, &b, SIZE);
-	error = CU_FAILS(r, cuIpcGetMemHandle, &handle, b.ptr);
-	role_fact(r, "%d %s", error, result_name(error));
+	fact_result(r, CU_FAILS(r, cuIpcGetMemHandle, &handle, b.ptr));
 	vmm_free(r, &b);
 	check_context(r);
 }
@@ -191,7 +160,6 @@ static void odd_sizes(struct role *r)
 	drv_mem_prop_t prop;
 	drv_ptr_t ptr;
 
-	role_attach(r);
 	need_vmm(r);
 	vmm_prop(r, &prop, DRV_CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
 	CU(r, cuMemGetAllocationGranularity, &granularity, &prop,
@@ -207,14 +175,8 @@ static void odd_sizes(struct role *r)
 static void export_and_die(struct role *r)
 {
 	struct vmm_block b;
-	int fd;
 
-	role_attach(r);
-	vmm_create(r, &b, SIZE);
-	fill(r, b.ptr, 0xa5, b.size);
-	fd = vmm_export(r, &b);
-	role_send(r, 0, &b.size, sizeof(b.size));
-	role_send_fd(r, 0, fd);
+	vmm_send(r, 0, &b, 0xa5);
 	role_hear(r, 0);
 	role_die(r);
 }
@@ -223,8 +185,7 @@ static void outlives_exporter(struct role *r)
 {
 	struct vmm_block b;
 
-	role_attach(r);
-	import_from(r, 1, &b);
+	vmm_receive(r, 1, &b);
 	role_say(r, 1);
 	role_await_death(r, 1);
 	check_bytes(r, b.ptr, 0xa5, b.size);
@@ -240,10 +201,7 @@ static void import_of_dead(struct role *r)
 	size_t size;
 	int fd;
 
-	role_attach(r);
-	need_vmm(r);
-	role_recv(r, 1, &size, sizeof(size));
-	fd = role_recv_fd(r, 1);
+	fd = vmm_descriptor(r, 1, &size);
 	role_say(r, 1);
 	role_await_death(r, 1);
 	vmm_import(r, &b, fd, size);
@@ -257,7 +215,6 @@ static void import_of_dying(struct role *r)
 	size_t size;
 	int fd;
 
-	role_attach(r);
 	need_vmm(r);
 	for (int i = 1; i < r->count; i++) {
 		role_recv(r, i, &size, sizeof(size));
@@ -281,7 +238,6 @@ static void export_to_dying(struct role *r)
 	struct vmm_block b;
 	int fd;
 
-	role_attach(r);
 	vmm_create(r, &b, SIZE);
 	fill(r, b.ptr, 0xa5, b.size);
 	fd = vmm_export(r, &b);
@@ -302,8 +258,7 @@ static void import_and_wait(struct role *r)
 {
 	struct vmm_block b;
 
-	role_attach(r);
-	import_from(r, 0, &b);
+	vmm_receive(r, 0, &b);
 	check_bytes(r, b.ptr, 0xa5, b.size);
 	role_say(r, 0);
 	role_hear(r, 0);
@@ -311,23 +266,22 @@ static void import_and_wait(struct role *r)
 }
 
 static const struct test_case cases[] = {
-	{"vmm: both sides see each other's bytes", {import_look_write, export_filled}, true, 0, 0},
-	{"vmm: no access before cuMemSetAccess", {access_before_leave}, false, 0, 0},
-	{"vmm: a mapping keeps memory without its handle", {handle_before_mapping}, false, 0, 0},
-	{"vmm: unmapped addresses cannot be used", {unmapped}, false, 0, 0},
-	{"vmm: a process can import its own descriptor", {own_descriptor}, false, 0, 0},
-	{"vmm: a handle is found again by an address", {retained}, false, 0, 0},
-	{"vmm: only what was created for it is exported", {not_exportable}, false, 0, 0},
-	{"vmm: a foreign descriptor is refused", {foreign_descriptor}, false, 0, 0},
-	{"vmm: its memory has no legacy handle", {no_legacy_handle}, false, 0, 0},
-	{"vmm: sizes are multiples of the granularity", {odd_sizes}, false, 0, 0},
-	{"vmm: memory outlives its exporter", {outlives_exporter, export_and_die}, false, 1u << 1,
-	 0},
-	{"vmm: a dead exporter's descriptor can be imported", {import_of_dead, export_and_die},
-	 false, 1u << 1, 0},
-	{"vmm: exporters die while being imported",
-	 {import_of_dying, export_and_die, export_and_die, export_and_die}, false, 0xe, 0},
-	{"vmm: importers die with the memory mapped",
-	 {export_to_dying, import_and_wait, import_and_wait}, false, 0x6, 0},
+	CASE_PROBE("vmm: both sides see each other's bytes", import_look_write, export_filled),
+	CASE("vmm: no access before cuMemSetAccess", access_before_leave),
+	CASE("vmm: a mapping keeps memory without its handle", handle_before_mapping),
+	CASE("vmm: unmapped addresses cannot be used", unmapped),
+	CASE("vmm: a process can import its own descriptor", own_descriptor),
+	CASE("vmm: a handle is found again by an address", retained),
+	CASE("vmm: only what was created for it is exported", not_exportable),
+	CASE("vmm: a foreign descriptor is refused", foreign_descriptor),
+	CASE("vmm: its memory has no legacy handle", no_legacy_handle),
+	CASE("vmm: sizes are multiples of the granularity", odd_sizes),
+	CASE_DYING(1u << 1, "vmm: memory outlives its exporter", outlives_exporter, export_and_die),
+	CASE_DYING(1u << 1, "vmm: a dead exporter's descriptor can be imported",
+	     import_of_dead, export_and_die),
+	CASE_DYING(0xe, "vmm: exporters die while being imported",
+	     import_of_dying, export_and_die, export_and_die, export_and_die),
+	CASE_DYING(0x6, "vmm: importers die with the memory mapped",
+	     export_to_dying, import_and_wait, import_and_wait),
 };
 const struct test_group vmm_cases = CASES(cases);

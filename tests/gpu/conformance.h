@@ -34,7 +34,7 @@ struct role {
 	int link[ROLES_MAX];         /* role 0: to each other; others: link[0] */
 	pid_t pid[ROLES_MAX];        /* role 0 alone: of each other */
 	int report;
-	/* After role_attach(): */
+	/* Of a role that is attached to a device, as all are unless their case says otherwise: */
 	const struct gpu_driver *cu;
 	drv_device_t device;
 	drv_stream_t stream;         /* non-blocking */
@@ -49,7 +49,16 @@ struct test_case {
 	bool probe;                  /* part of the quick first look at a machine */
 	unsigned dying;              /* a bit per role that may end without a word */
 	int namespaces;              /* CLONE_* for roles other than 0 */
+	int device;                  /* of role 0; the others have device 0 */
+	bool bare;                   /* no role is attached to a device */
 };
+
+#define CASE(title, ...) {.name = title, .roles = {__VA_ARGS__}}
+#define CASE_PROBE(title, ...) {.name = title, .roles = {__VA_ARGS__}, .probe = true}
+#define CASE_DYING(bits, title, ...) {.name = title, .roles = {__VA_ARGS__}, .dying = bits}
+#define CASE_INSIDE(flags, title, ...) {.name = title, .roles = {__VA_ARGS__}, .namespaces = flags}
+#define CASE_ON(ordinal, title, ...) {.name = title, .roles = {__VA_ARGS__}, .device = ordinal}
+#define CASES(list) {list, sizeof(list) / sizeof((list)[0])}
 
 struct test_group {
 	const struct test_case *cases;
@@ -103,9 +112,9 @@ __attribute__((noreturn)) void role_die(struct role *r); /* SIGKILL to itself */
 
 /* ---- the device, gpu.c of this suite ---- */
 
-void role_attach(struct role *r);
-void role_attach_device(struct role *r, int ordinal);
-void role_detach(struct role *r);          /* done for a role that returns */
+/* What the frame does before and after each role. */
+void role_attach(struct role *r, int ordinal);
+void role_detach(struct role *r);
 int device_attribute(struct role *r, int attribute);
 void need_memops(struct role *r);
 void need_vmm(struct role *r);
@@ -115,6 +124,8 @@ void check_bytes(struct role *r, drv_ptr_t ptr, unsigned char value, size_t size
 drv_result_t first_byte(struct role *r, drv_ptr_t ptr, unsigned char *value);
 /* The context still works: for after something bad has happened. */
 void check_context(struct role *r);
+/* A fact: how the driver puts it that something is not to be had. */
+void fact_result(struct role *r, drv_result_t result);
 uint64_t now_ns(void);
 /* Polls with a deadline; false when it has passed. */
 bool wait_word(const void *word, uint64_t value, int seconds);
@@ -126,6 +137,14 @@ struct gate {
 };
 void gate_close(struct role *r, drv_stream_t stream, struct gate *g);
 void gate_open(struct role *r, struct gate *g);
+
+/* Blocks of one size, behind legacy handles. */
+#define SIZE (4 * MIB)
+#define LAZY DRV_CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS
+/* Allocate one, filled with `value`, and send its handle. */
+drv_ptr_t legacy_export(struct role *r, int to, unsigned char value);
+drv_ipc_mem_t legacy_handle(struct role *r, int from);
+drv_ptr_t legacy_import(struct role *r, int from);
 
 /* Memory of the VMM calls, mapped and accessible. */
 struct vmm_block {
@@ -140,11 +159,19 @@ void vmm_allow(struct role *r, const struct vmm_block *b);
 int vmm_export(struct role *r, const struct vmm_block *b);
 void vmm_import(struct role *r, struct vmm_block *b, int fd, size_t size);
 void vmm_free(struct role *r, struct vmm_block *b);
+/* Create one of SIZE, filled with `value`, and send its size and descriptor; or receive them. */
+void vmm_send(struct role *r, int to, struct vmm_block *b, unsigned char value);
+int vmm_descriptor(struct role *r, int from, size_t *size);
+void vmm_receive(struct role *r, int from, struct vmm_block *b);
 
 /* POSIX shared memory, whose name is gone again when this returns. */
 int shared_fd(struct role *r, size_t size);
 void *shared_map(struct role *r, int fd, size_t size);
 drv_ptr_t host_register(struct role *r, void *host, size_t size);
+/* All three; the descriptor is sent to role 0, unless that makes the area. */
+void *area_make(struct role *r, size_t size, drv_ptr_t *ptr);
+void *area_open(struct role *r, size_t size, drv_ptr_t *ptr); /* role 1's */
+void area_close(struct role *r, void *area, size_t size);
 
 /* ---- the runner ---- */
 

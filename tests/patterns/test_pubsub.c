@@ -24,9 +24,7 @@ static uint64_t lost_of(shm_socket_t *sub)
 
 static void meet(shm_socket_t *pub, shm_socket_t *sub)
 {
-    CHECK_OK(shm_bind(pub, "it"));
-    CHECK_OK(shm_connect(sub, "it"));
-    join(pub, sub);
+    pair_up(pub, sub);
 }
 
 /* ---- What is not delivered ---- */
@@ -171,9 +169,8 @@ TEST_THAT(a_late_joiner_sees_only_what_is_new)
 
 TEST_THAT(every_subscriber_gets_every_message)
 {
-    shm_socket_t *pub = socket_new(SHM_PUB), *subs[20];
+    shm_socket_t *pub = socket_bound(SHM_PUB), *subs[20];
 
-    CHECK_OK(shm_bind(pub, "it"));
     for (size_t i = 0; i < COUNT_OF(subs); i++) {
         subs[i] = sub_new("");
         CHECK_OK(shm_connect(subs[i], "it"));
@@ -195,9 +192,8 @@ TEST_THAT(every_subscriber_gets_every_message)
 /* As in ZeroMQ: each connection is a subscriber of its own. */
 TEST_THAT(one_that_is_connected_to_two_names_of_a_publisher_gets_all_twice)
 {
-    shm_socket_t *pub = socket_new(SHM_PUB), *sub = sub_new("");
+    shm_socket_t *pub = socket_bound(SHM_PUB), *sub = sub_new("");
 
-    CHECK_OK(shm_bind(pub, "it"));
     CHECK_OK(shm_bind(pub, "that"));
     CHECK_OK(shm_connect(sub, "it"));
     CHECK_OK(shm_connect(sub, "that"));

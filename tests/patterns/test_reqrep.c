@@ -116,13 +116,11 @@ TEST_THAT(every_call_gets_its_own_answer)
 
 TEST_THAT(a_rep_answers_each_asker_its_own)
 {
-    shm_socket_t *rep = socket_new(SHM_REP), *reqs[10];
+    shm_socket_t *rep = socket_bound(SHM_REP), *reqs[10];
     char text[16];
 
-    CHECK_OK(shm_bind(rep, "it"));
     for (size_t i = 0; i < COUNT_OF(reqs); i++) {
-        reqs[i] = socket_new(SHM_REQ);
-        CHECK_OK(shm_connect(reqs[i], "it"));
+        reqs[i] = socket_connected(SHM_REQ);
         join(reqs[i], rep);
     }
     for (int round = 0; round < 5; round++) {
@@ -147,13 +145,11 @@ TEST_THAT(a_rep_answers_each_asker_its_own)
 
 TEST_THAT(a_req_asks_its_peers_in_turn)
 {
-    shm_socket_t *req = socket_new(SHM_REQ), *reps[3];
+    shm_socket_t *req = socket_bound(SHM_REQ), *reps[3];
     unsigned asked[3] = {0};
 
-    CHECK_OK(shm_bind(req, "it"));
     for (size_t i = 0; i < COUNT_OF(reps); i++) {
-        reps[i] = socket_new(SHM_REP);
-        CHECK_OK(shm_connect(reps[i], "it"));
+        reps[i] = socket_connected(SHM_REP);
         join(req, reps[i]);
     }
     for (int i = 0; i < 30; i++) {
@@ -249,9 +245,7 @@ TEST_THAT(correlated_requests_carry_a_number_that_a_router_sees)
     ssize_t id_size;
 
     set_int(req, SHM_REQ_CORRELATE, 1);
-    CHECK_OK(shm_bind(router, "it"));
-    CHECK_OK(shm_connect(req, "it"));
-    join(req, router);
+    pair_up(router, req);
     for (int i = 0; i < 3; i++) {
         send_text(req, "ask");
         id_size = CHECK_OK(shm_recv(router, id, sizeof id, 0));
@@ -284,9 +278,7 @@ TEST_THAT(malformed_and_unasked_replies_are_ignored)
     char got[16];
 
     CHECK_OK(shm_setsockopt(req, SHM_ROUTING_ID, "R", 1));
-    CHECK_OK(shm_bind(router, "it"));
-    CHECK_OK(shm_connect(req, "it"));
-    join(req, router);
+    pair_up(router, req);
     CHECK_INT(shm_send(router, "R", 1, SHM_SNDMORE), 1);
     CHECK_INT(shm_send(router, "", 0, SHM_SNDMORE), 0);
     CHECK_INT(shm_send(router, "unasked", 7, 0), 7);
@@ -311,9 +303,7 @@ TEST_THAT(a_rep_gives_the_whole_envelope_back)
 {
     shm_socket_t *dealer = socket_new(SHM_DEALER), *rep = socket_new(SHM_REP);
 
-    CHECK_OK(shm_bind(rep, "it"));
-    CHECK_OK(shm_connect(dealer, "it"));
-    join(dealer, rep);
+    pair_up(rep, dealer);
     CHECK_INT(shm_send(dealer, "hop one", 7, SHM_SNDMORE), 7);
     CHECK_INT(shm_send(dealer, "hop two", 7, SHM_SNDMORE), 7);
     CHECK_INT(shm_send(dealer, "", 0, SHM_SNDMORE), 0);
@@ -340,9 +330,7 @@ TEST_THAT(a_hop_of_any_size_comes_back_as_it_was)
     static char hop[100000], got[sizeof hop];
     shm_socket_t *dealer = socket_new(SHM_DEALER), *rep = socket_new(SHM_REP);
 
-    CHECK_OK(shm_bind(rep, "it"));
-    CHECK_OK(shm_connect(dealer, "it"));
-    join(dealer, rep);
+    pair_up(rep, dealer);
     for (size_t size = 1; size <= sizeof hop; size = size * 3 + 1) {
         memset(hop, (int)size & 0xff, size);
         CHECK_INT(shm_send(dealer, hop, size, SHM_SNDMORE), size);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* REQ and REP when one of them ends: no wait is for ever, no answer goes to the wrong request. */
+/* REQ when its REP ends: no wait is for ever, and a request is answered once. */
 #include "support/short.h"
 
 #include <signal.h>
@@ -9,10 +9,9 @@ enum { GO = 1, READ, DIE };
 /* Bound as "it": says so, takes a request, says so, and ends as it is told to. */
 static void take_a_request(struct child *up, void *argument)
 {
-    shm_socket_t *rep = socket_new(SHM_REP);
+    shm_socket_t *rep = socket_bound(SHM_REP);
     char got[16];
 
-    CHECK_OK(shm_bind(rep, "it"));
     await_event(rep, SHM_EVENT_CONNECTED);
     child_say(up, GO);
     child_hear(up);
@@ -24,11 +23,10 @@ static void take_a_request(struct child *up, void *argument)
 
 static void answer_requests(struct child *up, void *argument)
 {
-    shm_socket_t *rep = socket_new(SHM_REP);
+    shm_socket_t *rep = socket_bound(SHM_REP);
     unsigned count = *(const unsigned *)argument;
     char got[16];
 
-    CHECK_OK(shm_bind(rep, "it"));
     child_say(up, GO);
     for (unsigned i = 0; i < count; i++) {
         ssize_t n = CHECK_OK(shm_recv(rep, got, sizeof got, 0));
@@ -40,6 +38,20 @@ static void answer_requests(struct child *up, void *argument)
     CHECK_OK(shm_close(rep));
 }
 
+static void hear_and_go(struct child *child)
+{
+    CHECK_INT(child_hear(child), GO);
+    child_say(child, GO);
+}
+
+static shm_socket_t *req_that_met(void)
+{
+    shm_socket_t *req = socket_connected(SHM_REQ);
+
+    await_event(req, SHM_EVENT_CONNECTED);
+    return req;
+}
+
 /* ---- The REP ends with the request in hand ---- */
 
 TEST_THAT(a_rep_that_ends_with_the_request_in_hand_is_a_reset)
@@ -47,22 +59,17 @@ TEST_THAT(a_rep_that_ends_with_the_request_in_hand_is_a_reset)
     for (int by_kill = 0; by_kill < 2; by_kill++) {
         struct child child = child_start(take_a_request, NULL);
         unsigned one = 1;
-        shm_socket_t *req = socket_new(SHM_REQ);
+        shm_socket_t *req = req_that_met();
         char byte;
 
-        CHECK_OK(shm_connect(req, "it"));
-        await_event(req, SHM_EVENT_CONNECTED);
-        CHECK_INT(child_hear(&child), GO);
-        child_say(&child, GO);
+        hear_and_go(&child);
         send_text(req, "ask");
         CHECK_INT(child_hear(&child), READ);
         CHECK_ERR(shm_recv(req, &byte, 1, SHM_DONTWAIT), EAGAIN);
-        if (by_kill) {
+        if (by_kill)
             child_kill(&child);
-        } else {
-            child_say(&child, DIE);
-            child_wait(&child);
-        }
+        else
+            child_end(&child);
         CHECK_ERR(shm_recv(req, &byte, 1, 0), ECONNRESET);
         CHECK_ERR(shm_recv(req, &byte, 1, 0), EFSM); /* the turn is the next request's */
         child = child_start(answer_requests, &one);
@@ -70,8 +77,7 @@ TEST_THAT(a_rep_that_ends_with_the_request_in_hand_is_a_reset)
         send_text(req, "next");
         expect_text(req, "next");
         CHECK_INT(child_hear(&child), READ);
-        child_say(&child, DIE);
-        child_wait(&child);
+        child_end(&child);
         CHECK_OK(shm_close(req));
     }
 }
@@ -90,19 +96,15 @@ TEST_THAT(a_sleeping_req_is_woken_by_the_death_of_its_rep)
 {
     struct child server = child_start(take_a_request, NULL), killer;
     pid_t pids[2] = {getpid(), server.pid};
-    shm_socket_t *req = socket_new(SHM_REQ);
+    shm_socket_t *req = req_that_met();
     char byte;
 
-    CHECK_OK(shm_connect(req, "it"));
-    await_event(req, SHM_EVENT_CONNECTED);
-    CHECK_INT(child_hear(&server), GO);
-    child_say(&server, GO);
+    hear_and_go(&server);
     send_text(req, "ask");
     CHECK_INT(child_hear(&server), READ);
     killer = child_start(kill_the_server, pids);
     CHECK_ERR(shm_recv(req, &byte, 1, 0), ECONNRESET);
-    child_say(&killer, GO);
-    child_wait(&killer);
+    child_end(&killer);
     child_reap(&server);
     CHECK_OK(shm_close(req));
 }
@@ -111,18 +113,15 @@ TEST_THAT(a_sleeping_req_is_woken_by_the_death_of_its_rep)
 TEST_THAT(a_rep_that_is_killed_before_it_reads_leaves_no_wait_for_ever)
 {
     struct child child = child_start(take_a_request, NULL);
-    unsigned two = 2;
-    shm_socket_t *req = socket_new(SHM_REQ);
+    unsigned one = 1;
+    shm_socket_t *req = req_that_met();
     char got[8];
     ssize_t n;
 
-    CHECK_OK(shm_connect(req, "it"));
-    await_event(req, SHM_EVENT_CONNECTED);
     CHECK_INT(child_hear(&child), GO);
     send_text(req, "ask");
     child_kill(&child);
-    two = 1;
-    child = child_start(answer_requests, &two);
+    child = child_start(answer_requests, &one);
     CHECK_INT(child_hear(&child), GO);
     n = shm_recv(req, got, sizeof got, 0);
     if (n < 0) {
@@ -132,8 +131,7 @@ TEST_THAT(a_rep_that_is_killed_before_it_reads_leaves_no_wait_for_ever)
     }
     CHECK_MEM(got, n, "ask", 3);
     CHECK_INT(child_hear(&child), READ);
-    child_say(&child, DIE);
-    child_wait(&child);
+    child_end(&child);
     CHECK_OK(shm_close(req));
 }
 
@@ -148,8 +146,7 @@ TEST_THAT(a_resending_req_asks_the_next_rep)
     set_int(req, SHM_REQ_RESEND, 1);
     CHECK_OK(shm_connect(req, "it"));
     await_event(req, SHM_EVENT_CONNECTED);
-    CHECK_INT(child_hear(&child), GO);
-    child_say(&child, GO);
+    hear_and_go(&child);
     send_text(req, "ask");
     for (int i = 0; i < 3; i++) {
         CHECK_INT(child_hear(&child), READ);
@@ -164,8 +161,7 @@ TEST_THAT(a_resending_req_asks_the_next_rep)
 
             CHECK_ERR(shm_recv(req, &byte, 1, 0), EAGAIN);
         }
-        CHECK_INT(child_hear(&child), GO);
-        child_say(&child, GO);
+        hear_and_go(&child);
         while (!child_has_spoken(&child)) {
             char byte;
 
@@ -176,8 +172,7 @@ TEST_THAT(a_resending_req_asks_the_next_rep)
     expect_text(req, "ask");
     CHECK_INT(child_hear(&child), GO);
     CHECK_INT(child_hear(&child), READ);
-    child_say(&child, DIE);
-    child_wait(&child);
+    child_end(&child);
     CHECK_OK(shm_close(req));
 }
 
@@ -193,15 +188,13 @@ TEST_THAT(a_resent_request_has_all_its_parts)
     set_int(req, SHM_REQ_RESEND, 1);
     CHECK_OK(shm_connect(req, "it"));
     await_event(req, SHM_EVENT_CONNECTED);
-    CHECK_INT(child_hear(&child), GO);
-    child_say(&child, GO);
+    hear_and_go(&child);
     CHECK_INT(shm_send(req, "one", 3, SHM_SNDMORE), 3);
     CHECK_INT(shm_send(req, big, sizeof big, SHM_SNDMORE), sizeof big);
     CHECK_INT(shm_send(req, "", 0, 0), 0);
     CHECK_INT(child_hear(&child), READ);
     child_kill(&child);
-    rep = socket_new(SHM_REP);
-    CHECK_OK(shm_bind(rep, "it"));
+    rep = socket_bound(SHM_REP);
     while (shm_recv(rep, got, 3, SHM_DONTWAIT) < 0) {
         CHECK_INT(errno, EAGAIN);
         CHECK_ERR(shm_recv(req, &byte, 1, SHM_DONTWAIT), EAGAIN);
@@ -222,9 +215,8 @@ TEST_THAT(a_resent_request_has_all_its_parts)
 /* Connected to "it": says so; killed, or told to take a request of two parts and answer it. */
 static void come_to_answer(struct child *up, void *argument)
 {
-    shm_socket_t *rep = socket_new(SHM_REP);
+    shm_socket_t *rep = socket_connected(SHM_REP);
 
-    CHECK_OK(shm_connect(rep, "it"));
     await_event(rep, SHM_EVENT_CONNECTED);
     child_say(up, GO);
     child_hear(up);
@@ -254,24 +246,21 @@ static void be_answered(shm_socket_t *req, bool asks)
     struct child child = child_start(come_to_answer, NULL);
 
     await_event(req, SHM_EVENT_CONNECTED);
-    CHECK_INT(child_hear(&child), GO);
-    child_say(&child, GO);
+    hear_and_go(&child);
     if (asks) {
         CHECK_INT(shm_send(req, "ask", 3, SHM_SNDMORE), 3);
         send_text(req, "more");
     }
     expect_text(req, "answer");
     CHECK_INT(child_hear(&child), READ);
-    child_say(&child, DIE);
-    child_wait(&child);
+    child_end(&child);
 }
 
 TEST_THAT(a_req_whose_rep_dies_between_two_parts_is_told)
 {
-    shm_socket_t *req = socket_new(SHM_REQ);
+    shm_socket_t *req = socket_bound(SHM_REQ);
     char byte;
 
-    CHECK_OK(shm_bind(req, "it"));
     ask_and_see_the_rep_die(req);
     CHECK_ERR(shm_send(req, "next", 4, SHM_DONTWAIT), EFSM); /* first the word that there will be no answer */
     CHECK_ERR(shm_recv(req, &byte, 1, SHM_DONTWAIT), ECONNRESET);
@@ -294,10 +283,8 @@ TEST_THAT(a_request_cut_short_by_a_death_is_resent_whole)
 TEST_THAT(a_connected_req_whose_rep_dies_between_two_parts_asks_the_next)
 {
     struct child child = child_start(take_a_request, NULL);
-    shm_socket_t *req = socket_new(SHM_REQ), *rep = socket_new(SHM_REP);
+    shm_socket_t *req = req_that_met(), *rep = socket_new(SHM_REP);
 
-    CHECK_OK(shm_connect(req, "it"));
-    await_event(req, SHM_EVENT_CONNECTED);
     CHECK_INT(child_hear(&child), GO);
     CHECK_INT(shm_send(req, "ask", 3, SHM_SNDMORE), 3);
     child_kill(&child);
@@ -310,177 +297,4 @@ TEST_THAT(a_connected_req_whose_rep_dies_between_two_parts_asks_the_next)
     send_text(rep, "answer");
     expect_text(req, "answer");
     CLOSE_ALL(req, rep);
-}
-
-/* ---- The REQ ends ---- */
-
-static void ask_and_die(struct child *up, void *argument)
-{
-    shm_socket_t *req = socket_new(SHM_REQ);
-
-    CHECK_OK(shm_connect(req, "it"));
-    send_text(req, "ask");
-    child_say(up, GO);
-    child_hear(up);
-}
-
-TEST_THAT(a_rep_goes_on_when_its_asker_was_killed)
-{
-    for (int read_first = 0; read_first < 2; read_first++) {
-        shm_socket_t *rep = socket_new(SHM_REP), *req = socket_new(SHM_REQ);
-        struct child child;
-
-        CHECK_OK(shm_bind(rep, "it"));
-        child = child_start(ask_and_die, NULL);
-        CHECK_INT(child_hear(&child), GO);
-        if (read_first)
-            expect_text(rep, "ask");
-        child_kill(&child);
-        if (!read_first)
-            expect_text(rep, "ask");                 /* it was sent */
-        CHECK_INT(shm_send(rep, "answer", 6, 0), 6); /* to nobody */
-        CHECK_OK(shm_connect(req, "it"));
-        send_text(req, "mine");
-        expect_text(rep, "mine");
-        send_text(rep, "yours");
-        expect_text(req, "yours");
-        CLOSE_ALL(req, rep);
-    }
-}
-
-TEST_THAT(a_rep_whose_asker_dies_between_two_parts_goes_on)
-{
-    for (int parts = 1; parts <= 2; parts++) {
-        shm_socket_t *rep = socket_new(SHM_REP), *req = socket_new(SHM_REQ);
-        struct child child;
-        char byte;
-
-        CHECK_OK(shm_bind(rep, "it"));
-        child = child_start(ask_and_die, NULL);
-        CHECK_INT(child_hear(&child), GO);
-        expect_text(rep, "ask");
-        if (parts == 2)
-            CHECK_INT(shm_send(rep, "ans", 3, SHM_SNDMORE), 3);
-        child_kill(&child);
-        await_event(rep, SHM_EVENT_DIED);
-        if (parts == 1)
-            CHECK_INT(shm_send(rep, "ans", 3, SHM_SNDMORE), 3);
-        send_text(rep, "wer");
-        CHECK_ERR(shm_recv(rep, &byte, 1, SHM_DONTWAIT), EAGAIN);
-        CHECK_OK(shm_connect(req, "it"));
-        send_text(req, "mine");
-        expect_text(rep, "mine");
-        send_text(rep, "yours");
-        expect_text(req, "yours");
-        CLOSE_ALL(req, rep);
-    }
-}
-
-/* ---- A DEALER that binds ---- */
-
-static void dealer_asks(shm_socket_t *dealer, const char *text)
-{
-    CHECK_INT(shm_send(dealer, "", 0, SHM_SNDMORE), 0);
-    send_text(dealer, text);
-}
-
-static void ask_as_a_dealer_and_die(struct child *up, void *argument)
-{
-    shm_socket_t *dealer = socket_new(SHM_DEALER);
-
-    CHECK_OK(shm_bind(dealer, "it"));
-    dealer_asks(dealer, "ask");
-    child_say(up, GO);
-    child_hear(up);
-}
-
-/* Its queue of answers waits for whoever binds next, who has not asked. */
-TEST_THAT(a_dealer_does_not_get_the_answers_to_one_before_it)
-{
-    for (int seen = 0; seen < 2; seen++) {
-        shm_socket_t *rep = socket_new(SHM_REP), *dealer = socket_new(SHM_DEALER);
-        struct child child;
-        char byte;
-
-        CHECK_OK(shm_connect(rep, "it"));
-        child = child_start(ask_as_a_dealer_and_die, NULL);
-        expect_text(rep, "ask");
-        CHECK_INT(child_hear(&child), GO);
-        if (seen)
-            send_text(rep, "not yours");
-        child_kill(&child);
-        CHECK_OK(shm_bind(dealer, "it"));
-        if (!seen)
-            send_text(rep, "not yours");
-        while (get_stats(dealer).peers == 0) /* with a key, both have to look */
-            CHECK(shm_poll((shm_pollitem_t[]){{dealer, -1, 0, 0}, {rep, -1, 0, 0}}, 2, 1) >= 0);
-        CHECK_ERR(shm_recv(dealer, &byte, 1, SHM_DONTWAIT), EAGAIN);
-        dealer_asks(dealer, "mine");
-        expect_text(rep, "mine");
-        send_text(rep, "yours");
-        expect_text(dealer, "");
-        expect_text(dealer, "yours");
-        CLOSE_ALL(rep, dealer);
-    }
-}
-
-static void bind_ask_and_die(struct child *up, void *argument)
-{
-    shm_socket_t *req = socket_new(SHM_REQ);
-
-    CHECK_OK(shm_bind(req, "it"));
-    send_text(req, "ask");
-    child_say(up, GO);
-    child_hear(up);
-}
-
-/* The queue of answers is no fuller for the next one. */
-TEST_THAT(answers_that_the_dead_did_not_read_leave_room_for_others)
-{
-    shm_socket_t *rep = socket_new(SHM_REP), *req = socket_new(SHM_REQ);
-
-    set_int(rep, SHM_SNDHWM, 4);
-    CHECK_OK(shm_connect(rep, "it"));
-    for (int i = 0; i < 4; i++) {
-        struct child child = child_start(bind_ask_and_die, NULL);
-
-        expect_text(rep, "ask");
-        CHECK_INT(child_hear(&child), GO);
-        send_text(rep, "unread");
-        child_kill(&child);
-    }
-    CHECK_OK(shm_bind(req, "it"));
-    join(req, rep);
-    send_text(req, "mine");
-    expect_text(rep, "mine");
-    send_text(rep, "yours");
-    set_int(req, SHM_RCVTIMEO, 2000);
-    expect_text(req, "yours");
-    CLOSE_ALL(rep, req);
-}
-
-/* A new asker never gets what was meant for a dead one, even if it takes over its place. */
-TEST_THAT(replies_to_the_dead_go_to_nobody)
-{
-    shm_socket_t *rep = socket_new(SHM_REP);
-
-    CHECK_OK(shm_bind(rep, "it"));
-    for (int i = 0; i < 10; i++) {
-        struct child child = child_start(ask_and_die, NULL);
-        shm_socket_t *req = socket_new(SHM_REQ);
-        char byte;
-
-        CHECK_INT(child_hear(&child), GO);
-        expect_text(rep, "ask");
-        child_kill(&child);
-        CHECK_OK(shm_connect(req, "it"));
-        send_text(req, "mine");
-        CHECK_INT(shm_send(rep, "not yours", 9, 0), 9);
-        CHECK_ERR(shm_recv(req, &byte, 1, SHM_DONTWAIT), EAGAIN);
-        expect_text(rep, "mine");
-        send_text(rep, "yours");
-        expect_text(req, "yours");
-        CHECK_OK(shm_close(req));
-    }
-    CHECK_OK(shm_close(rep));
 }

@@ -25,9 +25,8 @@ static void unsubscribe(shm_socket_t *sub, const char *topic)
 
 static shm_socket_t *xpub_new(void)
 {
-    shm_socket_t *xpub = socket_new(SHM_XPUB);
+    shm_socket_t *xpub = socket_bound(SHM_XPUB);
 
-    CHECK_OK(shm_bind(xpub, "it"));
     return xpub;
 }
 
@@ -165,10 +164,9 @@ TEST_THAT(an_xsub_may_send_other_messages_upstream)
 
 TEST_THAT(a_pub_takes_an_xsub_and_shows_nothing_of_its_wishes)
 {
-    shm_socket_t *pub = socket_new(SHM_PUB), *xsub = sub_new(SHM_XSUB);
+    shm_socket_t *pub = socket_bound(SHM_PUB), *xsub = sub_new(SHM_XSUB);
     char byte;
 
-    CHECK_OK(shm_bind(pub, "it"));
     join(pub, xsub);
     send_text(xsub, "\1");
     send_text(pub, "hello");

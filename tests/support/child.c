@@ -149,6 +149,12 @@ void child_reap(struct child *child)
         FAIL("child %d ended by itself (status 0x%x) before it was killed", (int)pid, status);
 }
 
+void child_end(struct child *child)
+{
+    child_say(child, 0);
+    child_wait(child);
+}
+
 void child_kill(struct child *child)
 {
     kill_guarded(child->pid, SIGKILL);

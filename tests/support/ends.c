@@ -98,6 +98,29 @@ void join(shm_socket_t *a, shm_socket_t *b)
     await_events(a, SHM_EVENT_CONNECTED, b, SHM_EVENT_CONNECTED);
 }
 
+shm_socket_t *socket_bound(int type)
+{
+    shm_socket_t *socket = socket_new(type);
+
+    CHECK_OK(shm_bind(socket, "it"));
+    return socket;
+}
+
+shm_socket_t *socket_connected(int type)
+{
+    shm_socket_t *socket = socket_new(type);
+
+    CHECK_OK(shm_connect(socket, "it"));
+    return socket;
+}
+
+void pair_up(shm_socket_t *binds, shm_socket_t *connects)
+{
+    CHECK_OK(shm_bind(binds, "it"));
+    CHECK_OK(shm_connect(connects, "it"));
+    join(binds, connects);
+}
+
 static void set_id(struct end *end, const char *mine, const char *theirs)
 {
     CHECK_OK(shm_setsockopt(end->socket, SHM_ROUTING_ID, mine, strlen(mine)));

@@ -145,6 +145,8 @@ uint64_t child_hear(const struct child *line);
 bool child_has_spoken(const struct child *line);
 /* Wait until the child has ended with status 0. */
 void child_wait(struct child *child);
+/* One that waits for a word to end: say 0, and wait. */
+void child_end(struct child *child);
 /* SIGKILL it, and wait until it is gone. It must not have ended before. */
 void child_kill(struct child *child);
 /* As child_kill(), but does not wait: the dead child stays a zombie until child_reap(). */

@@ -49,6 +49,14 @@ void expect_nothing(shm_socket_t *socket)
     CHECK_ERR(shm_recv(socket, &byte, 1, SHM_DONTWAIT), EAGAIN);
 }
 
+void ask_and_answer(shm_socket_t *req, shm_socket_t *rep)
+{
+    send_text(req, "mine");
+    expect_text(rep, "mine");
+    send_text(rep, "yours");
+    expect_text(req, "yours");
+}
+
 void send_when_asked(struct child *up, void *argument)
 {
     const struct pipe *pipe = argument;

@@ -12,6 +12,8 @@ void expect_text_now(shm_socket_t *socket, const char *text);
 void send_number(shm_socket_t *socket, uint64_t number);
 void expect_number_now(shm_socket_t *socket, uint64_t number);
 void expect_nothing(shm_socket_t *socket);
+/* A request and its answer. */
+void ask_and_answer(shm_socket_t *req, shm_socket_t *rep);
 
 /* A child's: be the left end of the pipe that is its ARGUMENT, and send each number that it is told, until 0. */
 void send_when_asked(struct child *up, void *argument);

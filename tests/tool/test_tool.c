@@ -221,9 +221,8 @@ TEST_THAT(info_shows_the_counters_of_both_sides)
 
 TEST_THAT(a_name_that_nobody_is_bound_to_is_unbound)
 {
-    shm_socket_t *push = socket_new(SHM_PUSH);
+    shm_socket_t *push = socket_connected(SHM_PUSH);
 
-    CHECK_OK(shm_connect(push, "it"));
     CHECK_INT(shm_send(push, "job", 3, 0), 3);
     CHECK(strcmp(word_in_line(tool_says(0, "ls"), "it", 1), "unbound") == 0);
     const char *text = tool_says_json(0, "info", "it");
@@ -241,9 +240,7 @@ TEST_THAT(a_slow_subscriber_is_seen_to_lag_and_to_lose)
 
     CHECK_OK(shm_setsockopt(sub, SHM_SUBSCRIBE, "", 0));
     set_int(pub, SHM_SNDHWM, 16);
-    CHECK_OK(shm_bind(pub, "it"));
-    CHECK_OK(shm_connect(sub, "it"));
-    join(pub, sub);
+    pair_up(pub, sub);
     for (int i = 0; i < 1000; i++)
         CHECK_INT(shm_send(pub, "x", 1, 0), 1);
     CHECK_INT(number_at(tool_says_json(0, "info", "it"), "\"peers\":[", "lag"), 1000);
@@ -303,8 +300,7 @@ TEST_THAT(looking_at_a_stream_does_not_change_it)
     CHECK_MEM(&first, sizeof first, &second, sizeof second);
     CHECK_INT(first.received, STREAM);
     CHECK_INT(first.lost, 0);
-    child_say(&child, 1);
-    child_wait(&child);
+    child_end(&child);
     CHECK_OK(shm_close(sub));
     CHECK_INT(count_files(test_dir()), 0);
 }
@@ -315,9 +311,7 @@ TEST_THAT(looking_wakes_no_descriptor)
     char got[8];
 
     CHECK_OK(shm_setsockopt(sub, SHM_SUBSCRIBE, "", 0));
-    CHECK_OK(shm_bind(pub, "it"));
-    CHECK_OK(shm_connect(sub, "it"));
-    join(pub, sub);
+    pair_up(pub, sub);
     struct pollfd item = {get_int(sub, SHM_FD), POLLIN, 0};
     while (CHECK_OK(poll(&item, 1, 0)) == 1)
         CHECK_ERR(shm_recv(sub, got, sizeof got, SHM_DONTWAIT), EAGAIN);

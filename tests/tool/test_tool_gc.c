@@ -118,9 +118,8 @@ TEST_THAT(unread_messages_of_a_dead_sender_stay_for_the_binder)
 
 static void bind_send_and_wait(struct child *up, void *argument)
 {
-    shm_socket_t *push = socket_new(SHM_PUSH);
+    shm_socket_t *push = socket_bound(SHM_PUSH);
 
-    CHECK_OK(shm_bind(push, "it"));
     await_event(push, SHM_EVENT_CONNECTED);
     for (int i = 0; i < 5; i++)
         CHECK_INT(shm_send(push, "unread", 6, 0), 6);
@@ -131,10 +130,9 @@ static void bind_send_and_wait(struct child *up, void *argument)
 /* The connector has the binder's answer, but has not looked at it yet. */
 TEST_THAT(unread_messages_of_a_dead_binder_stay_for_the_connector)
 {
-    shm_socket_t *pull = socket_new(SHM_PULL);
+    shm_socket_t *pull = socket_connected(SHM_PULL);
     char got[8];
 
-    CHECK_OK(shm_connect(pull, "it"));
     struct child child = child_start(bind_send_and_wait, NULL);
     CHECK_INT(child_hear(&child), 1);
     child_kill(&child);
@@ -164,11 +162,10 @@ static void send_large_and_wait(struct child *up, void *argument)
 /* A view is read after its sender died. */
 TEST_THAT(what_a_view_shows_stays)
 {
-    shm_socket_t *socket = socket_new(SHM_DEALER);
+    shm_socket_t *socket = socket_bound(SHM_DEALER);
     struct child child;
     shm_msg_t msg;
 
-    CHECK_OK(shm_bind(socket, "it"));
     child = child_start(send_large_and_wait, NULL);
     CHECK_INT(child_hear(&child), 1);
     CHECK_OK(shm_msg_init(&msg));

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/* REP when its asker ends: it goes on, and no answer goes to another one than who asked. */
+#include "support/short.h"
+
+enum { GO = 1 };
+
+static void ask_and_die(struct child *up, void *argument)
+{
+    shm_socket_t *req = socket_connected(SHM_REQ);
+
+    send_text(req, "ask");
+    child_say(up, GO);
+    child_hear(up);
+}
+
+TEST_THAT(a_rep_goes_on_when_its_asker_was_killed)
+{
+    for (int read_first = 0; read_first < 2; read_first++) {
+        shm_socket_t *rep = socket_new(SHM_REP), *req = socket_new(SHM_REQ);
+        struct child child;
+
+        CHECK_OK(shm_bind(rep, "it"));
+        child = child_start(ask_and_die, NULL);
+        CHECK_INT(child_hear(&child), GO);
+        if (read_first)
+            expect_text(rep, "ask");
+        child_kill(&child);
+        if (!read_first)
+            expect_text(rep, "ask");                 /* it was sent */
+        CHECK_INT(shm_send(rep, "answer", 6, 0), 6); /* to nobody */
+        CHECK_OK(shm_connect(req, "it"));
+        ask_and_answer(req, rep);
+        CLOSE_ALL(req, rep);
+    }
+}
+
+TEST_THAT(a_rep_whose_asker_dies_between_two_parts_goes_on)
+{
+    for (int parts = 1; parts <= 2; parts++) {
+        shm_socket_t *rep = socket_new(SHM_REP), *req = socket_new(SHM_REQ);
+        struct child child;
+        char byte;
+
+        CHECK_OK(shm_bind(rep, "it"));
+        child = child_start(ask_and_die, NULL);
+        CHECK_INT(child_hear(&child), GO);
+        expect_text(rep, "ask");
+        if (parts == 2)
+            CHECK_INT(shm_send(rep, "ans", 3, SHM_SNDMORE), 3);
+        child_kill(&child);
+        await_event(rep, SHM_EVENT_DIED);
+        if (parts == 1)
+            CHECK_INT(shm_send(rep, "ans", 3, SHM_SNDMORE), 3);
+        send_text(rep, "wer");
+        CHECK_ERR(shm_recv(rep, &byte, 1, SHM_DONTWAIT), EAGAIN);
+        CHECK_OK(shm_connect(req, "it"));
+        ask_and_answer(req, rep);
+        CLOSE_ALL(req, rep);
+    }
+}
+
+/* ---- A DEALER that binds ---- */
+
+static void dealer_asks(shm_socket_t *dealer, const char *text)
+{
+    CHECK_INT(shm_send(dealer, "", 0, SHM_SNDMORE), 0);
+    send_text(dealer, text);
+}
+
+static void ask_as_a_dealer_and_die(struct child *up, void *argument)
+{
+    shm_socket_t *dealer = socket_bound(SHM_DEALER);
+
+    dealer_asks(dealer, "ask");
+    child_say(up, GO);
+    child_hear(up);
+}
+
+/* Its queue of answers waits for whoever binds next, who has not asked. */
+TEST_THAT(a_dealer_does_not_get_the_answers_to_one_before_it)
+{
+    for (int seen = 0; seen < 2; seen++) {
+        shm_socket_t *rep = socket_new(SHM_REP), *dealer = socket_new(SHM_DEALER);
+        struct child child;
+        char byte;
+
+        CHECK_OK(shm_connect(rep, "it"));
+        child = child_start(ask_as_a_dealer_and_die, NULL);
+        expect_text(rep, "ask");
+        CHECK_INT(child_hear(&child), GO);
+        if (seen)
+            send_text(rep, "not yours");
+        child_kill(&child);
+        CHECK_OK(shm_bind(dealer, "it"));
+        if (!seen)
+            send_text(rep, "not yours");
+        while (get_stats(dealer).peers == 0) /* with a key, both have to look */
+            CHECK(shm_poll((shm_pollitem_t[]){{dealer, -1, 0, 0}, {rep, -1, 0, 0}}, 2, 1) >= 0);
+        CHECK_ERR(shm_recv(dealer, &byte, 1, SHM_DONTWAIT), EAGAIN);
+        dealer_asks(dealer, "mine");
+        expect_text(rep, "mine");
+        send_text(rep, "yours");
+        expect_text(dealer, "");
+        expect_text(dealer, "yours");
+        CLOSE_ALL(rep, dealer);
+    }
+}
+
+static void bind_ask_and_die(struct child *up, void *argument)
+{
+    shm_socket_t *req = socket_bound(SHM_REQ);
+
+    send_text(req, "ask");
+    child_say(up, GO);
+    child_hear(up);
+}
+
+/* The queue of answers is no fuller for the next one. */
+TEST_THAT(answers_that_the_dead_did_not_read_leave_room_for_others)
+{
+    shm_socket_t *rep = socket_new(SHM_REP), *req = socket_new(SHM_REQ);
+
+    set_int(rep, SHM_SNDHWM, 4);
+    CHECK_OK(shm_connect(rep, "it"));
+    for (int i = 0; i < 4; i++) {
+        struct child child = child_start(bind_ask_and_die, NULL);
+
+        expect_text(rep, "ask");
+        CHECK_INT(child_hear(&child), GO);
+        send_text(rep, "unread");
+        child_kill(&child);
+    }
+    CHECK_OK(shm_bind(req, "it"));
+    join(req, rep);
+    send_text(req, "mine");
+    expect_text(rep, "mine");
+    send_text(rep, "yours");
+    set_int(req, SHM_RCVTIMEO, 2000);
+    expect_text(req, "yours");
+    CLOSE_ALL(rep, req);
+}
+
+/* A new asker never gets what was meant for a dead one, even if it takes over its place. */
+TEST_THAT(replies_to_the_dead_go_to_nobody)
+{
+    shm_socket_t *rep = socket_bound(SHM_REP);
+
+    for (int i = 0; i < 10; i++) {
+        struct child child = child_start(ask_and_die, NULL);
+        shm_socket_t *req = socket_new(SHM_REQ);
+        char byte;
+
+        CHECK_INT(child_hear(&child), GO);
+        expect_text(rep, "ask");
+        child_kill(&child);
+        CHECK_OK(shm_connect(req, "it"));
+        send_text(req, "mine");
+        CHECK_INT(shm_send(rep, "not yours", 9, 0), 9);
+        CHECK_ERR(shm_recv(req, &byte, 1, SHM_DONTWAIT), EAGAIN);
+        expect_text(rep, "mine");
+        send_text(rep, "yours");
+        expect_text(req, "yours");
+        CHECK_OK(shm_close(req));
+    }
+    CHECK_OK(shm_close(rep));
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/* Routing ids: who has which, who keeps it, who takes it over (SHM_ROUTER_HANDOVER). */
+#include "support/router.h"
+
+TEST_THAT(peers_without_an_id_get_one_of_five_bytes)
+{
+    shm_socket_t *router = socket_bound(SHM_ROUTER), *dealers[20];
+    unsigned char ids[COUNT_OF(dealers)][8];
+
+    for (size_t i = 0; i < COUNT_OF(dealers); i++) {
+        unsigned char number;
+
+        dealers[i] = dealer_new(NULL);
+        join(router, dealers[i]);
+        number = (unsigned char)i;
+        CHECK_INT(shm_send(dealers[i], &number, 1, 0), 1);
+    }
+    for (size_t i = 0; i < COUNT_OF(dealers); i++) {
+        unsigned char id[8], number;
+
+        CHECK_INT(shm_recv(router, id, sizeof id, 0), 5);
+        CHECK_INT(id[0], 0);
+        CHECK_INT(shm_recv(router, &number, 1, 0), 1);
+        memcpy(ids[number], id, 5);
+    }
+    for (size_t i = 0; i < COUNT_OF(dealers); i++) {
+        unsigned char number = (unsigned char)i;
+
+        for (size_t k = 0; k < i; k++)
+            CHECK(memcmp(ids[i], ids[k], 5) != 0);
+        CHECK_INT(shm_send(router, ids[i], 5, SHM_SNDMORE), 5);
+        CHECK_INT(shm_send(router, &number, 1, 0), 1);
+    }
+    for (size_t i = 0; i < COUNT_OF(dealers); i++) {
+        unsigned char number = 99;
+
+        CHECK_INT(shm_recv(dealers[i], &number, 1, 0), 1);
+        CHECK_INT(number, i);
+        CHECK_OK(shm_close(dealers[i]));
+    }
+    CHECK_OK(shm_close(router));
+}
+
+TEST_THAT(ids_that_peers_chose_are_used)
+{
+    shm_socket_t *router = socket_bound(SHM_ROUTER), *anna = dealer_of(router, "anna"),
+                 *bert = dealer_of(router, "bert");
+
+    send_text(anna, "I am anna");
+    expect_from(router, "anna", "I am anna");
+    send_text(bert, "I am bert");
+    expect_from(router, "bert", "I am bert");
+    send_to(router, "anna", "to anna");
+    send_to(router, "bert", "to bert");
+    expect_text(bert, "to bert");
+    expect_text(anna, "to anna");
+    expect_nothing(anna);
+    expect_nothing(bert);
+    CLOSE_ALL(anna, bert, router);
+}
+
+TEST_THAT(an_id_is_free_again_when_its_owner_has_gone)
+{
+    shm_socket_t *router = socket_bound(SHM_ROUTER);
+
+    for (int i = 0; i < 20; i++) {
+        shm_socket_t *dealer = dealer_of(router, "anna");
+        send_text(dealer, "hello");
+        expect_from(router, "anna", "hello");
+        send_to(router, "anna", "welcome");
+        expect_text(dealer, "welcome");
+        CHECK_OK(shm_close(dealer));
+        await_event(router, SHM_EVENT_LEFT);
+    }
+    CHECK_OK(shm_close(router));
+}
+
+/* The first one keeps the id, and the second is not heard, as long as the first is there. */
+TEST_THAT(a_second_peer_with_an_id_in_use_is_ignored)
+{
+    shm_socket_t *router = socket_bound(SHM_ROUTER), *first = dealer_of(router, "anna"), *second;
+
+    second = dealer_new("anna");
+    set_int(second, SHM_SNDTIMEO, 100);
+    shm_send(second, "from the second", 15, 0); /* may work or not */
+    send_text(first, "from the first");
+    expect_from(router, "anna", "from the first");
+    expect_nothing(router);
+    send_to(router, "anna", "to the first");
+    expect_text(first, "to the first");
+    expect_nothing(second);
+    CLOSE_ALL(second, first, router);
+}
+
+TEST_THAT(an_id_is_free_at_one_name_when_the_router_leaves_the_other)
+{
+    shm_socket_t *router = socket_bound(SHM_ROUTER), *first = dealer_new("anna"), *second = socket_new(SHM_DEALER);
+
+    CHECK_OK(shm_bind(router, "that"));
+    join(router, first);
+    CHECK_OK(shm_setsockopt(second, SHM_ROUTING_ID, "anna", 4));
+    CHECK_OK(shm_connect(second, "that"));
+    await_event(router, SHM_EVENT_REJECTED);
+    CHECK_OK(shm_unbind(router, "it"));
+    join(router, second);
+    send_to(router, "anna", "to the second");
+    expect_text(second, "to the second");
+    CLOSE_ALL(first, second, router);
+}
+
+TEST_THAT(with_handover_the_newcomer_takes_the_id)
+{
+    shm_socket_t *router = socket_new(SHM_ROUTER), *first, *second;
+
+    set_int(router, SHM_ROUTER_HANDOVER, 1);
+    CHECK_OK(shm_bind(router, "it"));
+    first = dealer_of(router, "anna");
+    send_text(first, "one");
+    expect_from(router, "anna", "one");
+    second = dealer_of(router, "anna");
+    send_text(second, "two");
+    expect_from(router, "anna", "two");
+    send_to(router, "anna", "to the second");
+    expect_text(second, "to the second");
+    expect_nothing(first);
+    CLOSE_ALL(first, second, router);
+}
+
+/* Nothing of one that lost its id is heard again, whatever makes the router look at its peers. */
+TEST_THAT(after_a_handover_the_former_owner_is_not_heard)
+{
+    shm_socket_t *router = socket_new(SHM_ROUTER), *first, *second, *third;
+
+    set_int(router, SHM_ROUTER_HANDOVER, 1);
+    CHECK_OK(shm_bind(router, "it"));
+    first = dealer_of(router, "anna");
+    send_text(first, "one");
+    expect_from(router, "anna", "one");
+    second = dealer_of(router, "anna");
+    send_text(first, "unheard");
+    third = dealer_of(router, "bert");
+    expect_nothing(router);
+    send_text(third, "three");
+    expect_from(router, "bert", "three");
+    send_text(second, "two");
+    expect_from(router, "anna", "two");
+    CHECK_OK(shm_close(first));
+    await_event(router, SHM_EVENT_LEFT);
+    expect_nothing(router);
+    CLOSE_ALL(second, third, router);
+}
+
+/* It left before the other came, though the router looks at the other's place first, and its own
+ * has one that lives by then. */
+TEST_THAT(who_left_before_its_id_came_again_is_heard)
+{
+    shm_socket_t *router = socket_new(SHM_ROUTER), *other, *first, *second, *third;
+
+    set_int(router, SHM_ROUTER_HANDOVER, 1);
+    CHECK_OK(shm_bind(router, "it"));
+    other = dealer_of(router, "dora");
+    first = dealer_of(router, "anna");
+    send_text(first, "one");
+    CLOSE_ALL(other, first);
+    second = dealer_new("anna"); /* in dora's place */
+    third = dealer_new("carl");  /* in that of the first anna */
+    expect_from(router, "anna", "one");
+    join(router, second);
+    send_to(router, "anna", "to the second");
+    expect_text(second, "to the second");
+    expect_nothing(router);
+    CLOSE_ALL(second, third, router);
+}
+
+static void die_as_anna(struct child *up, void *argument)
+{
+    shm_socket_t *dealer = dealer_new("anna");
+
+    await_event(dealer, SHM_EVENT_CONNECTED);
+    send_text(dealer, "hello");
+    child_say(up, 1);
+    child_hear(up);
+}
+
+TEST_THAT(an_id_is_free_again_when_its_owner_was_killed)
+{
+    shm_socket_t *router = socket_bound(SHM_ROUTER);
+
+    set_int(router, SHM_ROUTER_MANDATORY, 1);
+    for (int i = 0; i < 5; i++) {
+        struct child child = child_start(die_as_anna, NULL);
+
+        expect_from(router, "anna", "hello");
+        CHECK_INT(child_hear(&child), 1);
+        send_to(router, "anna", "never read");
+        child_kill(&child);
+        await_event(router, SHM_EVENT_DIED);
+        CHECK_ERR(shm_send(router, "anna", 4, SHM_SNDMORE), EHOSTUNREACH);
+    }
+    CHECK_OK(shm_close(router));
+}
