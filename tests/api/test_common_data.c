@@ -106,7 +106,7 @@ TEST_EACH_PIPE(null_may_be_sent_and_received_as_nothing, pipe)
     pipe_close(&left, &right);
 }
 
-/* Sizes at random, so that the arena's every corner is turned; a turn of one at a time. */
+/* Random sizes, one message at a time, to reach every path of the arena. */
 TEST_EACH_PIPE(a_thousand_random_sizes_arrive_whole, pipe)
 {
     uint64_t state = test_seed();
@@ -121,7 +121,7 @@ TEST_EACH_PIPE(a_thousand_random_sizes_arrive_whole, pipe)
     pipe_close(&left, &right);
 }
 
-/* Many in flight at a time, in order, with room in the arena taken and given back. */
+/* Many in flight at once, in order, while the arena allocates and frees. */
 TEST_PIPES(pair_has_no_turns, bursts_of_random_sizes_arrive_in_order, pipe)
 {
     uint64_t state = test_seed();
@@ -195,7 +195,7 @@ TEST_EACH_PIPE(messages_of_many_parts_arrive_whole, pipe)
     pipe_close(&left, &right);
 }
 
-/* Nothing is there before the last part was sent. */
+/* Nothing can be received before the last part is sent. */
 TEST_EACH_PIPE(parts_arrive_together_or_not_at_all, pipe)
 {
     struct end left, right;
@@ -297,7 +297,7 @@ TEST_EACH_PIPE(failed_calls_are_not_counted, pipe)
     pipe_close(&left, &right);
 }
 
-/* Room is given back: what is allocated does not grow with what is sent. */
+/* Memory is reused: what is allocated does not grow with what is sent. */
 TEST_EACH_PIPE(memory_does_not_grow_with_traffic, pipe)
 {
     struct end left, right;
@@ -306,7 +306,7 @@ TEST_EACH_PIPE(memory_does_not_grow_with_traffic, pipe)
     pipe_start(&left, &right, pipe);
     for (unsigned i = 0; i < 6000; i++) {
         send_and_receive(&left, &right, 1 + i % 100 * 80, i);
-        if (i == 3000) /* a ring's length later nothing is new any more */
+        if (i == 3000) /* after one lap of the ring nothing new is allocated */
             memory = get_stats(left.socket).memory + get_stats(right.socket).memory;
     }
     CHECK_INT(get_stats(left.socket).memory + get_stats(right.socket).memory, memory);

@@ -89,7 +89,7 @@ TEST_EACH_PIPE(a_descriptor_made_after_the_message_is_readable, pipe)
     CHECK_INT(end_send(&left, &number, sizeof number, 0), sizeof number);
     ep = epoll_of(right.socket, 0);
     CHECK(is_readable(ep, -1));
-    CHECK(is_readable(ep, 0)); /* level: still, as long as it was not received */
+    CHECK(is_readable(ep, 0)); /* level-triggered: still readable until the message is received */
     CHECK(drain_one(&right, &got));
     CHECK_INT(got, 7);
     end_take_turn(&left);
@@ -118,7 +118,7 @@ TEST_PIPES(pair_waits, a_descriptor_tells_of_room_after_a_refusal, pipe)
     pipe_close(&left, &right);
 }
 
-/* The sender wakes who sleeps on a descriptor, though it cannot open a thing. */
+/* The sender wakes a peer that sleeps on its descriptor, although it cannot open a file itself. */
 TEST_EACH_PIPE(a_sender_without_descriptors_wakes_a_descriptor, pipe)
 {
     struct end left, right;
@@ -129,7 +129,7 @@ TEST_EACH_PIPE(a_sender_without_descriptors_wakes_a_descriptor, pipe)
 
     pipe_start(&left, &right, pipe);
     CHECK_OK(shm_getsockopt(right.socket, SHM_FD, &item.fd, &size));
-    while (poll(&item, 1, 0) == 1) /* until there is nothing to do for it */
+    while (poll(&item, 1, 0) == 1) /* until it has nothing left to handle */
         CHECK_ERR(end_recv(&right, got, sizeof got, SHM_DONTWAIT), EAGAIN);
     CHECK_OK(getrlimit(RLIMIT_NOFILE, &limit));
     CHECK_OK(setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, limit.rlim_max}));

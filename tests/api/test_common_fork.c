@@ -84,7 +84,7 @@ struct orphan {
     _Atomic pid_t grandchild;
 };
 
-/* Holds an end, and leaves a child of its own behind that inherited it. */
+/* Holds an end, and leaves behind a child of its own that inherited it. */
 static void be_bound_with_a_child(struct child *up, void *argument)
 {
     struct orphan *orphan = argument;
@@ -106,7 +106,7 @@ static void be_bound_with_a_child(struct child *up, void *argument)
     child_hear(up);
 }
 
-/* Dead is who was killed, whatever inherited its descriptors and lives. */
+/* A killed process counts as dead even if a live child inherited its descriptors. */
 TEST_EACH_PIPE(a_death_is_seen_though_a_forked_child_lives_on, pipe)
 {
     struct orphan *orphan = shared_memory(sizeof *orphan);
@@ -196,7 +196,7 @@ static void send_some_and_wait(struct child *up, void *argument)
     child_hear(up);
 }
 
-/* Messages whose send has returned outlive the sender; also when its death is known first. */
+/* A message whose send returned outlives the sender, even if its death is noticed first. */
 static void read_after_kill(const struct pipe *pipe, bool know_first)
 {
     struct counted counted = {*pipe, pipe->pair->turns ? 1 : 100};
@@ -283,7 +283,7 @@ static void be_one_generation(struct child *up, void *argument)
     end_close(&end);
 }
 
-/* Without a call but these: a newcomer must wake us and be found by itself. */
+/* We make no other call: a newcomer must wake us and be found. */
 static void meet_generation(struct end *end)
 {
     char got[8];
@@ -332,7 +332,7 @@ TEST_EACH_PIPE(a_right_end_that_restarts_is_found_again, pipe)
     run_generations(pipe, false);
 }
 
-/* Both die; their files are in nobody's way and are gone after the next users of the name. */
+/* Both die; their files hinder nobody and are gone once the name has been used again. */
 TEST_EACH_PIPE(the_leavings_of_the_dead_are_taken_over, pipe)
 {
     struct restart a = {*pipe, true}, b = {*pipe, false};

@@ -95,7 +95,7 @@ TEST_PIPES(sends_before_bind, messages_for_a_name_that_is_not_bound_yet_are_kept
         skip_test("with a key they wait for the sender's next call");
 
     if (!pipe->right_binds)
-        return; /* the other pipe of this pair has it */
+        return; /* covered when the other end binds */
     end_start(&left, pipe, true, "it");
     for (unsigned i = 0; i < count; i++)
         CHECK_INT(end_send(&left, &i, sizeof i, SHM_DONTWAIT), sizeof i);
@@ -213,7 +213,7 @@ TEST_EACH_PIPE(what_was_sent_before_a_close_is_read_after_it, pipe)
     end_close(&right);
 }
 
-/* With the default LINGER, too: somebody was there to take them. */
+/* Not even with the default LINGER: a peer was there to take them. */
 TEST_EACH_PIPE(closing_with_unread_messages_does_not_wait, pipe)
 {
     for (int left_first = 0; left_first < 2; left_first++) {
@@ -230,7 +230,7 @@ TEST_EACH_PIPE(closing_with_unread_messages_does_not_wait, pipe)
     }
 }
 
-/* With the default LINGER nothing is waited for when everything was read, whoever closes first. */
+/* Even the default LINGER waits for nothing once all is read, whichever end closes first. */
 TEST_EACH_PIPE(closing_after_everything_was_read_does_not_wait, pipe)
 {
     for (int i = 0; i < 4; i++) {
@@ -247,7 +247,7 @@ TEST_EACH_PIPE(closing_after_everything_was_read_does_not_wait, pipe)
     }
 }
 
-/* The sender has not even heard that it was met: what it sent was read all the same. */
+/* The sender does not know yet that it has a peer, but what it sent was read. */
 TEST_PIPES(sends_before_bind, closing_right_after_the_first_message_was_read_does_not_wait, pipe)
 {
     struct end left, right;
@@ -318,7 +318,7 @@ TEST_EACH_PIPE(a_socket_may_be_made_and_closed_without_use, pipe)
     CHECK_OK(shm_close(socket));
 }
 
-/* It has seen its socket live when it let go of it, and the name that it was sent to is gone before that is closed. */
+/* The sender disconnects while the receiver lives, and the name is gone before the sender closes. */
 TEST_PIPES(sends_before_bind, nothing_stays_of_one_whose_messages_nobody_can_fetch, pipe)
 {
     struct end left, right;
@@ -333,7 +333,7 @@ TEST_PIPES(sends_before_bind, nothing_stays_of_one_whose_messages_nobody_can_fet
     CHECK_INT(count_files(test_dir()), 0);
 }
 
-/* Two connectors that have met a binder, which has gone since. */
+/* Two connectors that met a binder, which has closed since. */
 static void lose_binder(struct end connectors[2], const struct pipe *pipe)
 {
     struct end binder;
@@ -347,7 +347,7 @@ static void lose_binder(struct end connectors[2], const struct pipe *pipe)
     end_close(&binder);
 }
 
-/* And the next one's answers take the place of those that named it. */
+/* The next binder's accept records replace those that named the first. */
 TEST_EACH_PIPE(nothing_stays_of_a_binder_that_two_have_let_go_of, pipe)
 {
     struct end next, connectors[2];
@@ -362,7 +362,7 @@ TEST_EACH_PIPE(nothing_stays_of_a_binder_that_two_have_let_go_of, pipe)
     CHECK_INT(count_files(test_dir()), 0);
 }
 
-/* The one has let go of it; the other leaves, with the last place that names it, and has not looked. */
+/* One connector has released the binder; the other leaves with the last record that names it, without having looked. */
 TEST_EACH_PIPE(nothing_stays_of_a_binder_whose_connectors_leave_one_after_the_other, pipe)
 {
     struct end last, connectors[2];

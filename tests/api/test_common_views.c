@@ -265,7 +265,7 @@ TEST_EACH_PIPE(views_stay_after_the_sender_was_killed, pipe)
     }
 }
 
-/* What is held is not queued: it takes no room from the mark. */
+/* Views that are held do not count as queued messages. */
 TEST_EACH_PIPE(views_may_outnumber_the_mark, pipe)
 {
     struct end left, right;
@@ -285,7 +285,7 @@ TEST_EACH_PIPE(views_may_outnumber_the_mark, pipe)
     pipe_close(&left, &right);
 }
 
-/* 256 are held by the promise; more work, too, as copies. */
+/* 256 views are promised; further messages still arrive, as copies. */
 TEST_EACH_PIPE(four_hundred_views_are_held_at_a_time, pipe)
 {
     struct end left, right;
@@ -402,7 +402,7 @@ TEST_EACH_PIPE(receiving_into_a_full_message_closes_what_it_held, pipe)
         CHECK_INT(end_msg_recv(&right, &msg, 0), 5000);
         pattern_check(shm_msg_data(&msg), 5000, i);
         pipe_turn(&left, &right);
-        if (i == 3000) /* a ring's length later nothing is new any more */
+        if (i == 3000) /* after one lap of the ring nothing new is allocated */
             memory = get_stats(left.socket).memory;
     }
     CHECK_INT(get_stats(left.socket).memory, memory);

@@ -48,7 +48,7 @@ TEST_EACH_PIPE(poll_times_out_and_is_interrupted, pipe)
     pipe_close(&left, &right);
 }
 
-/* What poll and SHM_EVENTS say is what the calls then do. */
+/* What shm_poll() and SHM_EVENTS report is what the calls then do. */
 TEST_EACH_PIPE(poll_tells_what_will_not_wait, pipe)
 {
     struct end left, right;
@@ -80,7 +80,7 @@ TEST_PIPES(pair_waits, poll_waits_for_room, pipe)
     char byte;
 
     if (pipe->pair->left == SHM_ROUTER)
-        return; /* always writable: which peer is meant is not known yet */
+        return; /* always writable: the peer is not known before the id is sent */
     pipe_start_hwm(&left, &right, pipe, 4);
     while (end_send(&left, "x", 1, SHM_DONTWAIT) == 1)
         ;
@@ -140,7 +140,7 @@ static void *sleep_in_wait(void *argument)
     return NULL;
 }
 
-/* One that sleeps in poll, in a thread, is woken by a message from another process. */
+/* A thread that sleeps in shm_poll() is woken by a message from another process. */
 TEST_EACH_PIPE(sleeping_polls_are_woken, pipe)
 {
     static int (*const waits[])(struct end *) = {end_wait_in_poll, end_wait_in_mixed_poll};
@@ -180,7 +180,7 @@ static void wait_to_be_killed(struct child *up, void *argument)
     child_hear(up);
 }
 
-/* One who only ever asks "is there anything?", and receives when there is, makes no other call. */
+/* A caller that only polls, and receives when there is something, needs no other call. */
 TEST_EACH_PIPE(a_poll_that_does_not_wait_notices_a_death, pipe)
 {
     struct pipe copy = *pipe;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Every pattern: who sleeps is woken at once, by a wake and not by the end of a time slice. */
+/* Every pattern: a sleeper is woken at once, by a wake-up and not by a timeout. */
 #include "support/ends.h"
 
 #include <pthread.h>
@@ -32,7 +32,7 @@ static int by_size(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* In the middle, that is: a busy machine may have let some of them wait. */
+/* The median: on a busy machine some may have waited. */
 static void check_wakes(const struct pipe *pipe, int (*wait)(struct end *end))
 {
     struct pipe copy = *pipe;
@@ -80,7 +80,7 @@ static void *drain_later(void *argument)
     return now;
 }
 
-/* The other way round: room wakes a sender. */
+/* The other direction: free room wakes a sender. */
 TEST_PIPES(pair_waits, sleeping_sends_are_woken_at_once, pipe)
 {
     int64_t waits_ms[WAKES];

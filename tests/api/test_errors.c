@@ -32,8 +32,8 @@ static shm_socket_t *try_socket(int type)
     return socket;
 }
 
-/* Have they met, as far as memory allows? The last steps of that are taken within other calls,
- * which cannot report that memory is full: the two just stay apart. */
+/* Have they met? The last steps of meeting are done within other calls, which cannot report ENOSPC: then the two
+ * just stay apart. */
 static bool try_to_join(struct pushpull *pair)
 {
     shm_event_t event;
@@ -86,7 +86,7 @@ static void check_transfer(struct pushpull *pair, size_t size)
 
 /* ---- Shared memory is full ---- */
 
-/* Whatever the room, each call works or says ENOSPC; a SIGBUS would end the test. */
+/* Whatever the size, each call works or fails with ENOSPC; a SIGBUS would end the test. */
 TEST_THAT(a_small_file_system_is_enospc_and_never_a_signal)
 {
     static const size_t kibs[] = {4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096};
@@ -418,7 +418,7 @@ static void bind_and_stay(struct child *up, void *argument)
     child_hear(up);
 }
 
-/* As one that was stopped amid it, which holds all places of the name. */
+/* Like a process that was stopped while removing the name: it holds all of the file's locks. */
 TEST_THAT(a_name_that_is_being_removed_is_ebusy_after_a_while)
 {
     struct flock all = {.l_type = F_WRLCK}; /* of the file */

@@ -118,7 +118,7 @@ TEST_THAT(sleeping_waits_for_events_are_woken)
     }
 }
 
-/* The newest 64 are kept, and the number of those that were not is told. */
+/* The newest 64 events are kept, and the number of dropped ones is reported. */
 TEST_THAT(events_that_nobody_reads_are_counted)
 {
     shm_socket_t *a = socket_new(SHM_DEALER);

@@ -146,7 +146,7 @@ static void be_witness(struct child *up, void *argument)
     end_close(&end);
 }
 
-/* Bob removes what Alice left when she was killed, though none of it is his. */
+/* Bob removes what Alice left when she was killed, although he owns none of it. */
 TEST_EACH_PIPE(the_dead_of_a_group_leave_nothing, pipe)
 {
     struct child alice, bob;
@@ -223,7 +223,7 @@ TEST_THAT(a_file_of_another_group_is_refused)
 
 /* ---- A publisher's memory, in either mode ---- */
 
-/* The address of a mapping of a peer's segment: read-only, and not this process's own, which is not. */
+/* The address at which a peer's segment is mapped: the read-only mapping (our own is writable). */
 static void *peers_memory(void)
 {
     FILE *maps = fopen("/proc/self/maps", "re");

@@ -13,10 +13,10 @@
 
 enum { MESSAGES = 200, SIZE = 20000 };
 
-/* Of one line, for the two who join. */
+/* The two ends of one line. */
 static int ends[2];
 
-/* No directory for anybody, and as root another user and other namespaces for each. */
+/* Without a runtime directory; as root also as different users in different namespaces. */
 static void live_apart(uid_t uid)
 {
     setenv("SHMQ_DIR", "/nowhere/at/all", 1);
@@ -200,7 +200,7 @@ TEST_THAT(a_descriptor_tells_of_messages_and_deaths)
     CHECK_OK(shm_close(pair));
 }
 
-/* A signal ends it, as it ends every call that waits; over another line it is done again. */
+/* A signal ends it, like every call that waits; it can be repeated over another line. */
 TEST_THAT(a_signal_ends_the_wait)
 {
     shm_socket_t *pair = memfd_socket(SHM_PAIR);
@@ -266,7 +266,7 @@ static void *open_and_close(void *argument)
     return NULL;
 }
 
-/* What another thread was at when this one forked is for ever half done in the child. */
+/* What another thread was doing at the fork stays half done in the child for ever. */
 TEST_THAT(a_child_of_many_threads_closes_and_opens)
 {
     shm_socket_t *pair = memfd_socket(SHM_PAIR);
@@ -281,7 +281,7 @@ TEST_THAT(a_child_of_many_threads_closes_and_opens)
         pid_t pid = (pid_t)CHECK_OK(fork());
 
         if (pid == 0) {
-            alarm(10); /* the child's end, if it waits for a lock that nobody will open */
+            alarm(10); /* ends the child should it wait for a lock that nobody will release */
             bool ok = shm_handover(pair, 0, 0) < 0 && errno == EFORKED && shm_close(pair) == 0;
             shm_socket_t *own = shm_socket(SHM_PAIR | SHM_MEMFD), *named = shm_socket(SHM_PAIR);
             _exit(ok && own && named && shm_close(own) == 0 && shm_close(named) == 0 ? 0 : 1);

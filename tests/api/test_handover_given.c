@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a hand-over passes on (SHM_MEMFD): memory that its receiver cannot spoil; and what comes in place of it. */
+/* What a hand-over passes on (SHM_MEMFD): memory that the receiver cannot damage; and what happens if something else
+ * comes. */
 #include "support/ends.h"
 #include "support/line.h"
 
@@ -17,7 +18,7 @@ static shm_socket_t *memfd_socket(int type)
 
 /* ---- What is handed over ---- */
 
-/* The one who was let in can neither write to what the other sends nor cut it, whichever way he opens it. */
+/* The receiver can neither write to the sender's memory nor truncate it, however it is opened. */
 TEST_THAT(memory_that_was_handed_over_is_read_only)
 {
     shm_socket_t *pub = memfd_socket(SHM_PUB);
@@ -25,7 +26,7 @@ TEST_THAT(memory_that_was_handed_over_is_read_only)
     char path[64];
 
     CHECK_OK(line_make(ends));
-    CHECK_ERR(shm_handover(pub, ends[0], 0), EAGAIN); /* nobody answers, but the hello is there */
+    CHECK_ERR(shm_handover(pub, ends[0], 0), EAGAIN); /* nobody answers, but the hello was sent */
     CHECK_OK(line_recv(ends[1], &got, sizeof got.bytes, 0));
     CHECK_INT(got.count, 3);
     snprintf(path, sizeof path, "/proc/self/fd/%d", got.fds[0]);
@@ -42,7 +43,7 @@ TEST_THAT(memory_that_was_handed_over_is_read_only)
         CHECK(mprotect(memory, 4096, PROT_READ | PROT_WRITE) < 0);
         CHECK_OK(munmap(memory, 4096));
     }
-    CHECK_ERR(ftruncate(got.fds[1], 0), EPERM); /* the bell, which peers do write */
+    CHECK_ERR(ftruncate(got.fds[1], 0), EPERM); /* the doorbell, which peers may write */
     close(again);
     letter_close(&got);
     line_drop(ends);
@@ -127,7 +128,7 @@ TEST_THAT(nonsense_is_refused)
     CHECK_OK(shm_close(pub));
 }
 
-/* What else the system tells of the peer, if it was asked to, comes with the hello. */
+/* Credentials that the socket was asked to report come along with the hello. */
 TEST_THAT(credentials_may_come_along)
 {
     const int on = 1;
@@ -139,7 +140,7 @@ TEST_THAT(credentials_may_come_along)
 
         CHECK_OK(line_make(ends));
         CHECK_ERR(shm_handover(pair, ends[0], 0), EAGAIN);
-        CHECK_ERR(shm_handover(other, ends[1], 0), EAGAIN); /* the place, or an answer, does not come */
+        CHECK_ERR(shm_handover(other, ends[1], 0), EAGAIN); /* the endpoint, or an answer, never arrives */
         line_drop(ends);
         CHECK_OK(line_make(ends));
         before = count_files("/proc/self/fd");
@@ -156,7 +157,7 @@ TEST_THAT(credentials_may_come_along)
     }
 }
 
-/* Descriptors that do not come because there is no room for them in this process. */
+/* Descriptors that are lost because this process has too few. */
 TEST_THAT(a_want_of_descriptors_is_no_lie)
 {
     shm_socket_t *pair = memfd_socket(SHM_PAIR), *other = memfd_socket(SHM_PAIR);

@@ -26,7 +26,7 @@ static void join_and_wait(struct child *up, void *argument)
     pass_ms(5000);
 }
 
-/* Killed anywhere in the joining: the other side knows by its Unix socket, or by the death. */
+/* Killed anywhere while joining: the other side learns it from the Unix socket, or by the death. */
 TEST_THAT(who_is_killed_while_joining_leaves_nothing_behind)
 {
     shm_socket_t *pair = memfd_socket(SHM_PAIR);
@@ -144,7 +144,7 @@ TEST_THAT(who_is_killed_while_sending_has_sent_what_was_acknowledged)
         for (uint64_t all = traffic->acknowledged; got < all; got++)
             CHECK_INT(number_of(bytes, (size_t)CHECK_OK(shm_recv(pull, bytes, sizeof bytes, 0))), got);
         await_event(pull, SHM_EVENT_DIED);
-        ssize_t n = shm_recv(pull, bytes, sizeof bytes, SHM_DONTWAIT); /* one that it was not told of */
+        ssize_t n = shm_recv(pull, bytes, sizeof bytes, SHM_DONTWAIT); /* one whose send had not returned */
         if (n >= 0)
             CHECK_INT(number_of(bytes, (size_t)n), got);
         CHECK_ERR(shm_recv(pull, bytes, sizeof bytes, SHM_DONTWAIT), EAGAIN);
@@ -174,7 +174,7 @@ static void work_until_killed(struct child *up, void *argument)
     }
 }
 
-/* Views are in hand until they are closed: each job is done, by the next one if need be. */
+/* A job is in hand until its view is closed, so each is done, by the next worker if need be. */
 TEST_THAT(jobs_of_who_is_killed_in_traffic_are_done_by_the_next)
 {
     static unsigned char bytes[LARGEST];

@@ -67,7 +67,7 @@ TEST_PIPES(sends_at_once, at_the_limit_senders_wait_until_receivers_let_go, pipe
             end_give_turn(&right);
         }
     }
-    /* What a receiver still looks at is not free either. */
+    /* Memory that a receiver still views is not free either. */
     CHECK_INT(end_send(&left, bytes, 100000, 0), 100000);
     CHECK_OK(shm_msg_init(&view));
     CHECK_INT(end_msg_recv(&right, &view, 0), 100000);
@@ -103,7 +103,7 @@ TEST_PIPES(sends_at_once, the_limit_bounds_what_is_allocated, pipe)
     pipe_close(&left, &right);
 }
 
-/* A PUB does not wait: it forgets its oldest messages, and its memory stays within the limit. */
+/* A PUB does not wait: it drops its oldest messages and stays within the limit. */
 TEST_THAT(a_pub_at_its_limit_drops_the_oldest)
 {
     shm_socket_t *pub = socket_new(SHM_PUB), *sub = socket_new(SHM_SUB);

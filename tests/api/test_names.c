@@ -127,7 +127,7 @@ TEST_THAT(names_of_200_bytes_work_whatever_they_are_made_of)
     check_transfer(long_name(200, '\xff'), long_name(200, '\xff'));
 }
 
-/* However names become files, different names are different endpoints. */
+/* Different names are different endpoints, whatever file names they map to. */
 TEST_THAT(similar_names_are_different_endpoints)
 {
     static const char *const names[] = {

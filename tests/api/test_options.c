@@ -15,9 +15,9 @@ struct option {
     bool get, set;
     bool before;       /* EBUSY once bound or connected */
     unsigned has;      /* types that have it */
-    unsigned may;      /* types of which the header does not say */
+    unsigned may;      /* types for which the header says nothing */
     int64_t low, high; /* the range, for integers */
-    int64_t initial;   /* what it is at first, for integers that can be got */
+    int64_t initial;   /* initial value, for integers that can be read */
 };
 
 #define SENDERS_ROUTED (BIT(SHM_REQ) | BIT(SHM_DEALER) | BIT(SHM_ROUTER))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* SHM_AUTH_KEY and SHM_AUTH_SEAL: who is spoken to, what is seen from outside, where keys are. That messages
- * go through with a key as without one is the business of the other suites, run with SHMQ_TEST_AUTH. */
+/* SHM_AUTH_KEY and SHM_AUTH_SEAL: the options, routing ids, restarts, and where keys are kept. (That messages pass
+ * with a key as without one: the other programs, run with SHMQ_TEST_AUTH.) */
 #include "support/keys.h"
 
 #include <sys/wait.h>
@@ -51,7 +51,7 @@ TEST_THAT(keys_are_set_before_the_first_endpoint)
         for (unsigned number = 0; number < 2; number++) {
             shm_socket_t *socket = socket_new(SHM_PAIR);
 
-            set_key(socket, 1); /* to see whether keys are built in */
+            set_key(socket, 1); /* skips without libsodium */
             CHECK_OK(shm_close(socket));
             socket = socket_new(SHM_PAIR);
             set_key(socket, number);
@@ -90,7 +90,7 @@ TEST_THAT(a_key_may_be_set_again_before)
     CLOSE_ALL(left, right);
 }
 
-/* A loan that is older than the key lies in shared memory: it is sent as a copy. */
+/* A loan taken before the key was set lies in shared memory, so it is sent as a copy. */
 TEST_THAT(a_loan_taken_before_the_key_was_set_arrives)
 {
     shm_socket_t *left = socket_new(SHM_PAIR), *right = socket_with_key(SHM_PAIR, 2);
@@ -110,10 +110,11 @@ TEST_THAT(a_loan_taken_before_the_key_was_set_arrives)
 
 /* ---- Routing ids ---- */
 
-/* A ROUTER knows a routing id when it is proven, which may be after it has answered. */
+/* A ROUTER learns a routing id with the proof, possibly after it has accepted the peer. */
 TEST_THAT(a_routing_id_that_is_taken_is_refused)
 {
-    shm_socket_t *router = socket_with_key(SHM_ROUTER, 1), *first = socket_with_key(SHM_DEALER, 1), *second = socket_with_key(SHM_DEALER, 1);
+    shm_socket_t *router = socket_with_key(SHM_ROUTER, 1), *first = socket_with_key(SHM_DEALER, 1),
+                 *second = socket_with_key(SHM_DEALER, 1);
     char got[8];
 
     CHECK_OK(shm_setsockopt(first, SHM_ROUTING_ID, "name", 4));
@@ -143,7 +144,7 @@ TEST_THAT(a_routing_id_that_is_taken_is_refused)
 
 static unsigned char masked_key[32];
 
-/* How often the key lies in this process's memory; nothing is copied that could be found. */
+/* How often the key is in this process's memory, counted without making another copy. */
 static unsigned count_keys(void)
 {
     FILE *maps = CHECK_PTR(fopen("/proc/self/maps", "re"));
@@ -229,14 +230,14 @@ static void bind_and_send_five(struct child *up, void *argument)
         pattern_fill(bytes, sizeof bytes, n);
         taken += shm_send(dealer, bytes, sizeof bytes, SHM_DONTWAIT) == sizeof bytes;
     }
-    CHECK_ERR(shm_send(dealer, bytes, sizeof bytes, SHM_DONTWAIT), EAGAIN); /* it looks how far the other is */
+    CHECK_ERR(shm_send(dealer, bytes, sizeof bytes, SHM_DONTWAIT), EAGAIN); /* it looks how far the other has read */
     CHECK_INT(get_stats(dealer).protocol_errors, 0);
     child_say(up, taken);
     child_hear(up);
 }
 
-/* One that connected may be linked to a new binder before that has proven itself, and so before it reads:
- * then nothing is read yet, however far it was with the one before. */
+/* A connector may have a pipe to a new binder that has proven nothing and read nothing yet: the read position of the
+ * binder before it must not count. */
 TEST_THAT(what_was_read_of_a_dead_binder_is_not_taken_for_the_next_ones)
 {
     shm_socket_t *dealer = socket_with_key(SHM_DEALER, 1);
@@ -292,7 +293,7 @@ static void expect_both_from_anna(shm_socket_t *router)
     CHECK(memcmp(got[0], got[1], 3) != 0);
 }
 
-/* Its name was free again before the router had looked at its proof: it is heard all the same. */
+/* Its routing id was free again before the router saw its proof: it is heard all the same. */
 TEST_THAT(a_dead_peer_is_heard_though_its_successor_was_introduced_before_it)
 {
     shm_socket_t *router = socket_with_key(SHM_ROUTER, 1), *first, *second;
@@ -301,7 +302,7 @@ TEST_THAT(a_dead_peer_is_heard_though_its_successor_was_introduced_before_it)
     first = dealer_new("first"); /* in the place where the successor will be */
     child = child_start(speak_as_anna, NULL);
     CHECK_INT(child_hear(&child), 0);
-    CHECK_OK(shm_bind(router, "it")); /* both came before it, so neither has proven itself */
+    CHECK_OK(shm_bind(router, "it")); /* both connected before the bind, so neither has proven itself */
     CHECK_INT(child_hear(&child), 1);
     child_kill(&child);
     CHECK_OK(shm_close(first));

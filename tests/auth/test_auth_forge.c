@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Somebody who may write the runtime directory, but has no key: a third process that changes, moves, cuts and
- * puts back what lies in a sender's segment, in the claims of a PUSH, and whole files of the dead. Each
- * attack is first seen to work on sockets without a key, where that says anything.
+ * An attacker who may write the runtime directory but has no key changes, moves and truncates messages in a sender's
+ * segment, claims of a PUSH, and proofs. Where it says anything, each attack is first seen to work without a key.
  */
 #include "attacker.h"
 #include "support/keys.h"
@@ -32,7 +31,7 @@ static void forge(struct child *up, void *argument)
 
     switch (forgery->attack) {
     case FLIP_FIRST:
-        bytes[size > 40 ? 20 : 0] ^= 1; /* past the envelope, in a larger one */
+        bytes[size > 40 ? 20 : 0] ^= 1; /* in a larger message, past the envelope */
         break;
     case FLIP_TAG:
         bytes[size - 1] ^= 0x80;
@@ -217,7 +216,7 @@ TEST_THAT(a_job_that_was_done_is_not_handed_out_again)
 /* ---- Another ring ---- */
 
 struct move {
-    int from, to; /* types of the sockets; the same: two rings of one */
+    int from, to; /* socket types; if equal, two rings of one socket */
 };
 
 /* The first message of one ring is put into the place of another's first. */
@@ -227,7 +226,7 @@ static void move_message(struct child *up, void *argument)
     struct file from_file, to_file;
     struct ring_header *from = ring_find(move->from, &from_file), *to = ring_find(move->to, &to_file);
 
-    if (move->from == move->to) /* the other one of that segment */
+    if (move->from == move->to) /* the other ring of that segment */
         for (size_t at = SEGMENT_HEADER_SIZE; at + RING_HEADER <= to_file.size; at += 64) {
             struct ring_header *ring = (void *)(to_file.bytes + at);
 
@@ -277,7 +276,8 @@ static void move_between_senders(enum key_mode mode)
 static void move_between_readers(enum key_mode mode)
 {
     struct move move = {SHM_ROUTER, SHM_ROUTER};
-    shm_socket_t *router = socket_with_mode(SHM_ROUTER, mode), *a = socket_with_mode(SHM_DEALER, mode), *b = socket_with_mode(SHM_DEALER, mode);
+    shm_socket_t *router = socket_with_mode(SHM_ROUTER, mode), *a = socket_with_mode(SHM_DEALER, mode),
+                 *b = socket_with_mode(SHM_DEALER, mode);
     struct child child;
     char got[8];
     ssize_t n[2];
@@ -296,7 +296,7 @@ static void move_between_readers(enum key_mode mode)
     n[0] = shm_recv(a, got, sizeof got, 0);
     n[1] = shm_recv(b, got, sizeof got, 0);
     if (mode) {
-        CHECK_INT(n[0] < 0 ? n[1] : n[0], 5); /* that of the one that was copied from */
+        CHECK_INT(n[0] < 0 ? n[1] : n[0], 5); /* the one whose message was copied */
         CHECK_INT(get_stats(a).auth_failed + get_stats(b).auth_failed, 1);
     } else {
         CHECK_INT(n[0] + n[1], 10);
@@ -346,8 +346,8 @@ static void change_proof(struct child *up, void *argument)
     file_unmap(&file);
 }
 
-/* Before the subscriber has looked, its publisher's proof is changed: it does not believe what follows; nor
- * does it get what was published before it came. */
+/* The publisher's proof is changed before the subscriber looks: it accepts nothing that follows, nor what was
+ * published before it came. */
 static void look_at_changed_proof(enum key_mode mode, enum change change)
 {
     shm_socket_t *pub = socket_with_mode(SHM_PUB, mode), *sub = socket_with_mode(SHM_SUB, mode);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Somebody who may write the runtime directory, but has no key, puts back the files of a dead sender, takes its place
- * at the name and holds the locks of the living.
+ * An attacker who may write the runtime directory but has no key restores the files of a dead sender, takes a slot
+ * at the endpoint and holds the locks that a live process would hold.
  */
 #include "attacker.h"
 #include "support/keys.h"
@@ -14,7 +14,7 @@
 
 struct order {
     enum key_mode mode;
-    bool by_pre_accept_proof; /* the sender dies before it saw an answer */
+    bool by_pre_accept_proof; /* the sender dies before it sees that it was accepted */
 };
 
 static void give_an_order(struct child *up, void *argument)
@@ -33,7 +33,7 @@ static void give_an_order(struct child *up, void *argument)
     child_hear(up);
 }
 
-/* So many come and go that the binder forgets the first of them. */
+/* Enough peers come and go for the binder to forget the first. */
 static void let_a_crowd_pass(shm_socket_t *dealer, enum key_mode mode)
 {
     char got[8];
@@ -60,7 +60,7 @@ static const char *name_of(const struct file *file)
     return strrchr(file->path, '/') + 1;
 }
 
-/* The sender's files as they are now: of the two DEALERs it has sent something. */
+/* A copy of the sender's files: it is the DEALER that has sent something. */
 static void record(struct recording *recording)
 {
     struct file file, endpoint;
@@ -91,7 +91,7 @@ static void lock_byte(int fd, off_t byte)
     CHECK_OK(fcntl(fd, F_OFD_SETLK, &lock));
 }
 
-/* Put the files back, take a place at the endpoint, hold the locks of the living, and ring. */
+/* Restore the files, take a slot at the endpoint, lock as a live process would, and ring the doorbells. */
 static void be_the_dead(struct child *up, void *argument)
 {
     struct recording *old = argument;

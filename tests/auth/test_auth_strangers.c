@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* SHM_AUTH_KEY and SHM_AUTH_SEAL for every pattern: who is spoken to, who may come back, what is seen from outside. */
+/* SHM_AUTH_KEY and SHM_AUTH_SEAL for every pattern: strangers, peers that come back, and what is visible from
+ * outside. */
 #include "support/keys.h"
 
 #include <dirent.h>
@@ -53,7 +54,7 @@ static void meet_as_strangers(const struct pipe *pipe, unsigned left_key, unsign
         CHECK_ERR(shm_recv(left.socket, got, sizeof got, SHM_DONTWAIT), EBADMSG);
     else
         expect_refusal(&left);
-    set_int(right.socket, SHM_RCVTIMEO, 120); /* a look at the peers is had meanwhile */
+    set_int(right.socket, SHM_RCVTIMEO, 120); /* long enough to look at the peers */
     CHECK_ERR(shm_recv(right.socket, got, sizeof got, 0), EAGAIN);
     CHECK_INT(get_stats(right.socket).received, 0);
     CHECK_INT(get_stats(right.socket).auth_failed, 1);
@@ -88,7 +89,7 @@ static bool left_is_publisher(const struct pipe *pipe)
     return pipe->pair->left == SHM_PUB || pipe->pair->left == SHM_XPUB;
 }
 
-/* The right one comes after the wrong one, and is served. */
+/* A friend that comes after a stranger is served. */
 TEST_EACH_PIPE(strangers_do_not_keep_friends_away, pipe)
 {
     struct end left, right, stranger;
@@ -121,7 +122,7 @@ TEST_EACH_PIPE(strangers_do_not_keep_friends_away, pipe)
     pipe_close(&left, &right);
 }
 
-/* A stranger waits for the name. What its binder sends before it was seen through is not for it. */
+/* A stranger waits at the name. What the binder sends before it recognizes it does not reach it. */
 TEST_EACH_PIPE(a_peer_that_has_proven_nothing_is_sent_nothing, pipe)
 {
     struct end left, right, friend;

@@ -48,7 +48,7 @@ static bool set_room(uint64_t kib)
     return mount(NULL, test_dir(), NULL, MS_REMOUNT, options) == 0;
 }
 
-/* As large as what is in it. (A size of 0 would be none at all.) */
+/* Exactly as large as its content. (Size 0 would mean no limit.) */
 static void fill(void)
 {
     struct statfs fs;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A runtime directory whose file system is full, always: it is as large as what is in it. Only while the
- * library allocates there is room (its calls of the system are wrapped by the linker), and none is left
- * after it. So whoever touches a byte of a shared file that was not allocated, reading or writing, gets a
- * SIGBUS there and then, at whatever moment of whatever order of events, and not once in a million.
+ * A runtime directory whose file system is always full: it is exactly as large as its content, except while the
+ * library allocates (its system calls are wrapped by the linker). So touching any byte of a shared file that was not
+ * allocated, reading or writing, is a SIGBUS every time, not once in a million.
  */
 #ifndef SHMQ_TEST_FAULTS_FULL_H
 #define SHMQ_TEST_FAULTS_FULL_H
@@ -23,7 +22,7 @@ unsigned full_refuse(unsigned k, bool and_on);
 /* About one in N finds none, drawn from SEED; 0: each finds it. */
 void full_refuse_some(unsigned n, uint64_t seed);
 
-/* Something was freed by other ways than this process's calls: a process died. */
+/* To be called when something was freed otherwise than by this process: a process died. */
 void full_again(void);
 
 /* Every byte of a part is the same. */

@@ -7,7 +7,7 @@
 
 /* One that binds when it meets the socket with ID_HEX, or one that connects. */
 shm_socket_t *open_beside(int type, const char *id_hex, bool binds);
-/* One whose id is neither too small nor too great for others to be beside it. */
+/* One whose id leaves room for others above and below it. */
 shm_socket_t *open_between(int type);
 
 void poll_once(shm_socket_t *socket);

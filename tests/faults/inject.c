@@ -30,7 +30,7 @@ static struct injection now;
 static unsigned calls;
 static bool among_able;
 static const char *what;
-static const void *failing; /* the kind that fails for good */
+static const void *failing; /* the kind of call that keeps failing */
 
 void inject(const struct injection *injection)
 {
@@ -56,7 +56,7 @@ const char *inject_what(void)
     return what;
 }
 
-/* What each can fail with, as its manual page has it. */
+/* The errors of each call, from its manual page. */
 struct kind {
     const char *name;
     int errors[8];
@@ -151,8 +151,10 @@ WRAP(int, -1, fchmod, (int fd, mode_t mode), (fd, mode), ENOMEM)
 WRAP(int, -1, flock, (int fd, int operation), (fd, operation), EINTR, ENOMEM)
 WRAP(int, -1, fstatfs64, (int fd, struct statfs *fs), (fd, fs), EINTR, ENOMEM)
 WRAP(ssize_t, -1, readlink, (const char *path, char *to, size_t size), (path, to, size), ENOMEM)
-WRAP(ssize_t, -1, vmsplice, (int fd, const struct iovec *from, size_t count, unsigned flags), (fd, from, count, flags), EAGAIN, ENOMEM)
-WRAP(ssize_t, -1, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags), EINTR, EAGAIN, ENOMEM, ENOBUFS, ETOOMANYREFS)
+WRAP(ssize_t, -1, vmsplice, (int fd, const struct iovec *from, size_t count, unsigned flags), (fd, from, count, flags),
+     EAGAIN, ENOMEM)
+WRAP(ssize_t, -1, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags), EINTR, EAGAIN,
+     ENOMEM, ENOBUFS, ETOOMANYREFS)
 WRAP(ssize_t, -1, recvmsg, (int fd, struct msghdr *message, int flags), (fd, message, flags), EINTR, EAGAIN, ENOMEM)
 WRAP(int, -1, getsockopt, (int fd, int a, int b, void *c, socklen_t *d), (fd, a, b, c, d), ENOMEM)
 WRAP(int, -1, fallocate64, (int fd, int mode, off_t at, off_t size), (fd, mode, at, size), ENOSPC, EINTR, ENOMEM)
@@ -167,7 +169,8 @@ WRAP(int, -1, inotify_add_watch, (int a, const char *b, uint32_t c), (a, b, c), 
 WRAP(int, -1, unlinkat, (int dir, const char *name, int flags), (dir, name, flags), EACCES, ENOMEM)
 WRAP(int, -1, mkdir, (const char *path, mode_t mode), (path, mode), ENOSPC, EACCES, ENOMEM)
 WRAP(int, -1, madvise, (void *at, size_t size, int advice), (at, size, advice), ENOMEM, EAGAIN)
-WRAP(void *, MAP_FAILED, mmap64, (void *a, size_t b, int c, int d, int e, off_t f), (a, b, c, d, e, f), ENOMEM, EAGAIN, EACCES)
+WRAP(void *, MAP_FAILED, mmap64, (void *a, size_t b, int c, int d, int e, off_t f), (a, b, c, d, e, f), ENOMEM, EAGAIN,
+     EACCES)
 WRAP(ssize_t, -1, getrandom, (void *buffer, size_t size, unsigned flags), (buffer, size, flags), EINTR)
 WRAP(int, -1, close, (int fd), (fd), 0)
 WRAP(ssize_t, -1, read, (int fd, void *buffer, size_t size), (fd, buffer, size), EINTR, EAGAIN)
@@ -202,7 +205,7 @@ int __wrap_open64(const char *name, int flags, ...)
     return fails(&kind_open64) ? -1 : __real_open64(name, flags, mode);
 }
 
-/* Only what takes a lock, or seals; F_OFD_GETLK, which asks, does not run out of anything. */
+/* Only calls that take a lock or add seals: F_OFD_GETLK needs no resources. */
 KIND(fcntl64, EINTR, EAGAIN, ENOMEM);
 KIND(seal, ENOMEM);
 int __real_fcntl64(int fd, int command, ...);
@@ -219,7 +222,7 @@ int __wrap_fcntl64(int fd, int command, ...)
     return (takes && fails(&kind_fcntl64)) || (seals && fails(&kind_seal)) ? -1 : __real_fcntl64(fd, command, lock);
 }
 
-/* Futexes. To wake needs nothing of which there could be too little. */
+/* Futex waits. Waking needs no resources. */
 KIND(futex, EINTR, EAGAIN, ENOMEM);
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);

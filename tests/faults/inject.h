@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The calls by which the library reaches the system and the heap, each able to fail, or to be the last
- * thing that the process does, at the k-th. The linker puts these in place of the C library's
- * (--wrap), in a test that is linked with the static library: no tracer, and thousands of cases a second.
+ * Makes the k-th call to the system or the heap fail, or kills the process there. The linker puts these functions in
+ * place of the C library's (--wrap) in tests that are linked with the static library: no tracer, so thousands of
+ * cases a second.
  */
 #ifndef SHMQ_TEST_FAULTS_INJECT_H
 #define SHMQ_TEST_FAULTS_INJECT_H
@@ -23,7 +23,7 @@ void inject_among_able(bool on);
 unsigned inject_stop(void);
 /* The call that failed first, or NULL: none got that far, or none of them can fail with that error. */
 const char *inject_what(void);
-/* Blocks of the heap that were taken and not given back, ever: to be compared. */
+/* Heap blocks allocated and not freed so far: for comparison. */
 long inject_blocks(void);
 
 #endif

@@ -84,7 +84,7 @@ static bool is_pair(const struct pair *pair)
     return pair->left == SHM_PAIR;
 }
 
-/* Layers, as containers have them: a mapping does not keep the lock that tells of life. */
+/* overlayfs, as containers have it: a mapping does not keep the life lock. */
 TEST_PIPES(is_pair, an_overlay_is_refused, pipe)
 {
     static const char *const names[] = {"lower", "upper", "work", "merged"};
@@ -118,7 +118,7 @@ TEST_PIPES(is_pair, a_file_system_without_fallocate_is_refused, pipe)
 
 /* ---- Changes while in use ---- */
 
-/* What has been mapped goes on; what would have to be opened by name cannot be: an error, no signal, no hang. */
+/* What is mapped keeps working; what has to be opened by name fails with an error, no signal, no hang. */
 TEST_EACH_PIPE(a_directory_removed_while_in_use, pipe)
 {
     static unsigned char bytes[400000];
@@ -140,10 +140,10 @@ TEST_EACH_PIPE(a_directory_removed_while_in_use, pipe)
     else
         CHECK_INT(n, sizeof bytes);
     pipe_close(&left, &right);
-    CHECK_OK(mkdir(test_dir(), 0700)); /* for the harness, that looks into it */
+    CHECK_OK(mkdir(test_dir(), 0700)); /* the harness looks into it */
 }
 
-/* Sockets that are there keep to the directory they had, wherever it is now; new ones take the new one. */
+/* Existing sockets keep their directory, wherever it is now; new sockets use the new one. */
 TEST_EACH_PIPE(a_directory_moved_and_replaced, pipe)
 {
     struct end left, right, new_left, new_right;
@@ -167,7 +167,7 @@ TEST_EACH_PIPE(a_directory_moved_and_replaced, pipe)
     pipe_close(&new_left, &new_right);
 }
 
-/* Shut: what is to be opened waits until it may be. */
+/* No permission: whatever has to be opened waits until it is permitted again. */
 TEST_EACH_PIPE(a_directory_shut_while_in_use_loses_nothing, pipe)
 {
     static unsigned char bytes[400000];

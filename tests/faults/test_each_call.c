@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each operation, with each call that it makes of the system or the heap failing, once and for good, with
- * each error that such a call can have; and with the process dying there. A peer in another process
- * takes part and survives all of it.
+ * Every operation with each of its system and heap calls failing, once and permanently, with each error that the
+ * call can have; and with the process dying there. A peer in another process takes part and survives all of it.
  *
- * After a failure: the operation said so by an errno, or did without; nothing is left open or mapped;
- * the next call works; whatever was acknowledged arrives. After a death: a new process takes the place.
+ * After a failure the operation has reported an errno or managed without; nothing stays open or mapped; the next
+ * call works; whatever was acknowledged arrives. After a death a new process takes over.
  */
 #include "../support/ends.h"
 #include "../support/leaks.h"
@@ -62,7 +61,7 @@ static void serve(struct child *up, void *argument)
         number = child_hear(up);
         if (number == UINT64_MAX)
             break;
-        if (number == UINT64_MAX - 2) { /* see that the other one died: what it left comes before the next one's */
+        if (number == UINT64_MAX - 2) { /* notice the death: what was left comes before the next messages */
             alone = false;
             continue;
         }
@@ -148,7 +147,7 @@ static int poll_out(struct scene *scene)
     return shm_poll(&item, 1, 100) < 0 ? -1 : 0;
 }
 
-/* The binder has answered by now: this call finds the answer, and pipes. */
+/* The binder has accepted us by now: this call finds the accept record and makes the pipe. */
 static int find_answer(struct scene *scene)
 {
     shm_pollitem_t item = {scene->socket, -1, 0, 0};
@@ -200,7 +199,7 @@ static void set_up(struct scene *scene)
     set_int(scene->socket, SHM_LINGER, 0);
     set_int(scene->socket, SHM_SNDTIMEO, 5000);
     if (scene->operation->type == SHM_PUB && !scene->attached)
-        set_int(scene->socket, SHM_LOSSLESS, 1); /* or it drops what does not fit */
+        set_int(scene->socket, SHM_LOSSLESS, 1); /* otherwise it drops what does not fit */
 }
 
 static void meet_the_peer(struct scene *scene)
@@ -211,7 +210,7 @@ static void meet_the_peer(struct scene *scene)
         CHECK(shm_poll(&(shm_pollitem_t){scene->socket, -1, 0, 0}, 1, 1) >= 0);
 }
 
-/* Whatever was acknowledged has come, in order: the peer counts. */
+/* The peer counts: everything acknowledged must arrive, in order. */
 static void check_arrival(struct child *peer, uint64_t sent)
 {
     int64_t end = now_ms() + 5000;
@@ -286,7 +285,7 @@ struct run {
     unsigned files;
 };
 
-/* Files go when the last of both has let go of them. */
+/* Files are removed when the last of the two has released them. */
 static void check_gone(const struct run *run)
 {
     int64_t end = now_ms() + 2000;
@@ -386,7 +385,7 @@ static void run_death(const void *argument)
     const struct operation *operation = argument;
     struct death *death = shared_memory(sizeof *death);
 
-    leave_files(); /* of those that died before a name led to them */
+    leave_files(); /* of processes that died before any name led to their files */
     death->operation = operation;
     for (death->at = 1; !death->ended && death->at < EACH_CALLS_MAX; death->at++) {
         struct child peer = child_start(serve, (void *)(uintptr_t)operation), child;

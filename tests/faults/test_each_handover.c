@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * shm_handover(), with each call that it makes of the system or the heap failing, once and for good, with each
- * error that such a call can have; and with the process dying there; at the end that binds and at the one that
- * connects. The other end returns in time, with success or an errno that says what is; the two, or others,
- * come together at the next attempt; nothing stays open, mapped or allocated; what was acknowledged arrives.
- * And what only two who know one another's insides can do to each other.
+ * shm_handover() with each of its system and heap calls failing, once and permanently, with each error that the call
+ * can have, and with the process dying there; at the binding and at the connecting end. The other end returns in
+ * time, with success or a meaningful errno; the next attempt succeeds; nothing stays open, mapped or allocated; what
+ * was acknowledged arrives.
  */
 #include "../support/line.h"
 #include "each.h"
@@ -33,7 +32,7 @@ static void send_number(shm_socket_t *s, uint64_t number)
 
     memcpy(bytes, &number, sizeof number);
     while (shm_send(s, bytes, number % 2 ? SIZE : sizeof number, 0) < 0)
-        CHECK_INT(errno, EPIPE); /* a PAIR is told that the one before has gone */
+        CHECK_INT(errno, EPIPE); /* a PAIR is told once that its former peer has gone */
 }
 
 static void receive_number(shm_socket_t *s, uint64_t want)
@@ -76,7 +75,7 @@ static struct rest rest_now(void)
     return rest;
 }
 
-/* A peer is let go of at one of the next looks. */
+/* A peer is released during one of the next calls. */
 static void check_rest(shm_socket_t *s, const struct rest *before)
 {
     int64_t end = now_ms() + 5000;
@@ -101,7 +100,7 @@ enum { JOIN, SEND, RECEIVE, SETTLE, CLOSE, END };
 struct play {
     const char *name;
     int type, peer_type;
-    bool binds; /* the one to which it happens */
+    bool binds; /* the end to which it happens */
 };
 
 static int listener;
@@ -146,7 +145,7 @@ static shm_socket_t *peer_of(const struct play *play, const char *id_hex)
 
 struct cast {
     const struct play *play;
-    char id_hex[40]; /* of the one it is to be beside, or "": it is in between */
+    char id_hex[40]; /* of the socket it is to be beside; "": any in between */
 };
 
 static void take_part(struct child *up, void *argument)
@@ -215,8 +214,9 @@ static void pass_messages(shm_socket_t *s, int type, struct child *peer)
 
 /* ---- Each call fails ---- */
 
-static const int clear_here[] = {0, ENOMEM, EMFILE, ENOSPC, EINTR, EAGAIN, EPIPE, ECONNRESET, ENOBUFS, ETOOMANYREFS, EPERM, EIO,
-                                 EADDRINUSE}; /* a lock that is held: by nobody but this test */
+/* EADDRINUSE: a lock that is held, if only because this test said so. */
+static const int clear_here[] = {0,          ENOMEM,  EMFILE,       ENOSPC, EINTR, EAGAIN,    EPIPE,
+                                 ECONNRESET, ENOBUFS, ETOOMANYREFS, EPERM,  EIO,   EADDRINUSE};
 static const int clear_there[] = {0, EPIPE, ECONNRESET, EAGAIN};
 static const int clear_again[] = {0, EPIPE, ECONNRESET, EISCONN};
 
@@ -288,7 +288,7 @@ static void run_failures(const void *argument)
     run.peer = child_start(take_part, &part);
     hear_id(&run.peer, run.id_hex);
     inject_among_able(true);
-    fail_at(&(struct injection){0}, &run); /* what is allocated once, is */
+    fail_at(&(struct injection){0}, &run); /* so that one-time allocations are done */
     printf("%s: %u cases\n", run.play->name, each_call_fails(errors, COUNT_OF(errors), fail_at, &run));
     fflush(stdout);
     child_say(&run.peer, END);
@@ -358,7 +358,7 @@ static void run_deaths(const void *argument)
         int64_t begun = now_ms();
         int error = join_by(survivor, ends[0]);
         CHECK(error == 0 || error == EPIPE || error == ECONNRESET);
-        CHECK(error == 0 || now_ms() - begun < TIMEOUT_MS); /* by the death, not by the clock */
+        CHECK(error == 0 || now_ms() - begun < TIMEOUT_MS); /* it learned of the death, and did not time out */
         while (waitid(P_PID, (id_t)child.pid, &(siginfo_t){0}, WEXITED | WNOWAIT) < 0)
             ;
         child_reap(&child);
@@ -392,7 +392,8 @@ static void run_deaths(const void *argument)
     child_wait(&partner);
     CHECK_OK(shm_close(survivor));
     close(listener);
-    printf("%s: died at each of %u calls, %u of them before the other side was done\n", play->name, death->at - 2, refused);
+    printf("%s: died at each of %u calls, %u of them before the other side was done\n", play->name, death->at - 2,
+           refused);
     fflush(stdout);
     shared_memory_free(death, sizeof *death);
 }
@@ -407,7 +408,7 @@ static const struct play plays[] = {
 int main(int argc, char **argv)
 {
     for (size_t i = 0; i < COUNT_OF(plays); i++) {
-        if (plays[i].type != SHM_PUB) /* whose hand-over differs from a PUSH's only in the peers' deaths */
+        if (plays[i].type != SHM_PUB) /* its hand-over differs from a PUSH's only when a peer dies */
             each_add("each_call_fails", plays[i].name, run_failures, &plays[i]);
         each_add("death_at_each_call", plays[i].name, run_deaths, &plays[i]);
     }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The receiving side of test_each_call.c: what takes, waits, watches, joins late or lets go, with each call
- * that it makes of the system or the heap failing, once and for good.
+ * The receiving side of test_each_call.c: receiving, waiting, watching, joining late and closing, with each system
+ * and heap call failing, once and permanently.
  *
- * After a failure: the operation said so by an errno that means something, or did without; done again it
- * works; whatever was acknowledged arrives, in order, once; nobody is taken for a liar; nothing stays open,
- * mapped or in the directory.
+ * After a failure the operation has reported a meaningful errno or managed without; repeated, it works; whatever was
+ * acknowledged arrives, in order, once; no peer is taken for a liar; nothing stays open, mapped or in the directory.
  */
 #include "../support/ends.h"
 #include "../support/leaks.h"
@@ -26,7 +25,7 @@ struct operation {
     const char *name;
     void (*prepare)(struct scene *scene);
     int (*call)(struct scene *scene); /* 0, or -1 and errno */
-    bool late;                        /* the right one is not there yet */
+    bool late;                        /* the right end comes later */
 };
 
 /* ---- Messages, numbered from 1 ---- */
@@ -134,7 +133,7 @@ static void two_left_by_a_dead_one(struct scene *scene)
     end_open(&scene->right, scene->pipe, false);
 }
 
-/* Some are read, and some are for who comes late. */
+/* For a subscriber that comes late. */
 static void three_before(struct scene *scene)
 {
     for (int i = 0; i < 3; i++)
@@ -153,7 +152,7 @@ static void views_open(struct scene *scene)
 
 /* ---- Operations ---- */
 
-/* In vain, on the bell: a wait that ends too early is as bad as one that does not. */
+/* Nothing comes: a wait that ends too early is as bad as one that never ends. */
 static int wait_a_little(struct scene *scene)
 {
     char byte;
@@ -221,13 +220,13 @@ static void subscribed(struct scene *scene)
     CHECK_OK(subscribe_to_another(scene));
 }
 
-/* One who reads what was published before he came. */
+/* Reads what was published before it came. */
 static int join_late(struct scene *scene)
 {
     if (!scene->joined && (scene->pipe->right_binds ? shm_bind(scene->right.socket, "it")
                                                     : shm_connect(scene->right.socket, "it")) < 0) {
         if (errno == EADDRINUSE)
-            errno = EINTR; /* what a lock refused with EAGAIN means, and here it was made up */
+            errno = EINTR; /* what a refused lock means; here the refusal was injected */
         return -1;
     }
     scene->joined = true;
@@ -243,7 +242,8 @@ static int close_right(struct scene *scene)
 
 static void look(struct end *end)
 {
-    CHECK_OK(shm_poll(&(shm_pollitem_t){end->socket, -1, 0, 0}, 1, 1)); /* at the end of a sleep, what had been wanting is tried again */
+    /* What could not be had is tried again at the end of a sleep. */
+    CHECK_OK(shm_poll(&(shm_pollitem_t){end->socket, -1, 0, 0}, 1, 1));
 }
 
 /* Whatever was sent and three more. */
@@ -342,7 +342,7 @@ static bool fail_at(const struct injection *injection, void *argument)
     struct run *run = argument;
 
     if (run->operation->prepare == two_left_by_a_dead_one && injection->error == EAGAIN)
-        return false; /* of a lock: somebody is just removing what says how far the dead one had read */
+        return false; /* means that another process is just removing the dead one's read position */
     bool fired = do_it_with(injection, run);
     leaks_check_open(run->before);
     if (count_files(test_dir()) != 0 && (!inject_what() || strcmp(inject_what(), "unlinkat") != 0))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nobody touches memory that was not allocated, in whatever order peers come, send, look and go: in a file
- * system that is full at all times (full.h), where that is a SIGBUS. And when there is no room for an
- * allocation, the caller is told ENOSPC, or needs none; nothing that was acknowledged is lost by it.
+ * No process touches memory that was not allocated, in whatever order peers come, send, look and leave: random walks
+ * in a file system that is always full (full.h), where that would be a SIGBUS. If an allocation finds no room the
+ * caller gets ENOSPC or does without, and nothing acknowledged is lost.
  */
 #include "../support/ends.h"
 #include "full.h"
@@ -33,7 +33,7 @@ static unsigned draw(struct walk *walk, unsigned below)
     return (unsigned)(random_next(&walk->state) % below);
 }
 
-/* Errors that tell of a state, or of the want of room. */
+/* Errors that describe a state, or a lack of room. */
 static void check_told(const char *what)
 {
     static const int clear[] = {EAGAIN, ENOSPC, EPIPE, EHOSTUNREACH, EFSM, ECONNRESET, EADDRINUSE, ENOENT, ENOTSUP};
@@ -73,7 +73,7 @@ static void begin(struct walk *walk, struct actor *actor)
     }
     CHECK_OK(shm_close(socket));
     full_refuse_some(0, 0);
-    end_open(&actor->end, walk->pipe, left); /* with the key that the environment has */
+    end_open(&actor->end, walk->pipe, left); /* with the key that SHMQ_TEST_AUTH asks for */
     if (draw(walk, 2) && (actor->end.type == SHM_SUB || actor->end.type == SHM_XSUB))
         set_int(actor->end.socket, SHM_HISTORY, 20);
     if (draw(walk, 4) == 0)

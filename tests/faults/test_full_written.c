@@ -20,7 +20,7 @@ static void leave_it(struct end *end, const struct pipe *pipe)
         CHECK_OK(shm_unbind(end->socket, "it"));
 }
 
-/* Have it give back what nobody needs any more. */
+/* Make it release what nobody needs any more. */
 static void tidy(struct end *end)
 {
     CHECK_OK(shm_bind(end->socket, "other"));
@@ -61,7 +61,7 @@ static int receive_part(struct end *end)
     return bytes[0];
 }
 
-/* What the answer names is there as long as somebody may come to look at it. */
+/* What an accept record names stays as long as somebody may still look at it. */
 TEST_EACH_PIPE(a_binder_leaves_before_its_connector_has_looked, pipe)
 {
     struct end binder, connector;
@@ -73,7 +73,7 @@ TEST_EACH_PIPE(a_binder_leaves_before_its_connector_has_looked, pipe)
     finish(&connector, &binder);
 }
 
-/* The pipe record of the second time lies where that of the first one lay, which the connector came to. */
+/* The second pipe record lies where the first lay, which the connector knows. */
 TEST_EACH_PIPE(it_does_so_again_at_the_same_place, pipe)
 {
     struct end binder, connector;
@@ -90,7 +90,7 @@ TEST_EACH_PIPE(it_does_so_again_at_the_same_place, pipe)
     finish(&connector, &binder);
 }
 
-/* The one before lives, and has given its ring's memory back. */
+/* The former binder lives, and has freed its ring. */
 TEST_EACH_PIPE(the_next_binder_does_not_look_where_there_is_nothing, pipe)
 {
     struct end binder, next, connector;
@@ -114,7 +114,7 @@ static bool sends_unmet(const struct pair *pair)
     return pair->waits && pair->left != SHM_ROUTER;
 }
 
-/* Also when its socket was closed, and the next one has come before the sender looked. */
+/* Also when the holder's socket is closed and the next one has come before the sender looks. */
 TEST_PIPES(sends_unmet, a_view_is_unchanged_though_the_sender_never_met_its_holder, pipe)
 {
     struct end left, right, next;
@@ -145,7 +145,7 @@ TEST_PIPES(sends_unmet, a_view_is_unchanged_though_the_sender_never_met_its_hold
     finish(&left, &next);
 }
 
-/* To see that there is one is not to take it. */
+/* Seeing a message is not taking it. */
 TEST_PIPES(sends_unmet, a_message_that_was_only_looked_at_is_not_lost_by_leaving, pipe)
 {
     struct end left, right;
@@ -191,7 +191,7 @@ TEST_PIPES(sends_unmet, a_message_that_was_taken_in_part_does_not_come_again, pi
     finish(&left, &right);
 }
 
-/* Its own ring, with its subscription, is that of the time with a publisher before. */
+/* Its ring, with its subscription, dates from the publisher before. */
 TEST_EACH_PIPE(a_subscriber_leaves_that_reads_before_it_was_answered, pipe)
 {
     struct end publisher, next, subscriber;
@@ -207,7 +207,7 @@ TEST_EACH_PIPE(a_subscriber_leaves_that_reads_before_it_was_answered, pipe)
     look(&subscriber);
     leave_it(&publisher, pipe);
     end_open(&next, pipe, true);
-    full_refuse(2, true); /* it can bind, and cannot answer yet */
+    full_refuse(2, true); /* it can bind, but not accept yet */
     end_attach(&next, pipe, "it");
     full_refuse(0, false);
     look(&subscriber);
@@ -229,7 +229,7 @@ TEST_PIPES(is_simple, a_loan_that_could_not_be_sent_is_as_it_was, pipe)
 
     full_begin();
     pipe_start(&left, &right, pipe);
-    for (int i = 0; i < 30; i++) /* what of the ring has memory; ring_out.c */
+    for (int i = 0; i < 30; i++) /* so that the ring's memory is allocated; ring_out.c */
         pipe_transfer(&left, &right, "small");
     CHECK_OK(shm_msg_loan(&loan, left.socket, PART));
     memset(shm_msg_data(&loan), 7, PART);

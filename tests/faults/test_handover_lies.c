@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What one can do to another in a hand-over (SHM_MEMFD) who knows the library's inside: in another one's name, at
- * another one's place, with files that do not open; and who gives up half-way. (At random: tests/fuzz.)
+ * What a peer that knows the library's inside can do in a hand-over (SHM_MEMFD): use another's identity or endpoint,
+ * send files that do not open, give up half-way. (At random: tests/fuzz.)
  */
 #include "handover.h"
 #include "../support/line.h"
@@ -91,7 +91,8 @@ static void send_number(shm_socket_t *s, int number)
 TEST_THAT(nobody_comes_in_anothers_name)
 {
     shm_socket_t *middle = open_between(SHM_DEALER);
-    shm_socket_t *honest = open_beside(SHM_DEALER, middle->segment.id_hex, false), *liar = open_beside(SHM_DEALER, middle->segment.id_hex, false);
+    shm_socket_t *honest = open_beside(SHM_DEALER, middle->segment.id_hex, false),
+                 *liar = open_beside(SHM_DEALER, middle->segment.id_hex, false);
     int number;
 
     CHECK_INT(join_both(middle, honest), 0);
@@ -152,7 +153,8 @@ TEST_THAT(a_place_that_does_not_open_is_refused_at_once)
     shm_socket_t *socket = open_between(SHM_PAIR), *liar = open_beside(SHM_PAIR, socket->segment.id_hex, true);
 
     signal(SIGIO, SIG_IGN);
-    CHECK_INT(lead_to(socket, liar, name, sealed_memory(F_SEAL_SEAL, true, F_RDLCK)), EPROTO); /* an open() waits for the lease */
+    /* With a lease, open() would wait. */
+    CHECK_INT(lead_to(socket, liar, name, sealed_memory(F_SEAL_SEAL, true, F_RDLCK)), EPROTO);
     CHECK_INT(lead_to(socket, liar, name, sealed_memory(F_SEAL_SEAL, false, F_WRLCK)), EPROTO);
     CHECK_INT(lead_to(socket, liar, name, sealed_memory(F_SEAL_SEAL | F_SEAL_WRITE, false, F_UNLCK)), EPROTO);
     CHECK_INT(lead_to(socket, liar, name, sealed_memory(0, false, F_UNLCK)), EPROTO); /* more seals could follow */
@@ -162,7 +164,8 @@ TEST_THAT(a_place_that_does_not_open_is_refused_at_once)
 TEST_THAT(another_ones_place_stays_that_ones)
 {
     shm_socket_t *socket = open_between(SHM_DEALER);
-    shm_socket_t *honest = open_beside(SHM_DEALER, socket->segment.id_hex, true), *liar = open_beside(SHM_DEALER, socket->segment.id_hex, true);
+    shm_socket_t *honest = open_beside(SHM_DEALER, socket->segment.id_hex, true),
+                 *liar = open_beside(SHM_DEALER, socket->segment.id_hex, true);
     unsigned before = count_files("/proc/self/fd");
     char name[128];
     size_t size = sizeof name;
@@ -179,17 +182,18 @@ TEST_THAT(another_ones_place_stays_that_ones)
     CHECK_OK(shm_close(honest));
     await_peers(socket, 0);
     for (int i = 0; i < 2000 && count_files("/proc/self/fd") >= before; i++)
-        poll_once(socket); /* less by those of the two that were closed */
+        poll_once(socket); /* fewer, since two sockets were closed */
     CHECK(count_files("/proc/self/fd") < before);
     CHECK_OK(shm_close(socket));
 }
 
 /* ---- Who gives up half-way ---- */
 
-/* The binder waits in vain: for an answer that is held up between the two, or for one that never was. */
+/* The binder times out: the connector's answer is delayed, or never sent. */
 static void give_up(bool too_late)
 {
-    shm_socket_t *binder = open_between(SHM_DEALER), *connector = open_beside(SHM_DEALER, binder->segment.id_hex, false);
+    shm_socket_t *binder = open_between(SHM_DEALER),
+                 *connector = open_beside(SHM_DEALER, binder->segment.id_hex, false);
     struct letter hello, place;
     struct call call;
     int line[2], other[2], error, number = 7;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What one that has gone leaves: there as long as somebody may need it, at whichever of its endpoints, and no
+/* What a closed or dead socket leaves behind stays as long as any peer at any of its endpoints may need it, and no
  * longer. Its messages arrive once. */
 #include "support/ends.h"
 
@@ -68,10 +68,11 @@ static void be_bound(struct child *up, void *argument)
     pause();
 }
 
-/* Nobody binds the name again, and those who were connected stay. */
+/* Nobody binds the name again, and the connected peers stay. */
 TEST_THAT(files_of_one_that_has_gone_go_though_its_peers_stay)
 {
-    static const int pairs[][2] = {{SHM_PUB, SHM_SUB}, {SHM_PUSH, SHM_PULL}, {SHM_ROUTER, SHM_DEALER}, {SHM_PULL, SHM_PUSH}};
+    static const int pairs[][2] = {
+        {SHM_PUB, SHM_SUB}, {SHM_PUSH, SHM_PULL}, {SHM_ROUTER, SHM_DEALER}, {SHM_PULL, SHM_PUSH}};
     enum { PEERS = 3 };
 
     for (unsigned i = 0; i < COUNT_OF(pairs) * 4; i++) {
@@ -115,7 +116,7 @@ TEST_THAT(files_of_one_that_has_gone_go_though_its_peers_stay)
     }
 }
 
-/* One that the binder turned away for its type leaves messages for nobody. */
+/* A socket that the binder rejected for its type leaves no messages. */
 TEST_THAT(nothing_stays_of_one_that_did_not_fit)
 {
     shm_socket_t *bound = socket_new(SHM_PUB), *push = socket_new(SHM_PUSH);
@@ -151,7 +152,7 @@ static void send_to_both(struct child *up, void *argument)
     CHECK_OK(shm_close(dealer));
 }
 
-/* One of its two peers is at once there and lets go of it, before the other has looked at all. */
+/* One of the sender's two peers comes and releases it before the other has looked. */
 TEST_THAT(messages_for_one_peer_outlive_the_other)
 {
     for (unsigned i = 0; i < 4; i++) {
@@ -178,7 +179,8 @@ TEST_THAT(messages_for_one_peer_outlive_the_other)
     }
 }
 
-/* The connector of one endpoint lets go of a binder that has sent to that of another, which has yet to look. */
+/* A connector at one endpoint releases a binder that has sent to a connector at another endpoint, which has not
+ * looked yet. */
 TEST_THAT(what_a_binder_sent_at_one_endpoint_outlives_the_other)
 {
     for (unsigned i = 0; i < 4; i++) {
@@ -190,7 +192,7 @@ TEST_THAT(what_a_binder_sent_at_one_endpoint_outlives_the_other)
         CHECK_OK(shm_connect(slow, names[1]));
         for (unsigned b = 0; b < 2; b++)
             CHECK_OK(shm_bind(bound, names[b]));
-        if (getenv("SHMQ_TEST_AUTH") != NULL) { /* then nobody is sent to who has not proven himself */
+        if (getenv("SHMQ_TEST_AUTH") != NULL) { /* with a key nothing is sent to a peer that has proven nothing */
             join(bound, quick);
             join(bound, slow);
         }
@@ -215,7 +217,7 @@ TEST_THAT(what_a_binder_sent_at_one_endpoint_outlives_the_other)
     }
 }
 
-/* One that has left, with a view, lets go of the binder; another has its place since, and has not looked. */
+/* A peer that left while holding a view releases the binder; another peer has its slot by then, and has not looked. */
 TEST_THAT(what_was_sent_to_the_next_in_a_place_outlives_the_former)
 {
     shm_socket_t *bound = socket_new(SHM_DEALER), *former = socket_new(SHM_DEALER), *next = socket_new(SHM_DEALER);
@@ -242,7 +244,7 @@ TEST_THAT(what_was_sent_to_the_next_in_a_place_outlives_the_former)
     CHECK_INT(count_files(test_dir()), 0);
 }
 
-/* It has left the one name in order, with messages there, when it goes for good. */
+/* It disconnects from one name, with messages left there, and then closes. */
 TEST_THAT(messages_at_a_name_that_was_left_outlive_the_other)
 {
     for (unsigned i = 0; i < 2; i++) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two containers that share the runtime directory and nothing else: every pattern between them, with order
- * and once-ness checked, however the receiver waits; deaths; names that change hands; clocks days apart; no
- * /proc. Both ends are process 1, each in its own world.
+ * Two containers that share only the runtime directory: every pattern between them, in order and exactly once,
+ * however the receiver waits; deaths; names that change owners; clocks days apart; no /proc. Both ends are process
+ * 1, each in its own namespaces.
  */
 #include "../support/container.h"
 #include "../support/ends.h"
@@ -95,7 +95,7 @@ static void wait_by_descriptor(struct end *end)
     }
 }
 
-/* Message NUMBER, waited for in one of five ways. */
+/* Wait for message NUMBER in one of five ways. */
 static void receive_number(struct end *right, uint64_t number)
 {
     static unsigned char bytes[70000];
@@ -106,7 +106,7 @@ static void receive_number(struct end *right, uint64_t number)
         wait_by_poll(right);
     if (number % 5 == 2)
         wait_by_two(right);
-    if (number % 5 == 3 && number > MESSAGES / 2) /* a socket with a descriptor sleeps another way from then on */
+    if (number % 5 == 3 && number > MESSAGES / 2) /* once it has a descriptor, a socket sleeps differently */
         wait_by_descriptor(right);
     if (number % 2) {
         n = end_recv(right, bytes, sizeof bytes, 0);
@@ -230,7 +230,7 @@ static void outlive_two(struct child *up, void *argument)
         CHECK_INT(event.peer_pid, 1);
         child_say(up, 0);
         for (unsigned k = 0; k < 10; k++) {
-            if (right.type == SHM_PAIR && k == 0 && i > 0) /* is told of the former one */
+            if (right.type == SHM_PAIR && k == 0 && i > 0) /* it is told that the former peer has gone */
                 CHECK_ERR(end_recv(&right, &(char[8]){0}, 8, 0), EPIPE);
             receive_number(&right, number++);
         }
@@ -242,7 +242,8 @@ static void outlive_two(struct child *up, void *argument)
     end_close(&right);
 }
 
-/* SIGKILL in one container; the other has all that was acknowledged, learns of it, and a third comes. */
+/* SIGKILL in one container; the other receives all that was acknowledged, learns of the death, and a third takes
+ * over. */
 TEST_EACH_PIPE(deaths_are_noticed_and_names_taken_over, pipe)
 {
     struct task *task = shared_memory(sizeof *task);
@@ -361,7 +362,7 @@ static void watch_by_descriptor(struct child *up, struct task *task)
     for (shm_event_t event = {0}; event.event != SHM_EVENT_DIED; looks++) {
         if (shm_event_recv(right.socket, &event, SHM_DONTWAIT) == 0)
             continue;
-        CHECK_INT(poll(&item, 1, 10000), 1); /* a descriptor that does not tell of deaths would not get readable */
+        CHECK_INT(poll(&item, 1, 10000), 1); /* a descriptor that does not report deaths would not become readable */
     }
     if (looks > 1000)
         FAIL("%u looks at a descriptor that had nothing to tell", looks);
@@ -398,7 +399,7 @@ static void take_part(const struct pipe *pipe, const struct container_kind *kind
     child_say(&left.line, 0);
     child_hear(&left.line);
     child_hear(&right.line);
-    pass_ms(300); /* a death that comes while its witness sleeps */
+    pass_ms(300); /* the death comes while the peer sleeps */
     container_kill(&left);
     container_wait(&right);
     shared_memory_free(task, sizeof *task);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A peer's files cut off, of another version, or with other words where a word is written once: the peer is
- * not taken, it is said so, and who came honestly is served. (Words that change under a reader: tests/fuzz.) */
+/* A peer's files are truncated, of another version, or damaged in words that are written once: the peer is refused
+ * with an event, and honest peers are served. (Words that change while they are read: tests/fuzz.) */
 #include "support/ends.h"
 
 #include <dirent.h>
@@ -79,7 +79,7 @@ static void do_damage(const struct damage *damage)
     close(fd);
 }
 
-/* So that the next one's are the only ones. */
+/* So that only the next one's files are there. */
 static void remove_files(void)
 {
     DIR *directory = CHECK_PTR(opendir(test_dir()));
@@ -93,7 +93,7 @@ static void remove_files(void)
 
 TEST_THAT(a_peer_with_damaged_files_is_turned_away_alone)
 {
-    leave_files(); /* of the dead, for `shmq gc`: what is damaged is not cleared away by its peers */
+    leave_files(); /* damaged files of the dead are left for `shmq gc` */
     for (size_t i = 0; i < COUNT_OF(damages); i++) {
         struct child child = child_start(push_and_wait, NULL);
         shm_stats_t stats;
@@ -127,7 +127,7 @@ static void be_bound(struct child *up, void *argument)
 }
 
 /* An endpoint of another version, in use, is not joined and not removed. */
-/* A PAIR and a ROUTER try again with those whom they had no room for, but not with such a one. */
+/* A PAIR and a ROUTER retry peers that they had no room for, but not such a peer. */
 TEST_THAT(who_was_turned_away_for_nonsense_is_not_tried_again)
 {
     static const int types[][2] = {{SHM_PAIR, SHM_PAIR}, {SHM_ROUTER, SHM_DEALER}, {SHM_PULL, SHM_PUSH}};
@@ -142,7 +142,7 @@ TEST_THAT(who_was_turned_away_for_nonsense_is_not_tried_again)
         do_damage(&damages[3]);
         shm_socket_t *bound = socket_new(types[i][0]), *honest = socket_new(types[i][1]);
         CHECK_OK(shm_bind(bound, "it"));
-        for (int k = 0; k < 20; k++) /* somebody else comes and goes, so that it looks */
+        for (int k = 0; k < 20; k++) /* another peer comes and goes, so that it looks */
             for (int up = 1; up >= 0; up--) {
                 CHECK_OK((up ? shm_connect : shm_disconnect)(honest, "it"));
                 CHECK_INT(shm_recv(bound, got, sizeof got, SHM_DONTWAIT), -1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Files in the runtime directory that the library did not make, or not like that: pipes, pipes and
- * garbage under the names it uses. It must not follow, hang, crash, or write to what they name. */
+/* Files in the runtime directory that the library did not make: symbolic links, FIFOs and garbage under the names it
+ * uses. It must not follow them, hang, crash, or write to what they name. */
 #include "support/ends.h"
 
 #include <dirent.h>
@@ -38,7 +38,7 @@ static void list_when_bound(struct names *names)
     CHECK_OK(shm_close(socket));
 }
 
-/* The files whose names depend on the endpoint alone: those of two binds that are the same. */
+/* Files whose names depend on the endpoint alone: the same after two binds. */
 static void find_endpoint_files(struct names *files)
 {
     struct names first, second;
@@ -72,7 +72,7 @@ static void check_file(const char *path, const void *bytes, size_t size)
     close(fd);
 }
 
-/* Bind and connect to what is planted: each works or fails, in time. */
+/* Bind and connect where files are planted: each call works or fails, in time. */
 static void try_the_name(bool must_fail)
 {
     shm_socket_t *pull = socket_new(SHM_PULL), *push = socket_new(SHM_PUSH);
@@ -206,7 +206,7 @@ static void be_bound(struct child *up, void *argument)
     child_hear(up);
 }
 
-/* What a dead binder left, with one byte changed or its end cut off. */
+/* A dead binder's files, with one byte changed or the end cut off. */
 TEST_THAT(damaged_leavings_are_refused_or_replaced)
 {
     uint64_t state = test_seed();

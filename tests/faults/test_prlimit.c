@@ -25,7 +25,7 @@ static const char *const phase_names[] = {"sockets", "names", "meeting", "sendin
 struct kind {
     const char *name;
     int resource;
-    rlim_t values[8]; /* beyond what is used, for those that count what is there */
+    rlim_t values[8]; /* added to what is in use, for limits on totals */
     unsigned count;
 };
 
@@ -46,7 +46,7 @@ struct scene {
 
 static unsigned cases, refusals;
 
-/* What this process has of that: a line of its status. */
+/* This process's use: a line of /proc/self/status. */
 static rlim_t memory_used(const char *format)
 {
     FILE *file = fopen("/proc/self/status", "re");
@@ -104,7 +104,7 @@ static void limit_off(struct scene *scene)
 
 /* ---- What may be said ---- */
 
-/* Returns whether RESULT is well; where it is not, the limit is on and errno is one of the manual page's. */
+/* Whether RESULT is a success; a failure must come under the limit and with a documented errno. */
 static bool went_well(struct scene *scene, const char *what, long result)
 {
     static const int clear[] = {ENOSPC, EMFILE, ENOMEM};
@@ -122,7 +122,7 @@ static bool went_well(struct scene *scene, const char *what, long result)
          strerrorname_np(error));
 }
 
-/* CALL under the limit; and again without it, if it was refused. */
+/* CALL under the limit; if it was refused, again without it. */
 #define ATTEMPT(scene, phase, what, call)                                                                              \
     do {                                                                                                               \
         limit_on(scene, phase);                                                                                        \
@@ -162,13 +162,13 @@ static void look(struct scene *scene, struct end *end)
     went_well(scene, "shm_poll", shm_poll(&(shm_pollitem_t){end->socket, -1, 0, 0}, 1, 0));
 }
 
-/* At the end of a sleep, what had been wanting is tried again. */
+/* What could not be had is tried again at the end of a sleep. */
 static void await_a_little(struct end *end)
 {
     CHECK(shm_poll(&(shm_pollitem_t){end->socket, -1, 0, 0}, 1, 1) >= 0);
 }
 
-/* The calls that bring them together cannot say what was missing: the two stay apart, for the time being. */
+/* The calls that bring them together cannot report a lack of resources: the two stay apart for the time being. */
 static void try_to_meet(struct scene *scene)
 {
     struct end *left = &scene->left, *right = &scene->right;
@@ -199,7 +199,7 @@ struct way {
 
 enum shape { PLAIN, LOANED, PARTS, SHAPES };
 
-/* 1 done, 0 refused: the next call goes on with what is missing. */
+/* False if refused: the next call sends the rest. */
 static bool send_once(struct scene *scene, struct way way, const unsigned char *bytes, size_t size, enum shape shape,
                       bool *first_done)
 {
@@ -241,7 +241,7 @@ static void try_send(struct scene *scene, struct way way, size_t size, unsigned 
     free(bytes);
 }
 
-/* The envelope is parts of the same message, so a refusal can come in front of any part. */
+/* The envelope consists of parts too, so any part can be refused. */
 static ssize_t take_once(struct scene *scene, struct way way, unsigned char *bytes, size_t room, bool as_view,
                          bool *envelope_done)
 {
@@ -421,7 +421,7 @@ static void *run_on_little(void *argument)
     return NULL;
 }
 
-/* All of it in a thread with a stack of 64 KiB, below which nothing is mapped; some is left. */
+/* Everything in a thread with a stack of 64 KiB and nothing mapped below it; part of it stays unused. */
 TEST_EACH_PIPE(a_small_stack, pipe)
 {
     struct scene scene = {.pipe = pipe, .kind = &(struct kind){"none", RLIMIT_NOFILE, {0}, 0}, .phase = PHASES};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A process dies; the one that shall read what it left is short of memory, descriptors or file system just
- * when it comes to that: at each call of the system in turn. It is told so, or it is not; but what the dead
- * one had sent arrives, once, in order, once there is enough again, and nobody is called a liar.
+ * A process dies, and its reader runs out of memory, descriptors or file system at each system call in turn while it
+ * reads what is left. It may be told so; but once there is enough again, everything the dead process had sent
+ * arrives, once and in order, and no peer is taken for a liar.
  */
 #include "../support/ends.h"
 #include "each.h"
@@ -66,7 +66,7 @@ static void send_and_die(struct child *up, void *argument)
 
 /* ---- Under want ---- */
 
-/* Each tells of a want, or that there is nothing just now. (EPIPE: a PAIR's partner went.) */
+/* A lack of resources, or nothing to receive just now. (EPIPE: a PAIR's peer has gone.) */
 static const int clear[] = {EAGAIN, EPIPE, ENOMEM, EMFILE, ENOSPC};
 
 /* A few calls with the K-th call of the system failing. Returns false when there are fewer. */
@@ -110,7 +110,7 @@ static void check_all_come(struct end *end, const struct scene *scene, unsigned 
 static void close_and_gc(struct end *end)
 {
     end_close(end);
-    leave_files(); /* what cannot be removed for want of descriptors, or a failing unlink, `shmq gc` does */
+    leave_files(); /* what could not be removed is left for `shmq gc` */
 }
 
 static bool die_and_be_read(const struct injection *injection, void *argument)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A publisher that runs round and round over readers that are in the midst of a message: what they
- * get is whole, in order, and its gaps are counted, in a slot or in a block, copied or viewed. */
+/* A publisher laps readers that are in the middle of a message: what they get is whole, in order, and gaps are
+ * counted, in slots or blocks, copied or viewed. */
 #include "support/ends.h"
 #include "support/history.h"
 
@@ -42,7 +42,7 @@ static uint64_t check_message(const void *bytes, size_t size)
     return number;
 }
 
-/* A view is looked at twice, with time for many laps between. */
+/* A view is checked twice, many laps apart. */
 static uint64_t take_view(shm_socket_t *sub, unsigned turn)
 {
     static shm_msg_t kept[4]; /* some stay for a while */
@@ -87,7 +87,7 @@ static void run_storm(size_t least, size_t most, int hwm, bool by_view)
             FAIL("%llu came behind %llu", (unsigned long long)number, (unsigned long long)last);
         if (!received++) {
             CHECK_OK(shm_getsockopt(sub, SHM_LOST, &lost, &size));
-            first = number - lost; /* what it was to begin with */
+            first = number - lost; /* the first number it could have seen */
         }
         last = number;
     }

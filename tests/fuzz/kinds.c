@@ -60,7 +60,7 @@ static int some_memory(void)
         }
     }
     if (how & 16)
-        fcntl(fd, F_SETLEASE, how & 4 ? F_RDLCK : F_WRLCK); /* who opens it waits for 45 s, or for us */
+        fcntl(fd, F_SETLEASE, how & 4 ? F_RDLCK : F_WRLCK); /* an open() would wait for 45 s, or for us */
     return fd;
 }
 

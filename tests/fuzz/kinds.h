@@ -15,7 +15,7 @@ struct set {
 
 /* Open what is the same for all inputs; before any descriptors are counted. */
 void kinds_make(void);
-/* Of the TRUTH, some left out, twice, in another's place, or something else in place of them. */
+/* The TRUTH, but some left out, repeated, misplaced or replaced. */
 void set_choose(struct set *out, const int *truth, unsigned count);
 void set_drop(struct set *set);
 

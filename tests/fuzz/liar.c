@@ -16,7 +16,7 @@ static struct {
     struct bytes {
         const uint8_t *at, *end;
     } answers, choices, *from;
-    uint8_t after;   /* how often to lie when the answers are at their end, of 256 */
+    uint8_t after;   /* how often to lie once the answers are used up, of 256 */
     uint64_t random; /* from then on */
     uint64_t last;
     uint64_t reads, allowed;

@@ -32,12 +32,12 @@ uint8_t liar_answer(void);
 
 /* ---- the answers ---- */
 
-/* What would hurt most just now: the target's, by number; may be NULL. */
+/* The target's most dangerous values of the moment, by number; may be NULL. */
 extern uint64_t (*liar_tempt)(unsigned which);
-/* Who lies: NULL everybody. */
+/* Whether the memory at P is a liar's. NULL: all is. */
 extern bool (*liar_lies_at)(const volatile void *p);
 
-/* The next call may make so many reads. */
+/* How many reads the next call may make. */
 void liar_allow(const char *call, uint64_t reads);
 
 /* ---- findings ---- */

@@ -59,7 +59,7 @@ void __wrap_os_unmap(void *address, size_t size)
     __real_os_unmap(address, size);
 }
 
-/* Without the lock, for it is asked at each read: what P lies in is mapped as long as P is read. */
+/* Without the lock, since this is called at each read: P stays mapped while it is read. */
 const struct map *maps_at(const volatile void *p)
 {
     const char *at = (const char *)(uintptr_t)p;

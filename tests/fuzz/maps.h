@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whose memory it is, over the real system: which of what is mapped belongs to whom, as the target says when it is
- * mapped. For targets that are linked with --wrap=os_map and --wrap=os_unmap; maps may come from several threads.
+ * Who owns which mapping, on the real system: the target says so when it is mapped. For targets linked with
+ * --wrap=os_map and --wrap=os_unmap; several threads may map.
  */
 #ifndef SHMQ_FUZZ_MAPS_H
 #define SHMQ_FUZZ_MAPS_H
@@ -15,16 +15,16 @@ struct map {
     int owner;
 };
 
-/* Whom does FILE belong to? 0: nobody of interest. */
+/* The owner of FILE; 0: nobody of interest. */
 extern int (*maps_owner)(ino_t file);
 /* Where P lies, or NULL. */
 const struct map *maps_at(const volatile void *p);
 /* One that was mapped before its owner was known. */
 void maps_note(const void *address, size_t size, int owner);
-/* Is nothing mapped any more, of whomever? */
+/* Whether nothing is mapped any more. */
 bool maps_gone(void);
 
-/* A socket that waits for nothing, and subscribes to all. */
+/* A socket that never waits, and subscribes to everything. */
 struct shm_socket *liar_socket(int type);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs a target without a fuzzer: over the files of its corpus, over random inputs, and over files of the
- * corpus with a few bytes changed, which costs a third of what libFuzzer's watching costs.
+ * Runs a target without a fuzzer: on the files of its corpus, on random inputs, and on files of the corpus with a
+ * few bytes changed.
  *
- *     liar_TARGET [-n RANDOM-INPUTS] [-m MUTATED-INPUTS] [-s SEED] FILE-OR-DIRECTORY...
+ *     fuzz_TARGET [-n RANDOM-INPUTS] [-m MUTATED-INPUTS] [-s SEED] FILE-OR-DIRECTORY...
  */
 #include <dirent.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A bell, one's own and a peer's: everybody may write all of it. */
+/* Doorbells, our own and a peer's: every peer may write all of them. */
 #include <errno.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* An endpoint's file, which all of a name's sockets may write: who is there, the answers, the tombstone. */
+/* An endpoint's file, which all sockets of the name may write: members, accept records, the tombstone. */
 #include <errno.h>
 #include <string.h>
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A socket that is handed over (SHM_MEMFD) to a liar, over the real system: the bytes and the descriptors that
- * come by the Unix socket are the fuzzer's, and so are the words of the liar's memory and of the place where
- * the two meet. The call ends with an errno that is about a liar, or with success, and in time; then an honest
- * peer is handed over as well, and its message arrives; in the end nothing is open or mapped that was not before.
- * Linked with --wrap=os_random, for ids that the input chooses: they say who binds; and with maps.c.
+ * A socket is handed over (SHM_MEMFD) to a liar, on the real system: the fuzzer chooses the bytes and descriptors
+ * that come over the Unix socket, and the words of the liar's memory and of their endpoint. The call ends in time,
+ * with success or an errno about a liar; then an honest peer is handed over as well and its message arrives; in the
+ * end nothing is open or mapped that was not before. Linked with --wrap=os_random, so that the input chooses the
+ * ids, which decide who binds; and with maps.c.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -32,7 +32,7 @@
 #define HELLO_SIZE    32
 #define PLACE_SIZE    33
 #define READS_ALLOWED (UINT64_C(64) << 20)
-#define LATE_NS       UINT64_C(5000000000) /* of a machine that does much else */
+#define LATE_NS       UINT64_C(5000000000) /* the machine may be busy */
 
 static const struct {
     int victim, liar;
@@ -132,10 +132,10 @@ static uint64_t tempt(unsigned which)
 static void put_message(int line, const void *bytes, size_t size, const int *fds, unsigned count)
 {
     if (line_send(line, bytes, size, fds, count) < 0)
-        CHECK(errno == EPIPE || errno == EAGAIN || errno == EBADF); /* EBADF: O_PATH of older systems */
+        CHECK(errno == EPIPE || errno == EAGAIN || errno == EBADF); /* EBADF: O_PATH on older systems */
 }
 
-/* In one piece or in two, cut or too long, changed or not. */
+/* In one piece or two, cut or too long, altered or not. */
 static void tell(int line, const void *truth, size_t size, const int *fds, unsigned count)
 {
     uint8_t bytes[2 * PLACE_SIZE + 64];
@@ -154,7 +154,8 @@ static void tell(int line, const void *truth, size_t size, const int *fds, unsig
     if (cut > 0)
         put_message(line, bytes, cut, set.fds, first);
     if (cut < length)
-        put_message(line, bytes + cut, length - cut, set.fds + (cut > 0 ? first : 0), set.count - (cut > 0 ? first : 0));
+        put_message(line, bytes + cut, length - cut, set.fds + (cut > 0 ? first : 0),
+                    set.count - (cut > 0 ? first : 0));
     set_drop(&set);
 }
 
@@ -183,7 +184,7 @@ static void note_file(unsigned which, int fd)
     files[which] = fd >= 0 && fstat(fd, &st) == 0 ? st.st_ino : 0;
 }
 
-/* With what the liar had said beforehand, and how long the line stays open. */
+/* Hand the victim over: the liar has said its part already. */
 static int give(int line, int timeout_ms, bool short_of_descriptors)
 {
     struct rlimit limit, small;
@@ -211,7 +212,7 @@ static void take_file(const char *name, int fd, int access)
     store_take(liar->store, name, fd, access);
 }
 
-/* Go where the victim, which binds, leads; or not. */
+/* The victim binds: join at its endpoint, unless not GOES. */
 static void follow(int line, bool goes)
 {
     struct letter hello, place;
@@ -234,7 +235,7 @@ static void follow(int line, bool goes)
     membership_join(liar, (char *)place.bytes, false);
 }
 
-/* Both sides of the meeting by hand: this one says all it has to say before the other reads any of it. */
+/* The liar's side of the hand-over by hand: it says everything before the victim reads any of it. */
 static bool hand_over(void)
 {
     int line[2], truth[4];
@@ -332,7 +333,7 @@ static void join_an_honest_one(int type)
     liar_lies_at = lies_at;
 }
 
-/* Whatever the liar does: who does not lie is heard, and nobody else is taken for that one. */
+/* Whatever the liar does, the honest peer is heard, and nobody is mistaken for it. */
 static void hear_the_honest_one(void)
 {
     bool comes = victim->type == SHM_PULL || victim->type == SHM_SUB || victim->type == SHM_DEALER;
@@ -397,7 +398,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         liar = NULL;
     }
     shm_socket_t *was = victim;
-    victim = NULL; /* nothing tempts any more: its pipes go one by one */
+    victim = NULL; /* no more temptations: its pipes go one by one */
     shm_close(was);
     if (liar != NULL)
         shm_close(liar);

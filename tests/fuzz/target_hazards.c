@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Pins of a peer, as the sender that wants its blocks back reads them. */
+/* A peer's hazard words, as read by the sender that wants to reuse its blocks. */
 #include <string.h>
 
 #include "liar.h"

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A socket with two peers, over the real system: one honest, one whose memory lies to whoever reads it, and
- * so does its place at the endpoint (what others have there is beyond protection). The
- * liar may be detached; the honest one's messages all arrive, once and in order, and nothing is left behind.
- * The liar's memory is known by maps.c.
+ * A socket with two peers, on the real system: one honest, one whose memory lies to every reader, as does its slot
+ * at the endpoint (the others' slots cannot be protected). The liar may be dropped; the honest peer's messages all
+ * arrive, once and in order, and nothing is left behind. maps.c knows which memory is the liar's.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -20,7 +19,7 @@
 #include "transport/os.h"
 
 #define ROUNDS 24
-#define TRIES  (1 << 18) /* a message of the liar may have that many empty parts */
+#define TRIES  (1 << 18) /* one of the liar's messages may have that many empty parts */
 #define READS_ALLOWED (UINT64_C(64) << 20)
 
 /* What the one in the middle is, what its peers are, and how messages go. */
@@ -42,7 +41,7 @@ static char liars_id[2 * SEGMENT_ID_SIZE + 1];
 enum { LIARS = 1, PLACE };
 static ino_t files[3];
 
-/* At the endpoint, what it says of itself, and what was answered to it. */
+/* The liar's slot at the endpoint: its own words, and the accept records for it. */
 static struct {
     ino_t file;
     uint32_t slot; /* UINT32_MAX: not there yet */
@@ -197,7 +196,7 @@ static void send_until(shm_socket_t *s, unsigned number, int flags)
     }
 }
 
-/* A request's way there and back. The REP must not be left with the liar's request unanswered. */
+/* A request and its reply. The liar's requests must be answered too, or the REP stays busy. */
 static void ask(unsigned number, bool router)
 {
     char got[5000], id[256];
@@ -266,7 +265,7 @@ static void leave_nothing(void)
     while ((entry = readdir(directory)) != NULL) {
         if (entry->d_name[0] == '.')
             continue;
-        /* It may have said that others need its files: those are for `shmq gc`. */
+        /* It may have claimed that others need its files: those are for `shmq gc`. */
         CHECK(strncmp(entry->d_name, liars_id, 32) == 0);
         unlinkat(dirfd(directory), entry->d_name, 0);
     }
@@ -306,7 +305,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool first = liar_byte() & 1;
     shm_close(first ? liar : honest);
     shm_socket_t *was = middle;
-    middle = NULL; /* nothing tempts any more: its pipes go one by one */
+    middle = NULL; /* no more temptations: its pipes go one by one */
     shm_close(was);
     shm_close(first ? honest : liar);
     CHECK(maps_gone());

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tool's looks at files of any content (tools/look.c, tools/lag.c). Linked with --wrap=pread: what a
- * file says is a liar's, and it may end anywhere.
+ * The tool reads files of any content (tools/look.c, tools/lag.c). Linked with --wrap=pread: the liar chooses the
+ * content and where a file ends.
  */
 #include <errno.h>
 #include <string.h>
@@ -73,7 +73,7 @@ static uint64_t tempt(unsigned which)
     return (uint64_t)kind << (which & 31);
 }
 
-/* Honest files, in which words of the liar's stand; and which may end anywhere. */
+/* Honest files with some of the liar's words in them, which may end anywhere. */
 ssize_t __wrap_pread(int fd, void *out, size_t size, off_t offset)
 {
     uint64_t word;

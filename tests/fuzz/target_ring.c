@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Rings of a liar, of all three kinds of tail: its header, its slots, its blocks, its parts. */
+/* A liar's rings, with each of the three kinds of tail: header, slots, blocks, parts. */
 #include <errno.h>
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A whole socket in a world of liars: whom it is connected to, what they send, how far they have read, what
- * they pin and claim, what the endpoint says of them. Nothing is asked of it but to survive, to end every
- * call, and to leave nothing behind. SOCKET_TYPES: those that this program is about.
+ * A whole socket among liars: who is connected, what they send, how far they have read, what their hazard words and
+ * claims say, what the endpoint says of them. It only has to survive, to end every call, and to leave nothing
+ * behind. SOCKET_TYPES: the types that this program tests.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -203,7 +203,7 @@ static void draw_endpoint(int type)
     store_relaxed(&answer->resume, UINT64_MAX);
 }
 
-/* A liar sends a message, truly. */
+/* A liar sends a proper message. */
 static void publish(unsigned n)
 {
     unsigned char *base = segment_of(n);
@@ -302,7 +302,7 @@ static void look_at_events(void)
     shm_getsockopt(victim, SHM_EVENTS, &events, &size);
 }
 
-/* A liar has read, or says so, or leaves. */
+/* A liar has read, or claims so, or leaves. */
 static void say_what_was_read(unsigned arg)
 {
     struct pipe *pipe = some_pipe(arg);
@@ -388,8 +388,8 @@ static void step(shm_msg_t *views)
     }
 }
 
-/* No peer that gave itself a routing id has one that only a ROUTER makes. (Two have the same for a while, when the
- * one says that it has left, and is read to its end.) */
+/* No peer chose a routing id of the form that only a ROUTER generates. (Two may share an id for a while, when one
+ * says that it has left and is still being read.) */
 static void check_ids(void)
 {
     for (uint32_t i = 0; victim->type == SHM_ROUTER && i < victim->pipes.count; i++) {
@@ -397,7 +397,7 @@ static void check_ids(void)
         if (victim->pipes.list[i]->state != PIPE_UP || one == NULL || one->id_size == 0)
             continue;
         CHECK(one->id_size <= 255 && (one->id[0] != 0 || one->id_size == 5));
-        for (uint32_t k = 0; k < i && one->id[0] == 0; k++) { /* of those it makes there is one each */
+        for (uint32_t k = 0; k < i && one->id[0] == 0; k++) { /* generated ids are unique */
             const struct router_peer *other = victim->pipes.list[k]->kind_data;
             CHECK(victim->pipes.list[k]->state != PIPE_UP || other == NULL || memcmp(other->id, one->id, 5) != 0);
         }

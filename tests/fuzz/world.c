@@ -50,12 +50,12 @@ struct file {
 
 static struct file files[FILES];
 static unsigned file_count;
-static void *large; /* the one mapping that is too large for each time: an endpoint's */
+static void *large; /* an endpoint's mapping is too large to allocate each time */
 static bool large_used;
 
 /* ---- memory ---- */
 
-/* Kept for the next input, zeroed if anybody could have written it; while nobody maps it, has_tombstone. */
+/* Kept for the next input, zeroed if it may have been written; poisoned while nobody maps it. */
 struct spare {
     struct spare *next;
     size_t size;

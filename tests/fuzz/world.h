@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A world without a kernel: transport/os.h and a store (store.h) over plain memory, for targets
- * that run a hundred thousand times a second. Files are heap buffers of the exact size of their
- * mappings, so that the sanitizer sees each byte too far. Whether somebody holds a lock, how long a file
- * is and what it is called are a liar's words, too.
+ * A world without a kernel: transport/os.h and a store (store.h) over plain memory, for targets that run a
+ * hundred thousand times a second. Files are heap buffers of exactly the size of their mappings, so that the
+ * sanitizer sees every overrun. Locks, lengths and names of files are the liar's words, too.
  */
 #ifndef SHMQ_FUZZ_WORLD_H
 #define SHMQ_FUZZ_WORLD_H
@@ -19,7 +18,7 @@ void world_reset(void);
 /* A file of a liar's, SIZE bytes long; its bytes at OFFSET, for COUNT of them, in one mapping. */
 int world_file(const char *name, uint64_t size);
 void *world_bytes(int file, uint64_t offset, size_t count);
-/* They were written: from here on, what nobody maps is out of reach again. */
+/* After writing: what nobody maps is out of reach again. */
 void world_seal(void);
 
 struct store *world_store(void);

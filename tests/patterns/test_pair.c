@@ -39,7 +39,7 @@ TEST_THAT(a_second_peer_is_rejected_with_an_event)
     CLOSE_ALL(third, duo.a, duo.b);
 }
 
-/* Else its messages would go to the two by turns. */
+/* Otherwise its messages would go to the two in turn. */
 TEST_THAT(a_second_connection_is_refused)
 {
     struct duo duo = duo_new();
@@ -67,10 +67,10 @@ TEST_THAT(a_second_connection_is_refused)
     CLOSE_ALL(waits, duo.b);
 }
 
-/* One that is turned away may not have come to look at who was there before, and has what that one had read. */
+/* A rejected peer must not inherit the read position of the one before it. */
 TEST_THAT(what_passed_before_a_rejection_is_neither_lost_nor_repeated)
 {
-    for (int other = 0; other < 2; other++) { /* by a pair that has its peer, by one of another kind */
+    for (int other = 0; other < 2; other++) { /* rejected by a PAIR that has a peer, and by another type */
         shm_socket_t *first = socket_new(SHM_PAIR), *second = socket_new(other ? SHM_PULL : SHM_PAIR);
         shm_socket_t *third = socket_new(SHM_PAIR), *peer = socket_new(other ? SHM_PUSH : SHM_PAIR);
         shm_socket_t *there = socket_new(SHM_PAIR);
@@ -181,7 +181,7 @@ TEST_THAT(a_killed_peer_is_epipe_once_behind_its_messages)
     CHECK_OK(shm_close(pair));
 }
 
-/* One that sleeps in a call is told, too. */
+/* A peer that sleeps in a call is told, too. */
 static void wait_for_sleep_and_close(struct child *up, void *argument)
 {
     shm_socket_t *pair = socket_connected(SHM_PAIR);
@@ -272,7 +272,7 @@ TEST_THAT(a_rejected_peer_may_try_again_when_the_place_is_free)
     CHECK_OK(shm_connect(third, "it"));
     join(duo.a, third);
     send_text_now(third, "mine");
-    /* The place being free, the third had it at once, and has left it since. */
+    /* The third took the free place at once, and has left since. */
     CHECK_ERR(shm_recv(duo.a, &byte, 1, SHM_DONTWAIT), EPIPE);
     expect_text_now(duo.a, "mine");
     CLOSE_ALL(duo.a, third);

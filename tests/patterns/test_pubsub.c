@@ -71,7 +71,7 @@ TEST_THAT(only_matching_prefixes_arrive)
     CLOSE_ALL(pub, sub);
 }
 
-/* A message matches once, however many of its reader's prefixes fit. */
+/* A message arrives once, however many prefixes match. */
 TEST_THAT(overlapping_prefixes_deliver_once)
 {
     shm_socket_t *pub = socket_new(SHM_PUB), *sub = sub_new("a");
@@ -188,7 +188,7 @@ TEST_THAT(every_subscriber_gets_every_message)
     CHECK_OK(shm_close(pub));
 }
 
-/* The reader that fell behind goes on with the newest, in order, and knows how many it missed. */
+/* A reader that fell behind continues with the newest, in order, and knows how many it missed. */
 /* As in ZeroMQ: each connection is a subscriber of its own. */
 TEST_THAT(one_that_is_connected_to_two_names_of_a_publisher_gets_all_twice)
 {
@@ -209,7 +209,7 @@ TEST_THAT(one_that_is_connected_to_two_names_of_a_publisher_gets_all_twice)
     expect_nothing(sub);
     CHECK_OK(shm_connect(sub, "that"));
     join(pub, sub);
-    expect_nothing(sub); /* nothing of before comes again */
+    expect_nothing(sub); /* nothing old comes again */
     send_text(pub, "both again");
     expect_text_now(sub, "both again");
     expect_text_now(sub, "both again");
@@ -259,7 +259,7 @@ TEST_THAT(a_slow_subscriber_is_told_exactly_what_it_lost)
     }
 }
 
-/* A subscriber that reads loses nothing, however many of its neighbours sleep. */
+/* A subscriber that reads loses nothing, however many others do not. */
 TEST_THAT(slow_neighbours_do_not_disturb)
 {
     shm_socket_t *pub = socket_new(SHM_PUB), *fast = sub_new(""), *slow[5];

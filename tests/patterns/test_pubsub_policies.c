@@ -110,8 +110,8 @@ static void hold_the_publisher_up(struct child *up, void *argument)
     child_hear(up);
 }
 
-/* The slowest is waited for as long as it is there, and no longer: not after its close, not after
- * kill -9. The publisher sleeps in shm_send() meanwhile. */
+/* The publisher, asleep in shm_send(), waits for the slowest subscriber as long as that exists: not after its close,
+ * nor after kill -9. */
 TEST_THAT(a_lossless_pub_is_freed_by_the_end_of_the_slowest)
 {
     for (int by_kill = 0; by_kill < 2; by_kill++) {
@@ -351,7 +351,7 @@ TEST_THAT(a_sub_hears_several_publishers_fairly)
 
         CHECK_INT(shm_recv(sub, &got, sizeof got, SHM_DONTWAIT), sizeof got);
         CHECK_INT(got % 1000, heard[got / 1000]++);
-        if (k == 50 * COUNT_OF(pubs) - 1) /* in the middle none is far ahead */
+        if (k == 50 * COUNT_OF(pubs) - 1) /* halfway through none is far ahead */
             for (size_t i = 0; i < COUNT_OF(pubs); i++)
                 CHECK(heard[i] >= 30 && heard[i] <= 70);
     }

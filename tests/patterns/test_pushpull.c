@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* PUSH and PULL: each message to one puller, once; who is killed with a job in hand gives it back.
- */
+/* PUSH and PULL: each message to one puller, once. */
 #include "support/short.h"
 #include "support/history.h"
 
@@ -102,7 +101,7 @@ TEST_THAT(every_message_goes_to_one_puller)
     CHECK_OK(shm_close(push));
 }
 
-/* Whoever is free takes the next one: a puller that sleeps keeps nothing from the others. */
+/* A free puller takes the next message: one that sleeps keeps nothing from the others. */
 TEST_THAT(a_puller_that_does_not_read_keeps_nothing_back)
 {
     shm_socket_t *push = push_new(), *lazy = pull_new("jobs"), *busy = pull_new("jobs");

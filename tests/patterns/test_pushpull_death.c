@@ -137,7 +137,7 @@ TEST_THAT(a_killed_worker_gives_its_job_back)
     expect_job(pull, 2, 0);
     expect_nothing(pull);
     child_kill(&child);
-    expect_job(pull, 1, 1); /* waits for the news, if need be */
+    expect_job(pull, 1, 1); /* waits to learn of it, if need be */
     expect_nothing(pull);
     CHECK_INT(get_stats(pull).redelivered, 1);
     for (uint64_t n = 3; n < 40; n++) {
@@ -157,7 +157,7 @@ TEST_THAT(a_job_that_comes_back_waits_for_a_worker)
     CHECK_INT(child_hear(&child), 1);
     child_kill(&child);
     await_event(push, SHM_EVENT_DIED);
-    pull = pull_new(1); /* comes later than the death */
+    pull = pull_new(1); /* it comes after the death */
     join(push, pull);
     for (int i = 0; i < 2; i++) {
         uint64_t got = 0;
@@ -308,7 +308,7 @@ TEST_THAT(a_stopped_worker_keeps_its_job)
     CLOSE_ALL(pull, push);
 }
 
-/* What nobody had claimed is not lost with the only puller. */
+/* Unclaimed messages are not lost with the only puller. */
 TEST_THAT(unclaimed_jobs_stay_when_the_only_puller_dies)
 {
     shm_socket_t *push = push_new(20), *pull;

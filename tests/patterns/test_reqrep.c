@@ -298,7 +298,7 @@ TEST_THAT(malformed_and_unasked_replies_are_ignored)
     CLOSE_ALL(req, router);
 }
 
-/* The envelope that brought a request takes its reply back through any number of ROUTERs. */
+/* The envelope of a request takes the reply back through any number of ROUTERs. */
 TEST_THAT(a_rep_gives_the_whole_envelope_back)
 {
     shm_socket_t *dealer = socket_new(SHM_DEALER), *rep = socket_new(SHM_REP);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* REP when its asker ends: it goes on, and no answer goes to another one than who asked. */
+/* REP when its asker ends: it continues, and no answer goes to anybody but the asker. */
 #include "support/short.h"
 
 enum { GO = 1 };
@@ -76,7 +76,7 @@ static void ask_as_a_dealer_and_die(struct child *up, void *argument)
     child_hear(up);
 }
 
-/* Its queue of answers waits for whoever binds next, who has not asked. */
+/* The queue of answers waits for the next binder, which has not asked. */
 TEST_THAT(a_dealer_does_not_get_the_answers_to_one_before_it)
 {
     for (int seen = 0; seen < 2; seen++) {
@@ -115,7 +115,7 @@ static void bind_ask_and_die(struct child *up, void *argument)
     child_hear(up);
 }
 
-/* The queue of answers is no fuller for the next one. */
+/* Unread answers take no room from the next asker's. */
 TEST_THAT(answers_that_the_dead_did_not_read_leave_room_for_others)
 {
     shm_socket_t *rep = socket_new(SHM_REP), *req = socket_new(SHM_REQ);

@@ -51,7 +51,7 @@ static void serve_and_log(struct child *up, void *argument)
     child_say(up, 1);
 }
 
-/* REQs over a ROUTER and a DEALER to REPs: each call served once and answered to who asked. */
+/* REQs over a ROUTER and a DEALER to REPs: each call is served once, and the asker gets the answer. */
 TEST_THAT(calls_through_a_broker_are_a_bijection)
 {
     struct history *history = history_new(CLIENTS + SERVERS, 3 * CALLS * CLIENTS);

@@ -262,7 +262,7 @@ TEST_THAT(a_req_whose_rep_dies_between_two_parts_is_told)
     char byte;
 
     ask_and_see_the_rep_die(req);
-    CHECK_ERR(shm_send(req, "next", 4, SHM_DONTWAIT), EFSM); /* first the word that there will be no answer */
+    CHECK_ERR(shm_send(req, "next", 4, SHM_DONTWAIT), EFSM); /* first it must learn that there will be no answer */
     CHECK_ERR(shm_recv(req, &byte, 1, SHM_DONTWAIT), ECONNRESET);
     be_answered(req, true);
     CHECK_OK(shm_close(req));
@@ -279,7 +279,7 @@ TEST_THAT(a_request_cut_short_by_a_death_is_resent_whole)
     CHECK_OK(shm_close(req));
 }
 
-/* The queue of one that connected waits for the next, with a message that is not whole yet. */
+/* A connector's queue, with an unfinished message, waits for the next binder. */
 TEST_THAT(a_connected_req_whose_rep_dies_between_two_parts_asks_the_next)
 {
     struct child child = child_start(take_a_request, NULL);

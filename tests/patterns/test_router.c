@@ -96,7 +96,7 @@ static void expect_part(shm_socket_t *socket, size_t size, unsigned seed, int mo
     CHECK_INT(get_int(socket, SHM_RCVMORE), more);
 }
 
-/* The message is gone with it, and its memory is given back: the next one begins behind it. */
+/* The unfinished message goes with it and its memory is freed: the next binder begins behind it. */
 TEST_THAT(the_next_binder_begins_behind_what_was_begun)
 {
     shm_socket_t *dealer = socket_new(SHM_DEALER), *first = socket_new(SHM_DEALER),

@@ -75,7 +75,7 @@ TEST_THAT(an_id_is_free_again_when_its_owner_has_gone)
     CHECK_OK(shm_close(router));
 }
 
-/* The first one keeps the id, and the second is not heard, as long as the first is there. */
+/* The first keeps the id, and the second is not heard as long as the first is there. */
 TEST_THAT(a_second_peer_with_an_id_in_use_is_ignored)
 {
     shm_socket_t *router = socket_bound(SHM_ROUTER), *first = dealer_of(router, "anna"), *second;
@@ -126,7 +126,7 @@ TEST_THAT(with_handover_the_newcomer_takes_the_id)
     CLOSE_ALL(first, second, router);
 }
 
-/* Nothing of one that lost its id is heard again, whatever makes the router look at its peers. */
+/* A peer that lost its id is never heard again, whatever makes the router look at its peers. */
 TEST_THAT(after_a_handover_the_former_owner_is_not_heard)
 {
     shm_socket_t *router = socket_new(SHM_ROUTER), *first, *second, *third;
@@ -150,8 +150,8 @@ TEST_THAT(after_a_handover_the_former_owner_is_not_heard)
     CLOSE_ALL(second, third, router);
 }
 
-/* It left before the other came, though the router looks at the other's place first, and its own
- * has one that lives by then. */
+/* It left before its successor came, although the router looks at the successor's slot first, and its own slot has a
+ * live owner by then. */
 TEST_THAT(who_left_before_its_id_came_again_is_heard)
 {
     shm_socket_t *router = socket_new(SHM_ROUTER), *other, *first, *second, *third;

@@ -265,7 +265,7 @@ TEST_THAT(thousands_of_wishes_arrive)
     for (int i = 0; i < 5000; i++) {
         snprintf(topic, sizeof topic, "t%d", i);
         while (!(get_int(xpub, SHM_EVENTS) & SHM_POLLIN))
-            get_int(sub, SHM_EVENTS); /* it has more to say than there is room for at a time */
+            get_int(sub, SHM_EVENTS); /* it has more to send than fits at once */
         expect_wish(xpub, 1, topic);
     }
     expect_nothing(xpub);

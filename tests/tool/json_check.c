@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* By the grammar, each function moves *at behind what it is called after. Shares nothing with the tool. */
+/* A parser by the grammar: each function moves *at past what it is named after. Shares no code with the tool. */
 #include "json_check.h"
 
 #include <ctype.h>

@@ -13,7 +13,7 @@ static void become_tool(char **words, int out)
 {
     const char *program = getenv("SHMQ_TOOL");
     dup2(out, STDOUT_FILENO);
-    /* A sanitizer's complaint must not look like one of the tool's own statuses. */
+    /* A sanitizer's exit status must differ from the tool's own. */
     setenv("ASAN_OPTIONS", "exitcode=98", 1);
     setenv("UBSAN_OPTIONS", "halt_on_error=1:exitcode=98", 1);
     if (program != NULL)

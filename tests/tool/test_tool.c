@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* `shmq ls` and `shmq info`: what they say is true, and saying it disturbs nobody. */
+/* `shmq ls` and `shmq info`: what they print is true, and looking disturbs nobody. */
 #include "run_tool.h"
 
 #include <poll.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* `shmq gc`: what the dead left goes, what the living use stays, down to the last unread message. */
+/* `shmq gc` removes what the dead left and keeps what the living use, down to the last unread message. */
 #include "run_tool.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 
-/* Both sides of every kind of ring, with messages of all sizes under way. */
+/* Both ends of every kind of ring, with messages of all sizes in flight. */
 static void leave_everything(struct child *up, void *argument)
 {
     static const int types[][2] = {{SHM_PUB, SHM_SUB}, {SHM_PULL, SHM_PUSH}, {SHM_REP, SHM_REQ}};
@@ -74,7 +74,7 @@ TEST_THAT(the_living_keep_all_of_theirs)
     CLOSE_ALL(idle, sub, pub);
 }
 
-/* Sends to "it", where a binder lives that does not look; is also at "that", where nobody else is. */
+/* Sends to "it", whose binder lives but does not look; also connected to "that", where nobody else is. */
 static void send_and_wait(struct child *up, void *argument)
 {
     int type = *(const int *)argument;
@@ -127,7 +127,7 @@ static void bind_send_and_wait(struct child *up, void *argument)
     child_hear(up);
 }
 
-/* The connector has the binder's answer, but has not looked at it yet. */
+/* The connector has been accepted, but has not looked yet. */
 TEST_THAT(unread_messages_of_a_dead_binder_stay_for_the_connector)
 {
     shm_socket_t *pull = socket_connected(SHM_PULL);
@@ -189,7 +189,7 @@ static void make_file(const char *name)
     close(fd);
 }
 
-/* As a remover leaves it that dies between the files of one socket. */
+/* As a process leaves it that dies while removing a socket's files. */
 TEST_THAT(a_half_done_removal_is_finished)
 {
     char path[300];
@@ -204,7 +204,7 @@ TEST_THAT(a_half_done_removal_is_finished)
     CHECK_INT(count_files(test_dir()), 0);
 }
 
-/* Who comes while gc runs is not hurt: sockets meet, talk and close, over and over. */
+/* Sockets that come while gc runs are not hurt: they meet, talk and close, over and over. */
 static void come_and_go(struct child *up, void *argument)
 {
     char got[8];

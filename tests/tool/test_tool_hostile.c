@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Files that no socket made, or that a liar changed: the tool neither crashes, hangs nor follows them. */
+/* Files that no socket made, or that a liar changed: the tool does not crash, hang or follow them. */
 #include "run_tool.h"
 
 #include <dirent.h>
@@ -127,7 +127,8 @@ static void damage(const char *name, uint64_t *state, bool may_cut)
     CHECK_OK(fstat(fd, &status));
     if (S_ISREG(status.st_mode) && status.st_size > 8) {
         for (int i = 0; i < 8; i++) {
-            uint64_t random = random_next(state), value = random % 3 == 0 ? random_next(state) : values[random / 3 % COUNT_OF(values)];
+            uint64_t random = random_next(state),
+                     value = random % 3 == 0 ? random_next(state) : values[random / 3 % COUNT_OF(values)];
             uint64_t within = random_next(state) % 4 != 0 && status.st_size > 16384 ? 16384 : (uint64_t)status.st_size;
             CHECK_INT(pwrite(fd, &value, 8, (off_t)(random_next(state) % within & ~UINT64_C(7))), 8);
         }
