@@ -67,7 +67,7 @@ TEST_THAT(a_second_connection_is_refused)
     CLOSE_ALL(waits, duo.b);
 }
 
-/* A rejected peer must not inherit the read position of the one before it. */
+/* A binder that is rejected passes on how far the one before it had read. */
 TEST_THAT(what_passed_before_a_rejection_is_neither_lost_nor_repeated)
 {
     for (int other = 0; other < 2; other++) { /* rejected by a PAIR that has a peer, and by another type */
