@@ -326,6 +326,24 @@ static void die_at(struct child *up, void *argument)
     kill_guarded(getpid(), SIGKILL);
 }
 
+/* After the dead: one that lives is handed over, and messages pass. */
+static void meet_a_living_one(shm_socket_t *survivor, int type, struct child *partner)
+{
+    int error;
+
+    child_say(partner, JOIN);
+    for (int i = 0; (error = join_by(survivor, call_there())) != 0; i++) {
+        CHECK(error == EISCONN && i < 500);
+        child_hear(partner);
+        poll_once(survivor);
+        child_say(partner, JOIN);
+    }
+    CHECK_INT(child_hear(partner), 0);
+    pass_messages(survivor, type, partner);
+    ask(partner, CLOSE);
+    await_peers(survivor, 0);
+}
+
 static void run_deaths(const void *argument)
 {
     const struct play *play = argument;
@@ -367,18 +385,7 @@ static void run_deaths(const void *argument)
         for (uint64_t i = 0; i < death->sent; i++)
             receive_number(survivor, i);
         await_peers(survivor, 0);
-        /* Then one who lives. */
-        child_say(&partner, JOIN);
-        for (int i = 0; (error = join_by(survivor, call_there())) != 0; i++) {
-            CHECK(error == EISCONN && i < 500);
-            child_hear(&partner);
-            poll_once(survivor);
-            child_say(&partner, JOIN);
-        }
-        CHECK_INT(child_hear(&partner), 0);
-        pass_messages(survivor, play->peer_type, &partner);
-        ask(&partner, CLOSE);
-        await_peers(survivor, 0);
+        meet_a_living_one(survivor, play->peer_type, &partner);
         if (death->at == 2) {
             for (int i = 0; i < 10; i++)
                 poll_once(survivor);
