@@ -114,8 +114,7 @@ TEST_THAT(calls_pass_both_ways)
             expect_text(reqs[i], text, 0);
         }
     }
-    for (size_t i = 0; i < COUNT_OF(reqs); i++)
-        CHECK_OK(shm_close(reqs[i]));
+    CLOSE_EACH(reqs);
     CHECK_OK(shm_close(rep));
     proxy_stop(&proxy, false);
 }

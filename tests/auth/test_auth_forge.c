@@ -269,8 +269,7 @@ static void move_between_senders(enum key_mode mode)
         CHECK_ERR(shm_recv(other, got, sizeof got, 0), EBADMSG);
     else
         CHECK_INT(shm_recv(other, got, sizeof got, 0), 7);
-    for (unsigned i = 0; i < COUNT_OF(all); i++)
-        CHECK_OK(shm_close(all[i]));
+    CLOSE_EACH(all);
 }
 
 static void move_between_readers(enum key_mode mode)

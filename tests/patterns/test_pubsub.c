@@ -183,8 +183,7 @@ TEST_THAT(every_subscriber_gets_every_message)
             expect_number_now(subs[i], n);
         expect_nothing(subs[i]);
     }
-    for (size_t i = 0; i < COUNT_OF(subs); i++)
-        CHECK_OK(shm_close(subs[i]));
+    CLOSE_EACH(subs);
     CHECK_OK(shm_close(pub));
 }
 
@@ -276,8 +275,7 @@ TEST_THAT(slow_neighbours_do_not_disturb)
         expect_number_now(fast, n);
     }
     CHECK_INT(lost_of(fast), 0);
-    for (size_t i = 0; i < COUNT_OF(slow); i++)
-        CHECK_OK(shm_close(slow[i]));
+    CLOSE_EACH(slow);
     CLOSE_ALL(fast, pub);
 }
 

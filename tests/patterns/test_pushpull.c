@@ -142,8 +142,7 @@ TEST_THAT(strict_round_robin_gives_each_puller_its_turn)
             CHECK_INT(recv_number(pulls[i]), first + k * COUNT_OF(pulls));
         expect_nothing(pulls[i]);
     }
-    for (size_t i = 0; i < COUNT_OF(pulls); i++)
-        CHECK_OK(shm_close(pulls[i]));
+    CLOSE_EACH(pulls);
     CHECK_OK(shm_close(push));
 }
 
@@ -169,8 +168,7 @@ TEST_THAT(a_puller_hears_its_pushers_fairly)
                 CHECK(heard[i] >= 30 && heard[i] <= 70);
     }
     expect_nothing(pull);
-    for (size_t i = 0; i < COUNT_OF(pushes); i++)
-        CHECK_OK(shm_close(pushes[i]));
+    CLOSE_EACH(pushes);
     CHECK_OK(shm_close(pull));
 }
 

@@ -74,6 +74,24 @@ static struct child worker_start(shm_socket_t *push, int redeliver, enum how how
     return child;
 }
 
+/* One that has job 1 in hand. */
+static struct child worker_with_job(shm_socket_t *push, int redeliver, enum how how)
+{
+    struct child child = worker_start(push, redeliver, how);
+
+    send_number(push, 1);
+    CHECK_INT(child_hear(&child), 1);
+    return child;
+}
+
+static shm_socket_t *pull_of(shm_socket_t *push, int redeliver)
+{
+    shm_socket_t *pull = pull_new(redeliver);
+
+    join(push, pull);
+    return pull;
+}
+
 /* ---- What is not redelivered ---- */
 
 TEST_THAT(finished_jobs_are_not_given_back)
@@ -82,14 +100,11 @@ TEST_THAT(finished_jobs_are_not_given_back)
 
     for (size_t i = 0; i < COUNT_OF(hows); i++) {
         shm_socket_t *push = push_new(8), *pull;
-        struct child child = worker_start(push, 1, hows[i]);
+        struct child child = worker_with_job(push, 1, hows[i]);
 
-        send_number(push, 1);
-        CHECK_INT(child_hear(&child), 1);
         child_kill(&child);
         await_event(push, SHM_EVENT_DIED);
-        pull = pull_new(1);
-        join(push, pull);
+        pull = pull_of(push, 1);
         expect_nothing(pull);
         send_number(push, 2);
         expect_job(pull, 2, 0);
@@ -101,12 +116,9 @@ TEST_THAT(finished_jobs_are_not_given_back)
 TEST_THAT(without_redelivery_the_job_of_the_dead_is_dropped)
 {
     shm_socket_t *push = push_new(4), *pull;
-    struct child child = worker_start(push, 0, BY_VIEW);
+    struct child child = worker_with_job(push, 0, BY_VIEW);
 
-    send_number(push, 1);
-    CHECK_INT(child_hear(&child), 1);
-    pull = pull_new(0);
-    join(push, pull);
+    pull = pull_of(push, 0);
     send_number(push, 2);
     send_number(push, 3);
     child_kill(&child);
@@ -127,12 +139,9 @@ TEST_THAT(without_redelivery_the_job_of_the_dead_is_dropped)
 TEST_THAT(a_killed_worker_gives_its_job_back)
 {
     shm_socket_t *push = push_new(8), *pull;
-    struct child child = worker_start(push, 1, BY_VIEW);
+    struct child child = worker_with_job(push, 1, BY_VIEW);
 
-    send_number(push, 1);
-    CHECK_INT(child_hear(&child), 1);
-    pull = pull_new(1);
-    join(push, pull);
+    pull = pull_of(push, 1);
     send_number(push, 2);
     expect_job(pull, 2, 0);
     expect_nothing(pull);
@@ -157,8 +166,7 @@ TEST_THAT(a_job_that_comes_back_waits_for_a_worker)
     CHECK_INT(child_hear(&child), 1);
     child_kill(&child);
     await_event(push, SHM_EVENT_DIED);
-    pull = pull_new(1); /* it comes after the death */
-    join(push, pull);
+    pull = pull_of(push, 1); /* it comes after the death */
     for (int i = 0; i < 2; i++) {
         uint64_t got = 0;
         shm_msg_t msg;
@@ -187,10 +195,8 @@ static void receive_sleeping(struct child *up, void *argument)
 TEST_THAT(a_sleeping_worker_is_woken_for_a_job_that_comes_back)
 {
     shm_socket_t *push = push_new(8);
-    struct child first = worker_start(push, 1, BY_VIEW), second;
+    struct child first = worker_with_job(push, 1, BY_VIEW), second;
 
-    send_number(push, 1);
-    CHECK_INT(child_hear(&first), 1);
     second = child_start(receive_sleeping, NULL);
     await_event(push, SHM_EVENT_CONNECTED);
     CHECK_INT(child_hear(&second), 0);
@@ -218,8 +224,7 @@ TEST_THAT(a_job_in_parts_comes_back_whole)
         CHECK_INT(shm_send(push, "end", 3, 0), 3);
         CHECK_INT(child_hear(&child), 7);
         child_kill(&child);
-        pull = pull_new(1);
-        join(push, pull);
+        pull = pull_of(push, 1);
         CHECK_OK(shm_msg_init(&msg));
         CHECK_INT(shm_msg_recv(&msg, pull, 0), sizeof number);
         CHECK_MEM(shm_msg_data(&msg), shm_msg_size(&msg), &number, sizeof number);
@@ -249,8 +254,7 @@ TEST_THAT(a_job_comes_back_as_often_as_its_worker_dies)
         child_kill(&child);
         await_event(push, SHM_EVENT_DIED);
     }
-    pull = pull_new(1);
-    join(push, pull);
+    pull = pull_of(push, 1);
     expect_job(pull, 13, 1);
     expect_nothing(pull);
     CLOSE_ALL(pull, push);
@@ -259,18 +263,15 @@ TEST_THAT(a_job_comes_back_as_often_as_its_worker_dies)
 TEST_THAT(two_dead_workers_give_both_jobs_back)
 {
     shm_socket_t *push = push_new(8), *pull;
-    struct child a = worker_start(push, 1, BY_VIEW), b;
+    struct child a = worker_with_job(push, 1, BY_VIEW), b;
     uint64_t sum = 0;
 
-    send_number(push, 1);
-    CHECK_INT(child_hear(&a), 1);
     b = worker_start(push, 1, BY_VIEW);
     send_number(push, 2);
     CHECK_INT(child_hear(&b), 2);
     child_kill(&b);
     child_kill(&a);
-    pull = pull_new(1);
-    join(push, pull);
+    pull = pull_of(push, 1);
     for (int i = 0; i < 2; i++) {
         uint64_t got = 0;
         shm_msg_t msg;
@@ -292,14 +293,11 @@ TEST_THAT(two_dead_workers_give_both_jobs_back)
 TEST_THAT(a_stopped_worker_keeps_its_job)
 {
     shm_socket_t *push = push_new(8), *pull;
-    struct child child = worker_start(push, 1, BY_VIEW);
+    struct child child = worker_with_job(push, 1, BY_VIEW);
     char byte;
 
-    send_number(push, 1);
-    CHECK_INT(child_hear(&child), 1);
     child_stop(&child);
-    pull = pull_new(1);
-    join(push, pull);
+    pull = pull_of(push, 1);
     set_int(pull, SHM_RCVTIMEO, 200);
     CHECK_ERR(shm_recv(pull, &byte, 1, 0), EAGAIN);
     set_int(pull, SHM_RCVTIMEO, -1);

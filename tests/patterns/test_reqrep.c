@@ -138,8 +138,7 @@ TEST_THAT(a_rep_answers_each_asker_its_own)
             expect_text(reqs[i], text);
         }
     }
-    for (size_t i = 0; i < COUNT_OF(reqs); i++)
-        CHECK_OK(shm_close(reqs[i]));
+    CLOSE_EACH(reqs);
     CHECK_OK(shm_close(rep));
 }
 

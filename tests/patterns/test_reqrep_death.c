@@ -270,10 +270,8 @@ TEST_THAT(a_req_whose_rep_dies_between_two_parts_is_told)
 
 TEST_THAT(a_request_cut_short_by_a_death_is_resent_whole)
 {
-    shm_socket_t *req = socket_new(SHM_REQ);
+    shm_socket_t *req = socket_bound_with(SHM_REQ, SHM_REQ_RESEND, 1);
 
-    set_int(req, SHM_REQ_RESEND, 1);
-    CHECK_OK(shm_bind(req, "it"));
     ask_and_see_the_rep_die(req);
     be_answered(req, false);
     CHECK_OK(shm_close(req));

@@ -42,10 +42,8 @@ TEST_THAT(mandatory_routers_are_told_that_nobody_is_there)
 
 TEST_THAT(a_full_peer_is_dropped_for_or_waited_for_when_mandatory)
 {
-    shm_socket_t *router = socket_new(SHM_ROUTER), *full, *other;
+    shm_socket_t *router = socket_bound_with(SHM_ROUTER, SHM_SNDHWM, 4), *full, *other;
 
-    set_int(router, SHM_SNDHWM, 4);
-    CHECK_OK(shm_bind(router, "it"));
     full = dealer_of(router, "full");
     other = dealer_of(router, "other");
     for (int i = 0; i < 4; i++)
@@ -175,18 +173,15 @@ TEST_THAT(a_router_hears_its_peers_fairly)
                 CHECK(heard[i] >= 30 && heard[i] <= 70);
     }
     expect_nothing(router);
-    for (size_t i = 0; i < COUNT_OF(dealers); i++)
-        CHECK_OK(shm_close(dealers[i]));
+    CLOSE_EACH(dealers);
     CHECK_OK(shm_close(router));
 }
 
 TEST_THAT(a_dealer_gives_to_its_peers_in_turn_and_skips_the_full)
 {
-    shm_socket_t *dealer = socket_new(SHM_DEALER), *peers[4];
+    shm_socket_t *dealer = socket_bound_with(SHM_DEALER, SHM_SNDHWM, 10), *peers[4];
     char got[8];
 
-    set_int(dealer, SHM_SNDHWM, 10);
-    CHECK_OK(shm_bind(dealer, "it"));
     for (size_t i = 0; i < COUNT_OF(peers); i++) {
         peers[i] = dealer_new(NULL);
         join(dealer, peers[i]);

@@ -110,10 +110,8 @@ TEST_THAT(an_id_is_free_at_one_name_when_the_router_leaves_the_other)
 
 TEST_THAT(with_handover_the_newcomer_takes_the_id)
 {
-    shm_socket_t *router = socket_new(SHM_ROUTER), *first, *second;
+    shm_socket_t *router = socket_bound_with(SHM_ROUTER, SHM_ROUTER_HANDOVER, 1), *first, *second;
 
-    set_int(router, SHM_ROUTER_HANDOVER, 1);
-    CHECK_OK(shm_bind(router, "it"));
     first = dealer_of(router, "anna");
     send_text(first, "one");
     expect_from(router, "anna", "one");
@@ -129,10 +127,8 @@ TEST_THAT(with_handover_the_newcomer_takes_the_id)
 /* A peer that lost its id is never heard again, whatever makes the router look at its peers. */
 TEST_THAT(after_a_handover_the_former_owner_is_not_heard)
 {
-    shm_socket_t *router = socket_new(SHM_ROUTER), *first, *second, *third;
+    shm_socket_t *router = socket_bound_with(SHM_ROUTER, SHM_ROUTER_HANDOVER, 1), *first, *second, *third;
 
-    set_int(router, SHM_ROUTER_HANDOVER, 1);
-    CHECK_OK(shm_bind(router, "it"));
     first = dealer_of(router, "anna");
     send_text(first, "one");
     expect_from(router, "anna", "one");
@@ -154,10 +150,8 @@ TEST_THAT(after_a_handover_the_former_owner_is_not_heard)
  * live owner by then. */
 TEST_THAT(who_left_before_its_id_came_again_is_heard)
 {
-    shm_socket_t *router = socket_new(SHM_ROUTER), *other, *first, *second, *third;
+    shm_socket_t *router = socket_bound_with(SHM_ROUTER, SHM_ROUTER_HANDOVER, 1), *other, *first, *second, *third;
 
-    set_int(router, SHM_ROUTER_HANDOVER, 1);
-    CHECK_OK(shm_bind(router, "it"));
     other = dealer_of(router, "dora");
     first = dealer_of(router, "anna");
     send_text(first, "one");

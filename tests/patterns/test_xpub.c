@@ -23,26 +23,11 @@ static void unsubscribe(shm_socket_t *sub, const char *topic)
     CHECK_OK(shm_setsockopt(sub, SHM_UNSUBSCRIBE, topic, strlen(topic)));
 }
 
-static shm_socket_t *xpub_new(void)
-{
-    shm_socket_t *xpub = socket_bound(SHM_XPUB);
-
-    return xpub;
-}
-
-static shm_socket_t *sub_new(int type)
-{
-    shm_socket_t *sub = socket_new(type);
-
-    CHECK_OK(shm_connect(sub, "it"));
-    return sub;
-}
-
 /* ---- What is not passed on ---- */
 
 TEST_THAT(repeated_subscriptions_are_passed_on_once)
 {
-    shm_socket_t *xpub = xpub_new(), *a = sub_new(SHM_SUB), *b = sub_new(SHM_SUB);
+    shm_socket_t *xpub = socket_bound(SHM_XPUB), *a = socket_connected(SHM_SUB), *b = socket_connected(SHM_SUB);
 
     join(xpub, a);
     join(xpub, b);
@@ -70,7 +55,7 @@ TEST_THAT(repeated_subscriptions_are_passed_on_once)
 
 TEST_THAT(nothing_is_sent_to_who_has_not_subscribed)
 {
-    shm_socket_t *xpub = xpub_new(), *sub = sub_new(SHM_SUB);
+    shm_socket_t *xpub = socket_bound(SHM_XPUB), *sub = socket_connected(SHM_SUB);
 
     join(xpub, sub);
     subscribe(sub, "a");
@@ -88,14 +73,12 @@ TEST_THAT(nothing_is_sent_to_who_has_not_subscribed)
 
 /* ---- Verbose ---- */
 
-TEST_THAT(verbose_passes_on_every_subscription)
+/* Two subscribe to the same, and unsubscribe: the first end of it is told by SHM_XPUB_VERBOSER only. */
+static void subscribe_twice(int option)
 {
-    shm_socket_t *xpub = socket_new(SHM_XPUB), *a, *b;
+    shm_socket_t *xpub = socket_bound_with(SHM_XPUB, option, 1), *a = socket_connected(SHM_SUB),
+                 *b = socket_connected(SHM_SUB);
 
-    set_int(xpub, SHM_XPUB_VERBOSE, 1);
-    CHECK_OK(shm_bind(xpub, "it"));
-    a = sub_new(SHM_SUB);
-    b = sub_new(SHM_SUB);
     join(xpub, a);
     join(xpub, b);
     subscribe(a, "topic");
@@ -103,38 +86,30 @@ TEST_THAT(verbose_passes_on_every_subscription)
     subscribe(b, "topic");
     expect_wish(xpub, 1, "topic");
     unsubscribe(a, "topic");
-    expect_nothing(xpub);
+    if (option == SHM_XPUB_VERBOSER)
+        expect_wish(xpub, 0, "topic");
+    else
+        expect_nothing(xpub);
     unsubscribe(b, "topic");
     expect_wish(xpub, 0, "topic");
     CLOSE_ALL(a, b, xpub);
 }
 
+TEST_THAT(verbose_passes_on_every_subscription)
+{
+    subscribe_twice(SHM_XPUB_VERBOSE);
+}
+
 TEST_THAT(verboser_passes_on_every_unsubscription_as_well)
 {
-    shm_socket_t *xpub = socket_new(SHM_XPUB), *a, *b;
-
-    set_int(xpub, SHM_XPUB_VERBOSER, 1);
-    CHECK_OK(shm_bind(xpub, "it"));
-    a = sub_new(SHM_SUB);
-    b = sub_new(SHM_SUB);
-    join(xpub, a);
-    join(xpub, b);
-    subscribe(a, "topic");
-    expect_wish(xpub, 1, "topic");
-    subscribe(b, "topic");
-    expect_wish(xpub, 1, "topic");
-    unsubscribe(a, "topic");
-    expect_wish(xpub, 0, "topic");
-    unsubscribe(b, "topic");
-    expect_wish(xpub, 0, "topic");
-    CLOSE_ALL(a, b, xpub);
+    subscribe_twice(SHM_XPUB_VERBOSER);
 }
 
 /* ---- XSUB ---- */
 
 TEST_THAT(an_xsub_subscribes_by_sending)
 {
-    shm_socket_t *xpub = xpub_new(), *xsub = sub_new(SHM_XSUB);
+    shm_socket_t *xpub = socket_bound(SHM_XPUB), *xsub = socket_connected(SHM_XSUB);
 
     join(xpub, xsub);
     send_text(xsub, "\1topic");
@@ -152,7 +127,7 @@ TEST_THAT(an_xsub_subscribes_by_sending)
 
 TEST_THAT(an_xsub_may_send_other_messages_upstream)
 {
-    shm_socket_t *xpub = xpub_new(), *xsub = sub_new(SHM_XSUB);
+    shm_socket_t *xpub = socket_bound(SHM_XPUB), *xsub = socket_connected(SHM_XSUB);
 
     join(xpub, xsub);
     send_text(xsub, "hello");
@@ -164,7 +139,7 @@ TEST_THAT(an_xsub_may_send_other_messages_upstream)
 
 TEST_THAT(a_pub_takes_an_xsub_and_shows_nothing_of_its_wishes)
 {
-    shm_socket_t *pub = socket_bound(SHM_PUB), *xsub = sub_new(SHM_XSUB);
+    shm_socket_t *pub = socket_bound(SHM_PUB), *xsub = socket_connected(SHM_XSUB);
     char byte;
 
     join(pub, xsub);
@@ -184,13 +159,13 @@ TEST_THAT(wishes_from_before_the_connection_arrive)
     subscribe(sub, "a");
     CHECK_OK(shm_connect(sub, "it"));
     subscribe(sub, "b");
-    xpub = xpub_new();
+    xpub = socket_bound(SHM_XPUB);
     join(xpub, sub);
     expect_wish(xpub, 1, "a");
     expect_wish(xpub, 1, "b");
     expect_nothing(xpub);
     CHECK_OK(shm_close(xpub));
-    xpub = xpub_new(); /* and again at the next one */
+    xpub = socket_bound(SHM_XPUB); /* and again at the next one */
     join(xpub, sub);
     expect_wish(xpub, 1, "a");
     expect_wish(xpub, 1, "b");
@@ -213,7 +188,7 @@ static void subscribe_and_die(struct child *up, void *argument)
 
 TEST_THAT(the_death_of_a_subscriber_ends_its_subscriptions)
 {
-    shm_socket_t *xpub = xpub_new(), *sub = sub_new(SHM_SUB);
+    shm_socket_t *xpub = socket_bound(SHM_XPUB), *sub = socket_connected(SHM_SUB);
 
     join(xpub, sub);
     subscribe(sub, "common");
@@ -236,7 +211,7 @@ TEST_THAT(long_wishes_arrive_whole)
 {
     static const size_t sizes[] = {110, 111, 112, 113, 5000, 100000};
     static unsigned char topic[100000], got[100001];
-    shm_socket_t *xpub = xpub_new(), *sub = sub_new(SHM_SUB);
+    shm_socket_t *xpub = socket_bound(SHM_XPUB), *sub = socket_connected(SHM_SUB);
 
     join(xpub, sub);
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
@@ -254,7 +229,7 @@ TEST_THAT(long_wishes_arrive_whole)
 
 TEST_THAT(thousands_of_wishes_arrive)
 {
-    shm_socket_t *xpub = xpub_new(), *sub = sub_new(SHM_SUB);
+    shm_socket_t *xpub = socket_bound(SHM_XPUB), *sub = socket_connected(SHM_SUB);
     char topic[16];
 
     join(xpub, sub);

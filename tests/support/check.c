@@ -166,8 +166,8 @@ void stop_ticking(void)
     setitimer(ITIMER_REAL, &none, NULL);
 }
 
-void check_close(const char *file, int line, shm_socket_t **sockets)
+void check_close(const char *file, int line, shm_socket_t **sockets, size_t count)
 {
-    for (; *sockets; sockets++)
-        check_ok(file, line, "shm_close", shm_close(*sockets));
+    for (size_t i = 0; i < count; i++)
+        check_ok(file, line, "shm_close", shm_close(sockets[i]));
 }

@@ -106,6 +106,15 @@ shm_socket_t *socket_bound(int type)
     return socket;
 }
 
+shm_socket_t *socket_bound_with(int type, int option, int value)
+{
+    shm_socket_t *socket = socket_new(type);
+
+    set_int(socket, option, value);
+    CHECK_OK(shm_bind(socket, "it"));
+    return socket;
+}
+
 shm_socket_t *socket_connected(int type)
 {
     shm_socket_t *socket = socket_new(type);

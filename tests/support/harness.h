@@ -61,7 +61,9 @@
     (errno = 0, check_err(__FILE__, __LINE__, #call, (call) ? 0 : -1, (errnum)))
 /* Close these sockets, in this order. */
 #define CLOSE_ALL(...)                                                                             \
-    check_close(__FILE__, __LINE__, (shm_socket_t *[]){__VA_ARGS__, NULL})
+    check_close(__FILE__, __LINE__, (shm_socket_t *[]){__VA_ARGS__}, COUNT_OF(((shm_socket_t *[]){__VA_ARGS__})))
+/* All sockets of an array. */
+#define CLOSE_EACH(array) check_close(__FILE__, __LINE__, array, COUNT_OF(array))
 /* Two pieces of memory that must be equal. */
 #define CHECK_MEM(got, got_size, want, want_size)                                                  \
     check_mem(__FILE__, __LINE__, #got, (got), (size_t)(got_size), (want), (size_t)(want_size))
@@ -73,7 +75,7 @@ void check_int(const char *file, int line, const char *what, long long got, long
 long long check_ok(const char *file, int line, const char *what, long long result);
 void *check_ptr(const char *file, int line, const char *what, void *result);
 void check_err(const char *file, int line, const char *what, long long result, int errnum);
-void check_close(const char *file, int line, shm_socket_t **sockets);
+void check_close(const char *file, int line, shm_socket_t **sockets, size_t count);
 void check_mem(const char *file, int line, const char *what, const void *got, size_t got_size,
                const void *want, size_t want_size);
 

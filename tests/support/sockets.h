@@ -21,6 +21,7 @@ void join(shm_socket_t *a, shm_socket_t *b);
 
 /* Everybody meets at "it". */
 shm_socket_t *socket_bound(int type);
+shm_socket_t *socket_bound_with(int type, int option, int value);
 shm_socket_t *socket_connected(int type);
 /* Bind the one, connect the other, and wait until they have met. */
 void pair_up(shm_socket_t *binds, shm_socket_t *connects);

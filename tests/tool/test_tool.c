@@ -260,10 +260,8 @@ TEST_THAT(a_slow_subscriber_is_seen_to_lag_and_to_lose)
 
 static void stream(struct child *up, void *argument)
 {
-    shm_socket_t *pub = socket_new(SHM_PUB);
+    shm_socket_t *pub = socket_bound_with(SHM_PUB, SHM_LOSSLESS, 1);
 
-    set_int(pub, SHM_LOSSLESS, 1);
-    CHECK_OK(shm_bind(pub, "it"));
     child_say(up, 1);
     await_event(pub, SHM_EVENT_CONNECTED);
     for (int i = 0; i < STREAM; i++)
