@@ -65,9 +65,9 @@ static bool names(const struct endpoint_slot *slot, const char *id_hex)
     if (is_id(slot->member.id, id_hex))
         return true;
     int newest = seqlock_newest(load_relaxed(&slot->accepts[0].gen), load_relaxed(&slot->accepts[1].gen));
-    const struct accept_record *answer = &slot->accepts[newest == 1];
-    return newest >= 0 && answer->verdict == VERDICT_ACCEPTED && answer->peer_gen == slot->member.gen &&
-           answer->gen != slot->member.done_with && is_id(answer->binder_id, id_hex);
+    const struct accept_record *record = &slot->accepts[newest == 1];
+    return newest >= 0 && record->verdict == VERDICT_ACCEPTED && record->peer_gen == slot->member.gen &&
+           record->gen != slot->member.done_with && is_id(record->binder_id, id_hex);
 }
 
 /*
