@@ -3,26 +3,26 @@
  * Bell: how a socket sleeps and how its peers wake it. One page, "<id>.bell", written by the owner
  * and by all of its peers (one of the named exceptions to "one writer per word").
  *
- *   parked     the owner sets 1 (asleep in the kernel) or 2 (asleep on its descriptor) before it sleeps;
- *              a ringer exchanges it for 0 and, if it was not 0, wakes.
- *   changed  anyone sets 1: "the set of your peers changed, look"; the owner takes it.
- *   has_waiters   a reader of the owner's shared ring sets 1 before it sleeps: "look whom to wake".
+ *   waiting      the owner sets 1 (asleep in the kernel) or 2 (asleep on its descriptor) before it sleeps;
+ *                a ringer exchanges it for 0 and, if it was not 0, wakes the owner.
+ *   changed      anyone sets 1: "the set of your peers changed, look"; the owner sets it back to 0.
+ *   has_waiters  a reader of the owner's shared ring sets 1 before it sleeps: "look whom to wake".
  *
  * No wakeup is lost (a Dekker pair, a sequentially consistent fence or operation on both sides):
  *
- *   owner (bell_announce)                         ringer (after its change)
- *   P1: parked := how                         S1: the change and a fence, or one operation
- *   P2: fence; looks for work                 S2: loads parked (bell_ring)
- *   P3: futex_wait(parked, how)                 S3: if set: exchange(parked, 0); wake
+ *   owner (bell_announce)                     ringer (after its change)
+ *   P1: waiting := how                        S1: the change and a fence, or one operation
+ *   P2: fence; looks for work                 S2: loads waiting (bell_ring)
+ *   P3: futex_wait(waiting, how)              S3: if set: exchange(waiting, 0); wake
  *
  * Either P2 sees S1's work, or S2 sees P1's word. In the latter case the word is 0 before the wake,
  * so a wait that comes later returns at once (P3 compares in the kernel). The word is its own futex,
  * so nothing counts up and nothing wraps.
  *
  * Died ...                      state                               repair
- * owner between P1 and P3       parked is 1, nobody sleeps          the next ringer wakes nobody: one call
+ * owner between P1 and P3       waiting is 1, nobody sleeps         the next ringer wakes nobody: one call
  * ringer between S1 and S3      work is there, the owner sleeps     the owner's slice ends (BELL_SLICE_NS)
- * ringer inside S3              parked is 0, the owner sleeps       likewise
+ * ringer inside S3              waiting is 0, the owner sleeps      likewise
  * A liar can keep the word at 0: the owner then wakes once per slice.
  */
 #ifndef SHMQ_TRANSPORT_BELL_H

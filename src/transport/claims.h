@@ -18,8 +18,8 @@
  *   C1  reader: CAS  (older, DONE or FREE) -> (t, CLAIMED, me), relaxed. Only after the slot's
  *       sequence says that t is published, which is what makes the payload visible. Linearization point of
  *       "t is taken".
- *   C2  reader: store (t, DONE, me), seq_cst (S1 of the sender's bell), when the message is done. Pairs with C3: the sender
- *       writes over the slot, or frees the block, after the reader's last load.
+ *   C2  reader: store (t, DONE, me), seq_cst (S1 of the sender's bell), when the message is done. Pairs with C3: the
+ *       sender writes over the slot, or frees the block, after the reader's last load.
  *   C3  sender: load, acquire. A slot whose word is not DONE for its last ticket is not reused; the
  *       ticket that would fall on it is skipped (slot.h: odd sequence).
  *   C4  survivor: CAS (t, CLAIMED, dead) -> (t, CLAIMED, me): adoption, relaxed. The slot and the

@@ -148,11 +148,11 @@ static void remove_locked(struct endpoint *endpoint, int fd)
         if (endpoint_binder(&here, &member))
             remote_unnamed(endpoint->store, endpoint->file, ANY_PLACE, member.id_hex);
         for (uint32_t i = 0; i < high; i++) {
-            struct accepted answer;
+            struct accepted accepted;
             if (endpoint_connector(&here, i, &member))
                 remote_unnamed(endpoint->store, endpoint->file, ANY_PLACE, member.id_hex);
-            if (endpoint_accept_read(&here, i, &answer) && memcmp(last, answer.binder_id, sizeof last) != 0) {
-                memcpy(last, answer.binder_id, sizeof last); /* most are one's */
+            if (endpoint_accept_read(&here, i, &accepted) && memcmp(last, accepted.binder_id, sizeof last) != 0) {
+                memcpy(last, accepted.binder_id, sizeof last); /* mostly it is the same one */
                 segment_id_hex(member.id_hex, last);
                 remote_unnamed(endpoint->store, endpoint->file, ANY_PLACE, member.id_hex);
             }

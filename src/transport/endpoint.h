@@ -3,9 +3,9 @@
 #ifndef SHMQ_TRANSPORT_ENDPOINT_H
 #define SHMQ_TRANSPORT_ENDPOINT_H
 
-#include "transport/store.h"
 #include "transport/endpoint_layout.h"
 #include "transport/segment_layout.h"
+#include "transport/store.h"
 
 #define ENDPOINT_BINDER UINT32_MAX
 
@@ -31,6 +31,7 @@ struct member {
     uint64_t pipe_offset;
 };
 
+/* A binder's accept record, copied out. */
 struct accepted {
     uint64_t gen; /* of this record itself */
     uint64_t peer_gen, binder_gen, verdict, pipe_offset, resume;
@@ -45,18 +46,18 @@ int endpoint_name(char name[ENDPOINT_NAME_MAX + 1], const char *address);
 int endpoint_bind(struct endpoint *endpoint, struct store *store, const char *name);
 int endpoint_connect(struct endpoint *endpoint, struct store *store, const char *name);
 
-/* Announce who one is. */
+/* Announce who we are. */
 void endpoint_announce(struct endpoint *endpoint, const uint8_t *id, uint32_t type, uint64_t pipe_offset);
 
-/* A connector has done with the binder of this generation: that one's files are not for it any more. (It says so before it
- * unmaps them, and the kernel's locks of the two order the one who looks after that.) */
+/* We, a connector, have done with the binder of this generation: its files are not kept for us any more. (Said before
+ * they are unmapped: whoever finds them unlocked after that sees it.) */
 void endpoint_done(struct endpoint *endpoint, uint64_t binder_gen);
 
-/* Take one's name away. (What the answer names may be without a name then.) */
+/* Withdraw our record. (The binder that the accept record names may be named nowhere then.) */
 void endpoint_retract(struct endpoint *endpoint);
 
-/* Let go of the lock, and remove the file if nobody is left. Not RETRACTED: as one that died there,
- * so that the binder still reads what was sent. */
+/* Let go of the lock, and remove the file if nobody is left. Not RETRACTED: as if we had died there, so that the
+ * binder still reads what was sent. */
 void endpoint_leave(struct endpoint *endpoint, bool retracted);
 
 /* 1 and *out is valid; 0 there is nobody (or it is just being written). */
@@ -64,8 +65,8 @@ int endpoint_binder(const struct endpoint *endpoint, struct member *out);
 int endpoint_connector(const struct endpoint *endpoint, uint32_t slot, struct member *out);
 uint32_t endpoint_high(struct endpoint *endpoint); /* slots below it have memory */
 
-/* The binder's answer to a slot. */
-void endpoint_accept_write(struct endpoint *endpoint, uint32_t slot, const struct accepted *answer);
+/* The accept record of a slot. */
+void endpoint_accept_write(struct endpoint *endpoint, uint32_t slot, const struct accepted *accepted);
 int endpoint_accept_read(const struct endpoint *endpoint, uint32_t slot, struct accepted *out);
 
 /* Do they live? 1 or 0. */

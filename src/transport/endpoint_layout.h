@@ -7,12 +7,11 @@
  *   0     header           maker, once; `high`: any, grows only; `tombstone`: the remover
  *   512   binder           the holder of byte 0
  *   4096  slot[i] line 0       the connector that holds byte 1+i
- *         slot[i] lines 2, 3   the binder: its answer to that connector, twice
+ *         slot[i] lines 2, 3   the binder: its accept record for that connector, twice
  *
- * Every record begins with a generation: odd while it is valid, even while it is not or is being
- * written. A reader loads it, the fields, and it again (a seqlock); the writer's death is seen by its
- * lock, never by the record. An answer says where the next binder goes on, so there must always be one: the
- * older of two is written, and counts from when its generation is odd and the greater.
+ * Every record is a seqlock (base/seqlock.h) that is valid while its generation is odd. Its writer's death is seen by
+ * the lock, never by the record. An accept record says from where on the next binder reads, so there must always be
+ * one: the older of two is written, and counts from when its generation is odd and the greater.
  *
  * The last one to leave, or to find everybody dead, takes a lock on all bytes at once, sets tombstone
  * and removes the name. A newcomer locks its byte first and looks at tombstone and name after that.
@@ -23,9 +22,9 @@
  * connector after that             an odd gen without a lock         the binder drains its ring, frees the slot
  * binder before its gen is odd     nobody bound                      the next binder
  * binder after that                an odd gen without a lock         connectors see the lock; the next binder
- * binder half-way through an answer  the other answer still counts  none: as if it had died before it
- * remover before tombstone            nothing happened                  the next one removes
- * remover between tombstone, unlink   a has_tombstone name                   the next opener removes it
+ * binder amid an accept record     the other one still counts        none: as if it had died before it
+ * remover before tombstone         nothing happened                  the next one removes
+ * remover between tombstone, unlink  a name with a tombstone         the next opener removes it
  */
 #ifndef SHMQ_TRANSPORT_ENDPOINT_LAYOUT_H
 #define SHMQ_TRANSPORT_ENDPOINT_LAYOUT_H
@@ -49,14 +48,14 @@ struct endpoint_member {
     shared_u64 type; /* SHM_PAIR ... */
     shared_u64 pid;  /* for people */
     shared_u64 pipe_offset; /* connectors: of their pipe record */
-    shared_u64 done_with;   /* connectors: of the answer whose binder is not needed any more, the generation */
+    shared_u64 done_with;   /* connectors: the generation of the accept record whose binder is not needed any more */
 };
 
 enum { VERDICT_ACCEPTED = 1, VERDICT_REJECTED = 2, VERDICT_UNTRUSTED = 3 };
 
 struct accept_record {
     shared_u64 gen;
-    shared_u64 peer_gen;   /* of the connector that is answered */
+    shared_u64 peer_gen;   /* of the connector that it is for */
     shared_u64 binder_gen; /* of the binder that accepts */
     shared_u64 binder_id[2];
     shared_u64 verdict;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The records of an endpoint: who is announced where, and whom the binder accepted. Each is a seqlock (base/seqlock.h). */
+/* The records of an endpoint, seqlocks all (base/seqlock.h): who is announced where, and whom the binder accepted. */
 #include "transport/endpoint.h"
 
 #include <string.h>

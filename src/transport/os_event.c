@@ -8,7 +8,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-_Static_assert(sizeof(struct os_poll) == sizeof(struct pollfd) && offsetof(struct os_poll, fd) == offsetof(struct pollfd, fd) &&
+_Static_assert(sizeof(struct os_poll) == sizeof(struct pollfd) &&
+                   offsetof(struct os_poll, fd) == offsetof(struct pollfd, fd) &&
                    offsetof(struct os_poll, events) == offsetof(struct pollfd, events) &&
                    offsetof(struct os_poll, revents) == offsetof(struct pollfd, revents),
                "struct os_poll is the kernel's");

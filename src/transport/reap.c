@@ -57,7 +57,7 @@ static bool is_id(const shared_u64 words[2], const char *id_hex)
     return strcmp(hex, id_hex) == 0;
 }
 
-/* Is it the connector there, or the binder that linked to that one, which has not done with it? SLOT is a copy. */
+/* Is it the connector there, or the binder that accepted that one, which has not done with it? SLOT is a copy. */
 static bool names(const struct endpoint_slot *slot, const char *id_hex)
 {
     if (!seqlock_is_valid(slot->member.gen, SEQLOCK_ODD))
@@ -65,15 +65,15 @@ static bool names(const struct endpoint_slot *slot, const char *id_hex)
     if (is_id(slot->member.id, id_hex))
         return true;
     int newest = seqlock_newest(load_relaxed(&slot->accepts[0].gen), load_relaxed(&slot->accepts[1].gen));
-    const struct accept_record *answer = &slot->accepts[newest == 1];
-    return newest >= 0 && answer->verdict == VERDICT_ACCEPTED && answer->peer_gen == slot->member.gen &&
-           answer->gen != slot->member.done_with && is_id(answer->binder_id, id_hex);
+    const struct accept_record *record = &slot->accepts[newest == 1];
+    return newest >= 0 && record->verdict == VERDICT_ACCEPTED && record->peer_gen == slot->member.gen &&
+           record->gen != slot->member.done_with && is_id(record->binder_id, id_hex);
 }
 
 /*
- * One of COUNT places from FROM on, of which *COUNT are there? That none is counts when it was seen of one state of each (seqlock.h): an empty
- * place by its generation alone, the others by two copies that are the same. That one is needs no second look: if the
- * name is just being taken away, the one who does that removes the files after it.
+ * Does one of *COUNT places from FROM on? *COUNT becomes smaller if the file ends before. A no counts only for a place
+ * that was seen in one state (seqlock.h): an empty one by its generation alone, the others by two equal copies. A yes
+ * needs no second look: if the name is just being taken away, whoever does that removes the files afterwards.
  */
 static bool is_named_among(int fd, uint32_t from, uint32_t *count, const char *id_hex)
 {
@@ -113,7 +113,7 @@ bool reap_is_named_at(struct store *store, const char *file, const char *id_hex,
     if (os_file_read(fd, offsetof(struct endpoint_header, tombstone), &now, sizeof now) < 0)
         named = true;
     else if (now.tombstone != 0)
-        now.high = 0; /* who removes it has yet to remove what it names */
+        now.high = 0; /* whoever removes it has yet to remove what it names */
     uint32_t high = now.high < ENDPOINT_SLOTS ? now.high : ENDPOINT_SLOTS;
     uint32_t from = place == ANY_PLACE ? 0 : place, end = place == ANY_PLACE || place >= high ? high : place + 1;
     for (uint32_t count = 1; from < end && count > 0 && !named; from += PLACES_AT_ONCE) {

@@ -3,14 +3,14 @@
  * What lies in a socket's segment, the file "<id>.seg" of the runtime directory. A format: fixed
  * widths, fixed offsets, checked below. Written by the owner alone; peers map it read-only.
  *
- *   0      header: who this is                      written once, before the file has a name
- *   128    counters                                 owner, any time
- *   256    routing id                               owner, before its first endpoint
- *   1024   hazards: views that this socket holds       owner, any time
+ *   0      header: who this is                     written once, before the file has a name
+ *   128    counters                                owner, any time
+ *   256    routing id                              owner, before its first endpoint
+ *   1024   hazard words: blocks of peers in use    owner, any time
  *   4096 … blocks: rings, pipe records, messages, in extents that double:
  *          extent 0 is [0, 64 KiB), extent n is [64 KiB << (n-1), 64 KiB << n)
  *
- * Life: the owner holds a write lock on byte 0 of the file; every peer that maps it holds the file, shared
+ * Life: the owner holds the life lock on byte 0 of the file (life.h); every peer that maps it holds the file, shared
  * (flock). Whoever finds byte 0 free, and can hold the file alone, may remove it: nobody can miss it.
  *
  * Next to it lies "<id>.bell", one page that all peers may write: see bell.h.

@@ -50,7 +50,8 @@ struct store {
 
 /* ---- stores ---- */
 
-/* The runtime directory, made if need be. -EPERM: not ours, open to others, or not a directory; -EINVAL: no such group. */
+/* The runtime directory, made if need be. -EPERM: not ours, open to others, or not a directory; -EINVAL: no such
+ * group. */
 int store_open(struct store **store);
 /* A memfd store of its own. */
 int store_open_memfd(struct store **store);

@@ -142,7 +142,8 @@ static int file_find(struct store *store, const char *suffix, store_is_it *is_it
 static bool path_of(struct store *store, const char *name, bool plain, char *path, size_t size)
 {
     const struct directory *d = directory_of(store);
-    int n = plain ? snprintf(path, size, "%s/%s", d->path, name) : snprintf(path, size, "/proc/self/fd/%d/%s", d->fd, name);
+    int n = plain ? snprintf(path, size, "%s/%s", d->path, name)
+                  : snprintf(path, size, "/proc/self/fd/%d/%s", d->fd, name);
     return n < (int)size;
 }
 
