@@ -8,8 +8,6 @@
 #include "crash.h"
 
 #include <dirent.h>
-#include <spawn.h>
-#include <sys/wait.h>
 
 /* ---- newcomers ---- */
 
@@ -215,19 +213,11 @@ static int left_in_directory(bool say, bool ours)
 
 static void collect_garbage(void)
 {
-    char *tool = getenv("CRASH_TOOL"), *argv[] = {tool, (char[]){"gc"}, NULL};
-    posix_spawn_file_actions_t actions;
-    int status = -1;
-    pid_t pid;
+    const char *tool = getenv("CRASH_TOOL");
 
     if (tool == NULL)
         return;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", 1 /* O_WRONLY */, 0);
-    CHECK_INT(posix_spawn(&pid, tool, &actions, NULL, argv, environ), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    CHECK_INT(waitpid(pid, &status, 0), pid);
-    CHECK_INT(status, 0);
+    CHECK_INT(run_gc(tool), 0);
     if (left_in_directory(true, false) != 0)
         FAIL("files that `shmq gc` does not remove");
 }

@@ -56,28 +56,24 @@ static uint64_t resident_kib(void)
     return pages * 4;
 }
 
-static uint64_t blocks_used(const struct lane *lane)
+static uint64_t blocks_used(const struct lane *lane, bool has_own_fs)
 {
     struct statfs fs;
 
-    return lane->has_own_fs && statfs(lane->directory, &fs) == 0 ? fs.f_blocks - fs.f_bfree : 0;
+    return has_own_fs && statfs(lane->directory, &fs) == 0 ? fs.f_blocks - fs.f_bfree : 0;
 }
 
-static void lane_setup(struct lane *lane, const struct settings *settings, unsigned number)
+/* Whether it has a file system of its own. */
+static bool lane_setup(struct lane *lane, const struct settings *settings, unsigned number)
 {
-    sigset_t wanted;
-
-    *lane = (struct lane){.number = number, .tool = settings->tool, .keep = settings->keep};
+    *lane = (struct lane){.tool = settings->tool, .keep = settings->keep};
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
-    sigemptyset(&wanted);
-    sigaddset(&wanted, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &wanted, NULL);
     snprintf(lane->directory, sizeof lane->directory, "%s/%u", settings->root, number);
     CHECK_OK(mkdir(lane->directory, 0700));
-    lane->has_own_fs = mount_own(lane->directory);
     setenv("SHMQ_DIR", lane->directory, 1);
     lane->stage = stage_new();
+    return mount_own(lane->directory);
 }
 
 _Noreturn static void lane_run(const struct settings *settings, struct board *board, unsigned number)
@@ -87,30 +83,27 @@ _Noreturn static void lane_run(const struct settings *settings, struct board *bo
     struct lane lane;
     struct plan plan;
 
-    lane_setup(&lane, settings, number);
-    filter.full = lane.has_own_fs;
-    filter.keys = policy_has_keys();
+    filter.full = lane_setup(&lane, settings, number);
+    filter.keys = keys_are_supported();
     totals->controller_fds_first = count_files("/proc/self/fd");
-    totals->blocks_first = blocks_used(&lane);
+    totals->blocks_first = blocks_used(&lane, filter.full);
     for (unsigned i = 0; !board->stop; i++) {
         uint64_t round = settings->one_round ? settings->round : board->next_round++;
-        struct totals before = *totals;
-        uint64_t kills = 0, violations = 0;
+        uint64_t *kills, before;
 
         if (settings->one_round && i >= settings->repeat)
             break;
         plan_make(&plan, settings->seed, round, &filter);
-        round_run(&lane, &plan, totals);
-        kills = totals->pair[plan.pair].kills - before.pair[plan.pair].kills;
-        violations = totals->pair[plan.pair].violations - before.pair[plan.pair].violations;
-        board->kills += kills;
-        board->violations += violations;
+        kills = &totals->pair[plan.pipe.pair - pair_at(0)].kills;
+        before = *kills;
+        board->violations += !round_run(&lane, &plan, totals);
+        board->kills += *kills - before;
         if (i == 20)
             totals->rss_first_kib = resident_kib();
     }
     totals->rss_last_kib = resident_kib();
     totals->controller_fds_last = count_files("/proc/self/fd");
-    totals->blocks_last = blocks_used(&lane);
+    totals->blocks_last = blocks_used(&lane, filter.full);
     totals->files_kept = count_files(lane.directory);
     _exit(0);
 }
@@ -195,15 +188,15 @@ static int find_kind(const char *name)
     exit(2);
 }
 
-static int find_pair(const char *name)
+static const struct pair *find_pair(const char *name)
 {
-    unsigned count = 1;
+    const struct pair *pair = pair_named(name);
 
-    for (unsigned i = 0; i < count; i++)
-        if (strcmp(name, pair_at(i, &count)->name) == 0)
-            return (int)i;
-    fprintf(stderr, "storm: no pattern is called %s\n", name);
-    exit(2);
+    if (!pair) {
+        fprintf(stderr, "storm: no pattern is called %s\n", name);
+        exit(2);
+    }
+    return pair;
 }
 
 static void parse(struct settings *settings, int argc, char **argv)
@@ -238,7 +231,7 @@ static void parse(struct settings *settings, int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct settings settings = {.seed = test_seed() % 1000000000, .lanes = 24, .repeat = 1,
-                                .filter = {.kind = -1, .pair = -1}, .tool = "shmq", .keep = "."};
+                                .filter = {.kind = -1}, .tool = "shmq", .keep = "."};
     const char *base = getenv("SHMQ_DIR");
     char command[128];
     int status;

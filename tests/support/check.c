@@ -79,12 +79,12 @@ void check_err(const char *file, int line, const char *what, long long result, i
     if (result != -1)
         check_fail(file, line, "%s returned %lld; wanted -1 and %s", what, result, name_of(errnum));
     if (got != errnum)
-        check_fail(file, line, "%s failed with %s (%d); wanted %s (%d)", what, name_of(got), got,
-                   name_of(errnum), errnum);
+        check_fail(file, line, "%s failed with %s (%d); wanted %s (%d)", what, name_of(got), got, name_of(errnum),
+                   errnum);
 }
 
-void check_mem(const char *file, int line, const char *what, const void *got, size_t got_size,
-               const void *want, size_t want_size)
+void check_mem(const char *file, int line, const char *what, const void *got, size_t got_size, const void *want,
+               size_t want_size)
 {
     size_t i = 0;
 

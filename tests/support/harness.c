@@ -69,8 +69,7 @@ static void check_files(void)
 
     CHECK(directory != NULL);
     while ((entry = readdir(directory)))
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && left++ < 8 &&
-            !files_may_stay)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && left++ < 8 && !files_may_stay)
             dprintf(STDERR_FILENO, "leaked file: %s/%s\n", the_dir, entry->d_name);
     closedir(directory);
     if (left && !files_may_stay)
@@ -98,6 +97,19 @@ _Noreturn static void run_body(const struct test *test)
     check_files();
     free(before);
     leaks_check_heap();
+    _exit(0);
+}
+
+struct child child_start(void (*function)(struct child *up, void *argument), void *argument)
+{
+    struct child child;
+    struct leaks before;
+
+    if (child_fork(&child, true) > 0)
+        return child;
+    leaks_note(&before);
+    function(&child, argument);
+    leaks_check(&before);
     _exit(0);
 }
 
@@ -229,8 +241,7 @@ int test_main(const char *group, const struct test *tests, size_t count, int arg
     if (!units)
         return 1;
     for (size_t i = 0; i < count; i++)
-        units[i] =
-            (struct CMUnitTest){tests[i].name, run_one, NULL, NULL, (void *)(uintptr_t)&tests[i]};
+        units[i] = (struct CMUnitTest){tests[i].name, run_one, NULL, NULL, (void *)(uintptr_t)&tests[i]};
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     signal(SIGPIPE, SIG_IGN);
     if (argc > 1)

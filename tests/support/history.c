@@ -7,8 +7,8 @@
 
 struct history *history_new(unsigned actors, unsigned entries)
 {
-    size_t size = sizeof(struct history) + sizeof(struct history_log) * actors +
-                  sizeof(struct history_entry) * actors * entries;
+    size_t size =
+        sizeof(struct history) + sizeof(struct history_log) * actors + sizeof(struct history_entry) * actors * entries;
     struct history *history = shared_memory(size);
 
     history->size_bytes = size;
@@ -38,8 +38,7 @@ static struct history_entry *entries_of(const struct history *history, unsigned 
     return entries + (size_t)actor * history->capacity;
 }
 
-void history_log(struct history *history, unsigned actor, enum history_kind kind, unsigned sender,
-                 uint64_t number)
+void history_log(struct history *history, unsigned actor, enum history_kind kind, unsigned sender, uint64_t number)
 {
     struct history_log *log = log_of(history, actor);
     unsigned count = atomic_load_explicit(&log->count, memory_order_relaxed);
@@ -50,8 +49,7 @@ void history_log(struct history *history, unsigned actor, enum history_kind kind
     atomic_store_explicit(&log->count, count + 1, memory_order_release);
 }
 
-const struct history_entry *history_entries(const struct history *history, unsigned actor,
-                                            unsigned *count)
+const struct history_entry *history_entries(const struct history *history, unsigned actor, unsigned *count)
 {
     *count = atomic_load_explicit(&log_of(history, actor)->count, memory_order_acquire);
     return entries_of(history, actor);
@@ -123,8 +121,7 @@ bool history_message_read(const void *message, size_t size, unsigned *sender, ui
     return true;
 }
 
-void history_log_message(struct history *history, unsigned actor, const void *message, size_t size,
-                         bool again)
+void history_log_message(struct history *history, unsigned actor, const void *message, size_t size, bool again)
 {
     unsigned sender = 0;
     uint64_t number = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Clients and servers; either kind is doomed or stays. */
-#include "storm.h"
+#include "round.h"
 
 static unsigned char bytes[MESSAGE_ROOM];
 
@@ -19,7 +19,7 @@ static void await_end_of_call(struct actor *actor, uint64_t number)
     if (n >= 0) {
         history_log_message(history, actor->number, bytes, (size_t)n, false);
         CHECK_OK(shm_msg_close(&msg));
-    } else if (errno == ECONNRESET && !actor->plan->left_dies && !actor->plan->policy.resend)
+    } else if (errno == ECONNRESET && !actor->plan->left_dies && !actor->policy.resend)
         history_log(history, actor->number, HISTORY_CANCEL, actor->number, number);
     else
         FAIL("the call ended with: %s", shm_strerror(errno));
@@ -72,18 +72,6 @@ void calls_client(struct actor *actor)
     actor_close(actor);
 }
 
-static void answer(struct actor *actor, size_t size)
-{
-    actor_says(actor, "answering");
-    while (actor_send(actor, bytes, size, SHM_DONTWAIT) < 0) {
-        if (errno == EHOSTUNREACH || errno == EAGAIN)
-            break; /* the client is no more */
-        if (!actor_lacks_memory(actor))
-            FAIL("answer: %s", shm_strerror(errno));
-    }
-    actor->end.envelope_sent = false;
-}
-
 void calls_server(struct actor *actor)
 {
     struct stage *stage = actor->stage;
@@ -103,7 +91,8 @@ void calls_server(struct actor *actor)
         ssize_t n;
 
         actor_says(actor, "serving");
-        n = actor_recv(actor, &msg, bytes, sizeof bytes, actor->plan->waiting == BY_BLOCKING ? 0 : SHM_DONTWAIT, &again);
+        n = actor_recv(actor, &msg, bytes, sizeof bytes, actor->plan->waiting == BY_BLOCKING ? 0 : SHM_DONTWAIT,
+                       &again);
         if (n < 0) {
             if (errno != EAGAIN && !actor_lacks_memory(actor))
                 FAIL("serve: %s", shm_strerror(errno));
@@ -117,7 +106,8 @@ void calls_server(struct actor *actor)
         if (++served == 1)
             doom_reached(actor, AFTER_FIRST, 1);
         doom_reached(actor, AFTER_SOME, served);
-        answer(actor, (size_t)n);
+        actor_says(actor, "answering");
+        actor_answer(actor, bytes, (size_t)n, true);
         done = actor->doomed && actor->doom.phase == NEVER && served >= actor->doom.some;
     }
     actor_says(actor, "awaiting death");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The histories of a round against the contract, and what there is to count in them. */
-#include "storm.h"
-#include "../support/history_logs.h"
+#include "round.h"
+#include "../history_logs.h"
 
 #include <fcntl.h>
 
@@ -36,10 +36,10 @@ static const char *judge_run(const struct stage *stage, unsigned receiver, uint6
             return "a torn message, or one that was redelivered";
         if (entries[i].kind != HISTORY_GOT)
             continue;
-        if (last ? number <= last || (number != last + 1 && !gaps) : number <= *behind && !plan_fans_out(&stage->plan)) {
+        if (last ? number <= last || (number != last + 1 && !gaps)
+                 : number <= *behind && !pair_fans_out(stage->plan.pipe.pair)) {
             snprintf(text, sizeof text, "%llu came to %u behind %llu (others had got up to %llu)",
-                     (unsigned long long)number, receiver, (unsigned long long)last,
-                     (unsigned long long)*behind);
+                     (unsigned long long)number, receiver, (unsigned long long)last, (unsigned long long)*behind);
             return text;
         }
         last = number;
@@ -93,7 +93,7 @@ static const char *judge_newest_of(const struct stage *stage, unsigned sender, u
 
 static const char *judge_newest(const struct stage *stage)
 {
-    bool fans_out = plan_fans_out(&stage->plan);
+    bool fans_out = pair_fans_out(stage->plan.pipe.pair);
     const char *wrong = NULL;
 
     for (unsigned sender = stage->plan.survivors; !wrong && sender < stage->actors; sender++) {
@@ -102,7 +102,8 @@ static const char *judge_newest(const struct stage *stage)
         for (unsigned receiver = 0; !wrong && receiver < stage->plan.survivors; receiver++) {
             newest = fans_out ? 0 : newest;
             wrong = judge_newest_of(stage, sender, receiver, &newest);
-            if (!wrong && newest < returned && !stage->plan.full && (fans_out || receiver + 1 == stage->plan.survivors)) {
+            if (!wrong && newest < returned && !stage->plan.full &&
+                (fans_out || receiver + 1 == stage->plan.survivors)) {
                 snprintf(text, sizeof text, "the newest of sender %u, %llu, did not come (to %u): %llu did", sender,
                          (unsigned long long)returned, receiver, (unsigned long long)newest);
                 wrong = text;
@@ -120,7 +121,7 @@ static const char *judge_senders(const struct stage *stage)
 
     if (plan_keeps_newest(&stage->plan))
         return judge_newest(stage);
-    if (stage->plan.pipe.pair->left == SHM_PUSH || (stage->plan.survivors > 1 && !plan_fans_out(&stage->plan)))
+    if (stage->plan.pipe.pair->left == SHM_PUSH || (stage->plan.survivors > 1 && !pair_fans_out(stage->plan.pipe.pair)))
         return history_check_shared(stage->history, false);
     for (unsigned sender = stage->plan.survivors; !wrong && sender < stage->actors; sender++)
         for (unsigned receiver = 0; !wrong && receiver < stage->plan.survivors; receiver++) {
@@ -161,7 +162,7 @@ static void count_all(const struct stage *stage, struct tally *tally)
 const char *judge(const struct stage *stage, struct tally *tally)
 {
     const struct plan *plan = &stage->plan;
-    bool views = plan->by_view && plan->pipe.pair->right == SHM_PULL;
+    bool views = plan->policy.views && plan->pipe.pair->right == SHM_PULL;
     const char *wrong = NULL;
 
     if (plan->kind == SENDERS)
@@ -179,18 +180,17 @@ const char *judge(const struct stage *stage, struct tally *tally)
 
 static void keep_log(const struct stage *stage, unsigned actor, int fd)
 {
-    static const char *const kinds[] = {"", "call", "return", "cancel", "got", "got again", "torn",
-                                        "lost", "joined", "died"};
+    static const char *const kinds[] = {"",          "call", "return", "cancel", "got",
+                                        "got again", "torn", "lost",   "joined", "died"};
     unsigned count;
     const struct history_entry *entries = history_entries(stage->history, actor, &count);
     struct doom doom = plan_doom(&stage->plan, actor);
     const char *doing = stage->doing[actor];
 
-    dprintf(fd, "actor %u (doom: phase %d, %u ns, after %u), last seen %s\n", actor, (int)doom.phase,
-            doom.delay_ns, doom.some, doing ? doing : "starting");
+    dprintf(fd, "actor %u (doom: phase %d, %u ns, after %u), last seen %s\n", actor, (int)doom.phase, doom.delay_ns,
+            doom.some, doing ? doing : "starting");
     for (unsigned i = 0; i < count; i++)
-        dprintf(fd, "  %s %u.%llu\n", kinds[entries[i].kind], entries[i].sender,
-                (unsigned long long)entries[i].number);
+        dprintf(fd, "  %s %u.%llu\n", kinds[entries[i].kind], entries[i].sender, (unsigned long long)entries[i].number);
 }
 
 void judge_keep(const struct stage *stage, const char *directory, const char *wrong)
@@ -198,8 +198,8 @@ void judge_keep(const struct stage *stage, const char *directory, const char *wr
     char path[512];
     int fd;
 
-    snprintf(path, sizeof path, "%s/seed-%llu-round-%llu.txt", directory,
-             (unsigned long long)stage->plan.seed, (unsigned long long)stage->plan.round);
+    snprintf(path, sizeof path, "%s/seed-%llu-round-%llu.txt", directory, (unsigned long long)stage->plan.seed,
+             (unsigned long long)stage->plan.round);
     fd = open(path, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0644);
     if (fd < 0)
         return;
