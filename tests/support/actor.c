@@ -140,7 +140,7 @@ ssize_t actor_recv_rest(struct actor *actor, shm_msg_t *view, void *buffer, size
     shm_socket_t *socket = actor->end.socket;
     char *at = buffer;
 
-    for (unsigned part = 0;; part++) {
+    for (unsigned part = actor->taken;; part++) {
         CHECK(got <= room);
         if (actor->cuts)
             CHECK_INT(got, actor->cuts[part + 1] - actor->cuts[part]);
@@ -151,6 +151,7 @@ ssize_t actor_recv_rest(struct actor *actor, shm_msg_t *view, void *buffer, size
         room -= got;
         if (!get_int(socket, SHM_RCVMORE)) {
             CHECK_INT(part + 1, actor->policy.parts);
+            actor->taken = 0;
             return at - (char *)buffer;
         }
         got = (size_t)CHECK_OK(view ? shm_msg_recv(view, socket, flags) : shm_recv(socket, at, room, flags));

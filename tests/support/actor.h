@@ -69,6 +69,7 @@ struct actor {
     struct end end;
     const size_t *cuts; /* where the parts of a message begin and end; NULL: all are as long */
     unsigned part;      /* of the message being sent: the next */
+    unsigned taken;     /* parts of the message being received that are not in the buffer */
     uint64_t called;    /* the number of the last message of which a send was called, and logged */
     uint64_t got_number;
     unsigned got_sender;                    /* of the last message received */

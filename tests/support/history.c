@@ -106,6 +106,18 @@ void history_message_make(void *message, size_t size, unsigned sender, uint64_t 
     memcpy(message, &head, sizeof head);
 }
 
+bool history_message_head(const void *message, size_t size, unsigned *sender, uint64_t *number)
+{
+    struct message_head head;
+
+    if (size < sizeof head)
+        return false;
+    memcpy(&head, message, sizeof head);
+    *sender = head.sender;
+    *number = head.number;
+    return true;
+}
+
 bool history_message_read(const void *message, size_t size, unsigned *sender, uint64_t *number)
 {
     const unsigned char *bytes = message;
@@ -116,9 +128,7 @@ bool history_message_read(const void *message, size_t size, unsigned *sender, ui
     memcpy(&head, message, sizeof head);
     if (head.size != size || head.sum != sum_of(&head, bytes + sizeof head, size - sizeof head))
         return false;
-    *sender = head.sender;
-    *number = head.number;
-    return true;
+    return history_message_head(message, size, sender, number);
 }
 
 void history_log_message(struct history *history, unsigned actor, const void *message, size_t size, bool again)

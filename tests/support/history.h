@@ -75,6 +75,8 @@ unsigned history_missing(const struct history *history, unsigned sender, bool ne
 void history_message_make(void *message, size_t size, unsigned sender, uint64_t number);
 /* False: torn, cut or never made by history_message_make(). */
 bool history_message_read(const void *message, size_t size, unsigned *sender, uint64_t *number);
+/* What the first part of a message says of it, unchecked. */
+bool history_message_head(const void *part, size_t size, unsigned *sender, uint64_t *number);
 /* What goes on from STATE over bytes: other bytes, another sum. */
 uint64_t history_sum(uint64_t state, const void *data, size_t size);
 /* Read a message that was received, and log it as GOT (AGAIN) or TORN. */
