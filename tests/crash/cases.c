@@ -100,18 +100,18 @@ static void run_looks(const struct scenario *scenario, const struct record *firs
 /* A violation again. */
 static void run_chosen(const struct scenario *scenario)
 {
-    struct point first = {.step = (uint64_t)options.at}, second = {.step = (uint64_t)options.then};
+    struct point first = {.step = options.at}, second = {.step = options.then};
 
     for (enum mode mode = MODE_KILL; mode <= MODE_FREEZE_BOTH; mode++)
         if (wants_mode(mode) && mode_fits(scenario, mode) && (options.mode != NULL || !has_second(mode)))
-            run_one(scenario, mode, &first, options.then >= 0 ? &second : NULL);
+            run_one(scenario, mode, &first, options.then != NOWHERE ? &second : NULL);
 }
 
 void case_run(const struct scenario *scenario)
 {
     static struct record first;
 
-    if (options.at >= 0) {
+    if (options.at != NOWHERE) {
         run_chosen(scenario);
         return;
     }

@@ -6,10 +6,11 @@
 #include "table.h"
 
 enum { JOBS_MAX = 256 };
+#define NOWHERE UINT64_MAX
 
 struct options {
     const char *operation, *pattern, *policy, *state, *binds, *side, *mode;
-    long long at, then;
+    uint64_t at, then;
     unsigned jobs, share, seed, say, minutes, pairs, looks;
     bool every, list, count;
 };

@@ -317,7 +317,6 @@ bool second_fits(const struct scenario *scenario, enum mode mode);
 void second_kill(struct run *run);
 void second_freeze(struct run *run);
 void second_go_on(struct run *run);
-enum who other_end(const struct run *run, enum who who);
 void meet(enum who a, enum who b);
 enum who open_newcomer(struct run *run, bool is_left);
 void excuse(struct run *run);                                /* what goes with a receiver that has gone */

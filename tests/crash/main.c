@@ -3,7 +3,6 @@
 #include "cases.h"
 #include "inside.h"
 
-#include <ftw.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -24,14 +23,6 @@ static pid_t workers[JOBS_MAX];
 static int said; /* what a run says goes here, to be shown if it fails */
 
 /* ---- one run, in a process of its own ---- */
-
-static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
 
 bool has_second(enum mode mode)
 {
@@ -86,7 +77,7 @@ static int run_once(const struct run *run)
     while ((got = waitpid(-1, &one, __WALL)) > 0) /* actors die with it, and come to us */
         if (got == pid)
             status = one;
-    nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    remove_tree(directory);
     return status;
 }
 
@@ -237,7 +228,7 @@ int main(int argc, char **argv)
     CHECK(mkdtemp(base_directory) != NULL);
     setenv("SHMQ_DIR", base_directory, 1);
     failed = run_workers();
-    nftw(base_directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    remove_tree(base_directory);
     if (options.list)
         return 0;
     if (options.count)

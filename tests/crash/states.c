@@ -66,11 +66,6 @@ bool state_fits(const struct scenario *s)
     return true;
 }
 
-enum who other_end(const struct run *run, enum who who)
-{
-    return who == run->left ? run->right : run->left;
-}
-
 /* Make the two look, in turn, until each counts the other. */
 void meet(enum who a, enum who b)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Arguments, and the lanes: processes that run rounds side by side until time or kills are up. */
 #include "storm.h"
+#include "../support/cli.h"
 
-#include <getopt.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 
 enum { LANES_MAX = 128 };
+#define NO_ROUND UINT64_MAX
 
 struct settings {
     uint64_t seed, kills, round;
@@ -179,68 +180,52 @@ static int run(struct settings *settings)
 
 /* ---- Arguments ---- */
 
+_Noreturn static void refuse(const char *what, const char *name)
+{
+    fprintf(stderr, "storm: no %s is called %s\n", what, name);
+    exit(2);
+}
+
 static int find_kind(const char *name)
 {
     for (int i = 0; i < KINDS; i++)
         if (strcmp(name, kind_name((enum kind)i)) == 0)
             return i;
-    fprintf(stderr, "storm: no kind of round is called %s\n", name);
-    exit(2);
-}
-
-static const struct pair *find_pair(const char *name)
-{
-    const struct pair *pair = pair_named(name);
-
-    if (!pair) {
-        fprintf(stderr, "storm: no pattern is called %s\n", name);
-        exit(2);
-    }
-    return pair;
+    refuse("kind of round", name);
 }
 
 static void parse(struct settings *settings, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"seconds", 1, 0, 's'}, {"kills", 1, 0, 'k'},   {"seed", 1, 0, 'S'},   {"lanes", 1, 0, 'l'},
-        {"kind", 1, 0, 'K'},    {"pattern", 1, 0, 'p'}, {"round", 1, 0, 'r'},  {"repeat", 1, 0, 'n'},
-        {"tool", 1, 0, 't'},    {"keep", 1, 0, 'd'},    {"plain", 0, 0, 'P'},  {0, 0, 0, 0},
+    const char *kind = NULL, *pattern = NULL;
+    const struct cli_option options[] = {
+        {"seconds", .number = &settings->seconds}, {"kills", .large = &settings->kills},
+        {"seed", .large = &settings->seed},        {"lanes", .number = &settings->lanes},
+        {"kind", .text = &kind},                   {"pattern", .text = &pattern},
+        {"round", .large = &settings->round},      {"repeat", .number = &settings->repeat},
+        {"tool", .text = &settings->tool},         {"keep", .text = &settings->keep},
+        {"plain", .flag = &settings->filter.plain},
     };
-    int option;
 
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        unsigned long long number = optarg ? strtoull(optarg, NULL, 0) : 0;
-
-        switch (option) {
-        case 's': settings->seconds = (unsigned)number; break;
-        case 'k': settings->kills = number; break;
-        case 'S': settings->seed = number; break;
-        case 'l': settings->lanes = number < LANES_MAX ? (unsigned)number : LANES_MAX; break;
-        case 'K': settings->filter.kind = find_kind(optarg); break;
-        case 'p': settings->filter.pair = find_pair(optarg); break;
-        case 'r': settings->round = number, settings->one_round = true; break;
-        case 'n': settings->repeat = (unsigned)number; break;
-        case 't': settings->tool = optarg; break;
-        case 'd': settings->keep = optarg; break;
-        case 'P': settings->filter.plain = true; break;
-        default: fputs(usage, stderr); exit(2);
-        }
-    }
+    cli_parse(options, COUNT_OF(options), argc, argv, usage);
+    settings->one_round = settings->round != NO_ROUND;
+    settings->round = settings->one_round ? settings->round : 0;
+    settings->lanes = settings->one_round ? 1 : settings->lanes < LANES_MAX ? settings->lanes : LANES_MAX;
+    if (!settings->one_round && !settings->seconds && !settings->kills)
+        settings->seconds = 60;
+    settings->filter.kind = kind ? find_kind(kind) : -1;
+    settings->filter.pair = pattern ? pair_named(pattern) : NULL;
+    if (pattern && !settings->filter.pair)
+        refuse("pattern", pattern);
 }
 
 int main(int argc, char **argv)
 {
     struct settings settings = {.seed = test_seed() % 1000000000, .lanes = 24, .repeat = 1,
-                                .filter = {.kind = -1}, .tool = "shmq", .keep = "."};
+                                .round = NO_ROUND, .tool = "shmq", .keep = "."};
     const char *base = getenv("SHMQ_DIR");
-    char command[128];
     int status;
 
     parse(&settings, argc, argv);
-    if (!settings.one_round && !settings.seconds && !settings.kills)
-        settings.seconds = 60;
-    if (settings.one_round)
-        settings.lanes = 1;
     snprintf(settings.root, sizeof settings.root, "%s/storm-XXXXXX", base ? base : "/dev/shm");
     if (!mkdtemp(settings.root)) {
         fprintf(stderr, "storm: no directory %s: %s\n", settings.root, strerror(errno));
@@ -248,8 +233,5 @@ int main(int argc, char **argv)
     }
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     status = run(&settings);
-    snprintf(command, sizeof command, "rm -rf %s", settings.root);
-    if (system(command) != 0)
-        status = 1;
-    return status;
+    return remove_tree(settings.root) == 0 ? status : 1;
 }

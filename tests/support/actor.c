@@ -177,6 +177,8 @@ bool actor_recv_logged(struct actor *actor, int flags)
 
     if (n >= 0) {
         history_log_message(actor->history, actor->number, bytes, (size_t)n, again);
+        actor->got = bytes;
+        actor->got_size = (size_t)n;
         history_message_read(bytes, (size_t)n, &actor->got_sender, &actor->got_number);
     } else if (!may_fail(actor)) {
         FAIL("receive: %s", shm_strerror(errno));

@@ -71,6 +71,8 @@ struct actor {
     unsigned part;      /* of the message being sent: the next */
     unsigned taken;     /* parts of the message being received that are not in the buffer */
     uint64_t called;    /* the number of the last message of which a send was called, and logged */
+    const void *got;    /* the last message received, what it said it is */
+    size_t got_size;
     uint64_t got_number;
     unsigned got_sender;                    /* of the last message received */
     bool (*is_again)(shm_socket_t *socket); /* was what was just received redelivered? For who knows without views */

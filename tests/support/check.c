@@ -2,6 +2,7 @@
 /* Checks that end the process, seeds and time. See harness.h. */
 #include "harness.h"
 
+#include <ftw.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/random.h>
@@ -164,4 +165,14 @@ void stop_ticking(void)
     struct itimerval none = {{0, 0}, {0, 0}};
 
     setitimer(ITIMER_REAL, &none, NULL);
+}
+
+static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *walk)
+{
+    return remove(path);
+}
+
+int remove_tree(const char *path)
+{
+    return nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }

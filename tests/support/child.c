@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -223,32 +222,4 @@ void *shared_memory(size_t size)
 void shared_memory_free(void *memory, size_t size)
 {
     CHECK_OK(munmap(memory, size));
-}
-
-struct barrier {
-    pthread_barrier_t barrier;
-};
-
-struct barrier *barrier_new(unsigned count)
-{
-    struct barrier *barrier = shared_memory(sizeof *barrier);
-    pthread_barrierattr_t attributes;
-
-    pthread_barrierattr_init(&attributes);
-    pthread_barrierattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-    CHECK_INT(pthread_barrier_init(&barrier->barrier, &attributes, count), 0);
-    pthread_barrierattr_destroy(&attributes);
-    return barrier;
-}
-
-void barrier_wait(struct barrier *barrier)
-{
-    int result = pthread_barrier_wait(&barrier->barrier);
-
-    CHECK(result == 0 || result == PTHREAD_BARRIER_SERIAL_THREAD);
-}
-
-void barrier_free(struct barrier *barrier)
-{
-    shared_memory_free(barrier, sizeof *barrier);
 }

@@ -59,7 +59,6 @@ unsigned pair_count(void);
 const struct pair *pair_at(unsigned index);
 const struct pair *pair_named(const char *name); /* or NULL */
 bool pair_fans_out(const struct pair *pair);
-bool pair_is_two_way(const struct pair *pair);
 bool pair_waits(const struct pair *pair);
 bool pair_has_no_turns(const struct pair *pair);
 

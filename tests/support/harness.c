@@ -5,7 +5,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -113,14 +112,6 @@ struct child child_start(void (*function)(struct child *up, void *argument), voi
     _exit(0);
 }
 
-static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
-
 static unsigned deadline_ms(const struct test *test)
 {
     const char *scale = getenv("SHMQ_TEST_SCALE"), *fixed = getenv("SHMQ_TEST_DEADLINE_S");
@@ -222,7 +213,7 @@ static void run_one(void **state)
         print_group(pid);
     }
     status = end_group(pid);
-    nftw(the_dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    remove_tree(the_dir);
     if (!ended)
         fail_msg("did not end in time");
     if (WIFSIGNALED(status))

@@ -103,6 +103,8 @@ const char *test_dir(void);
 /* The number of files in a directory (not counting "." and ".."). */
 unsigned count_files(const char *path);
 unsigned count_files_ending(const char *path, const char *ending);
+/* Remove a directory and all in it. */
+int remove_tree(const char *path);
 /* This test may leave files behind: it says why in a comment. */
 void leave_files(void);
 /* The seed of this process; printed when a check fails. Different on every run, unless
@@ -164,11 +166,5 @@ int run_gc(const char *tool);
 /* Memory shared with children that are forked later; zeroed. */
 void *shared_memory(size_t size);
 void shared_memory_free(void *memory, size_t size);
-
-/* A barrier between processes, in shared memory. */
-struct barrier;
-struct barrier *barrier_new(unsigned count);
-void barrier_wait(struct barrier *barrier);
-void barrier_free(struct barrier *barrier);
 
 #endif

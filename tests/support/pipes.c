@@ -2,11 +2,6 @@
 /* The suite that runs over all pairs. See ends.h. */
 #include "ends.h"
 
-bool pair_is_two_way(const struct pair *pair)
-{
-    return pair->two_way;
-}
-
 bool pair_waits(const struct pair *pair)
 {
     return pair->waits;

@@ -17,42 +17,53 @@ static bool is_dead(const struct history *h, unsigned actor)
     return history_count(h, actor, HISTORY_DIED) > 0;
 }
 
-/* ---- Receivers whose queue goes with them: each one's run is without gap or double, and none
- * overlaps that of one before it; the last one's goes to the end. Gaps a DEALER may leave: it takes
- * turns with a dead peer until it knows; and a publisher among what a SUB reads that it has not met. ---- */
-
-static const char *judge_run(const struct stage *stage, unsigned receiver, uint64_t *behind)
+/* What RECEIVER got of SENDER is whole, in order, none twice, all beyond BEHIND and, unless there may be gaps, one
+ * after the other. *LAST: the last of it, if there was any. */
+static const char *walk(const struct history *h, unsigned receiver, unsigned sender, bool gaps, uint64_t behind,
+                        uint64_t *last)
 {
     unsigned count;
-    const struct history_entry *entries = history_entries(stage->history, receiver, &count);
-    bool takes_turns = stage->plan.pipe.pair->left == SHM_DEALER;
-    bool gaps = takes_turns || stage->plan.policy.history;
-    uint64_t last = 0;
+    const struct history_entry *entries = history_entries(h, receiver, &count);
+    uint64_t first = 0;
 
     for (unsigned i = 0; i < count; i++) {
         uint64_t number = entries[i].number;
 
         if (entries[i].kind == HISTORY_TORN || entries[i].kind == HISTORY_GOT_AGAIN)
             return "a torn message, or one that was redelivered";
-        if (entries[i].kind != HISTORY_GOT)
+        if (entries[i].kind != HISTORY_GOT || entries[i].sender != sender)
             continue;
-        if (last ? number <= last || (number != last + 1 && !gaps)
-                 : number <= *behind && !pair_fans_out(stage->plan.pipe.pair)) {
-            snprintf(text, sizeof text, "%llu came to %u behind %llu (others had got up to %llu)",
-                     (unsigned long long)number, receiver, (unsigned long long)last, (unsigned long long)*behind);
+        if (number <= behind || (first && !gaps && number != behind + 1)) {
+            snprintf(text, sizeof text, "%llu of sender %u came to %u behind %llu", (unsigned long long)number, sender,
+                     receiver, (unsigned long long)behind);
             return text;
         }
-        last = number;
+        first = first ? first : number;
+        *last = behind = number;
     }
-    if (last > *behind)
-        *behind = last;
-    if (!is_dead(stage->history, receiver) && receiver + 1 == stage->actors && last != stage->end_number &&
+    return NULL;
+}
+
+/* ---- Receivers whose queue goes with them: each one's run is without gap or double, and none
+ * overlaps that of one before it; the last one's goes to the end. Gaps a DEALER may leave: it takes
+ * turns with a dead peer until it knows; and a publisher among what a SUB reads that it has not met. ---- */
+
+static const char *judge_run(const struct stage *stage, unsigned receiver, uint64_t *behind)
+{
+    bool takes_turns = stage->plan.pipe.pair->left == SHM_DEALER;
+    bool gaps = takes_turns || stage->plan.policy.history;
+    uint64_t last = 0;
+    const char *wrong =
+        walk(stage->history, receiver, 0, gaps, pair_fans_out(stage->plan.pipe.pair) ? 0 : *behind, &last);
+
+    *behind = last > *behind ? last : *behind;
+    if (!wrong && !is_dead(stage->history, receiver) && receiver + 1 == stage->actors && last != stage->end_number &&
         (!takes_turns || last < stage->mark)) {
         snprintf(text, sizeof text, "the last receiver came to %llu of %llu", (unsigned long long)last,
                  (unsigned long long)stage->end_number);
         return text;
     }
-    return NULL;
+    return wrong;
 }
 
 static const char *judge_runs(const struct stage *stage)
@@ -65,31 +76,8 @@ static const char *judge_runs(const struct stage *stage)
     return wrong;
 }
 
-/* ---- Senders that died, of whom the newest message was kept ---- */
-
-/* In order, whole, none twice; the last of each that returned, or a later one, came. (But for a file system
- * that is full: then a publisher gives up what it has for what it would send.) */
-static const char *judge_newest_of(const struct stage *stage, unsigned sender, unsigned receiver, uint64_t *newest)
-{
-    unsigned count;
-    const struct history_entry *entries = history_entries(stage->history, receiver, &count);
-    uint64_t last = 0;
-
-    for (unsigned i = 0; i < count; i++) {
-        if (entries[i].kind == HISTORY_TORN || entries[i].kind == HISTORY_GOT_AGAIN)
-            return "a torn message, or one that was redelivered";
-        if (entries[i].kind != HISTORY_GOT || entries[i].sender != sender)
-            continue;
-        if (entries[i].number <= last) {
-            snprintf(text, sizeof text, "%llu of sender %u came to %u behind %llu",
-                     (unsigned long long)entries[i].number, sender, receiver, (unsigned long long)last);
-            return text;
-        }
-        last = entries[i].number;
-    }
-    *newest = last > *newest ? last : *newest;
-    return NULL;
-}
+/* ---- Senders that died, of whom the newest message was kept: the last of each that returned, or a later one, came.
+ * (But for a file system that is full: then a publisher gives up what it has for what it would send.) ---- */
 
 static const char *judge_newest(const struct stage *stage)
 {
@@ -100,8 +88,10 @@ static const char *judge_newest(const struct stage *stage)
         uint64_t returned = history_count(stage->history, sender, HISTORY_RETURN), newest = 0;
 
         for (unsigned receiver = 0; !wrong && receiver < stage->plan.survivors; receiver++) {
-            newest = fans_out ? 0 : newest;
-            wrong = judge_newest_of(stage, sender, receiver, &newest);
+            uint64_t last = 0;
+
+            wrong = walk(stage->history, receiver, sender, true, 0, &last);
+            newest = fans_out || last > newest ? last : newest;
             if (!wrong && newest < returned && !stage->plan.full &&
                 (fans_out || receiver + 1 == stage->plan.survivors)) {
                 snprintf(text, sizeof text, "the newest of sender %u, %llu, did not come (to %u): %llu did", sender,
