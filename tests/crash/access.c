@@ -55,9 +55,8 @@ struct decoded {
 
 static bool is_prefix(unsigned char byte)
 {
-    return byte == 0x66 || byte == 0x67 || byte == 0xf0 || byte == 0xf2 || byte == 0xf3 ||
-           byte == 0x2e || byte == 0x36 || byte == 0x3e || byte == 0x26 || byte == 0x64 ||
-           byte == 0x65;
+    return byte == 0x66 || byte == 0x67 || byte == 0xf0 || byte == 0xf2 || byte == 0xf3 || byte == 0x2e ||
+           byte == 0x36 || byte == 0x3e || byte == 0x26 || byte == 0x64 || byte == 0x65;
 }
 
 /* VEX and EVEX have these bits inverted. */
@@ -109,21 +108,20 @@ static bool has_operand(const struct decoded *d)
     if (d->map >= 2)
         return true;
     if (d->map == 1) /* not: prefetches, no-ops, jumps, system calls, clocks */
-        return op != 0x05 && op != 0x0b && op != 0x0d && op != 0x18 && op != 0x1e && op != 0x1f &&
-               op != 0x31 && op != 0x77 && (op < 0x80 || op > 0x8f) && (op < 0xa0 || op > 0xa2) &&
-               (op < 0xa8 || op > 0xaa) && (op < 0xc8 || op > 0xcf);
+        return op != 0x05 && op != 0x0b && op != 0x0d && op != 0x18 && op != 0x1e && op != 0x1f && op != 0x31 &&
+               op != 0x77 && (op < 0x80 || op > 0x8f) && (op < 0xa0 || op > 0xa2) && (op < 0xa8 || op > 0xaa) &&
+               (op < 0xc8 || op > 0xcf);
     if (op < 0x40)
         return (op & 7) < 4;
-    return op == 0x63 || op == 0x69 || op == 0x6b || (op >= 0x80 && op <= 0x8f && op != 0x8d) ||
-           op == 0xc0 || op == 0xc1 || op == 0xc6 || op == 0xc7 || (op >= 0xd0 && op <= 0xd3) ||
-           (op >= 0xd8 && op <= 0xdf) || op == 0xf6 || op == 0xf7 || op == 0xfe || op == 0xff;
+    return op == 0x63 || op == 0x69 || op == 0x6b || (op >= 0x80 && op <= 0x8f && op != 0x8d) || op == 0xc0 ||
+           op == 0xc1 || op == 0xc6 || op == 0xc7 || (op >= 0xd0 && op <= 0xd3) || (op >= 0xd8 && op <= 0xdf) ||
+           op == 0xf6 || op == 0xf7 || op == 0xfe || op == 0xff;
 }
 
 static uint64_t reg(const struct user_regs_struct *r, unsigned number)
 {
-    const unsigned long long all[] = {r->rax, r->rcx, r->rdx, r->rbx, r->rsp, r->rbp,
-                                      r->rsi, r->rdi, r->r8,  r->r9,  r->r10, r->r11,
-                                      r->r12, r->r13, r->r14, r->r15};
+    const unsigned long long all[] = {r->rax, r->rcx, r->rdx, r->rbx, r->rsp, r->rbp, r->rsi, r->rdi,
+                                      r->r8,  r->r9,  r->r10, r->r11, r->r12, r->r13, r->r14, r->r15};
     return all[number];
 }
 

@@ -8,8 +8,6 @@
 #include "crash.h"
 
 #include <dirent.h>
-#include <spawn.h>
-#include <sys/wait.h>
 
 /* ---- newcomers ---- */
 
@@ -61,8 +59,7 @@ static void join_missing(struct run *run)
 /* After every second kill the newcomer is there before a survivor has noticed the death. */
 static bool is_overtaken(const struct run *run)
 {
-    return kills(run->mode) && !run->records_second &&
-           (run->first.step + run->second.step) % 2 == 1;
+    return mode_kills(run->mode) && !run->records_second && (run->first.step + run->second.step) % 2 == 1;
 }
 
 void excuse(struct run *run)
@@ -121,8 +118,7 @@ static bool may_be_again(const struct ledger *ledger, const struct got *got, uin
 {
     if (ledger->never_again)
         return false;
-    return got->again || is_in_hand(ledger, got->from, got->number) ||
-           (ledger->repeats && got->by != first_by);
+    return got->again || is_in_hand(ledger, got->from, got->number) || (ledger->repeats && got->by != first_by);
 }
 
 static void check_order(const struct ledger *ledger, uint8_t first_by[ACTORS][GOTS_MAX])
@@ -136,14 +132,12 @@ static void check_order(const struct ledger *ledger, uint8_t first_by[ACTORS][GO
         uint8_t *first = &first_by[got->from][number];
 
         if (number == 0 || number > ledger->from[got->from].called)
-            FAIL("%s got message %llu of %s, which was never sent", actor_name(got->by), number,
-                 actor_name(got->from));
+            FAIL("%s got message %llu of %s, which was never sent", actor_name(got->by), number, actor_name(got->from));
         if (*first != 0 && !may_be_again(ledger, got, (uint8_t)(*first - 1)))
-            FAIL("%s got message %llu of %s a second time", actor_name(got->by), number,
-                 actor_name(got->from));
+            FAIL("%s got message %llu of %s a second time", actor_name(got->by), number, actor_name(got->from));
         if (*first == 0 && number < last[got->from] && !may_be_again(ledger, got, 0))
-            FAIL("%s got message %llu of %s after %llu", actor_name(got->by), number,
-                 actor_name(got->from), (unsigned long long)last[got->from]);
+            FAIL("%s got message %llu of %s after %llu", actor_name(got->by), number, actor_name(got->from),
+                 (unsigned long long)last[got->from]);
         if (*first == 0)
             *first = (uint8_t)(got->by + 1);
         if (number > last[got->from])
@@ -164,13 +158,12 @@ static void check_ledger(const struct ledger *ledger, uint64_t lost)
     check_order(ledger, first_by);
     for (int from = 0; from < ACTORS; from++)
         for (uint64_t n = 1, last = newest(ledger, from); n <= ledger->from[from].acked; n++) {
-            if (first_by[from][n] != 0 || may_be_missing(ledger, from, n) ||
-                (ledger->conflates && n < last))
+            if (first_by[from][n] != 0 || may_be_missing(ledger, from, n) || (ledger->conflates && n < last))
                 continue;
             missing++;
             if (!ledger->lapses)
-                FAIL("message %llu of %s did not arrive (of %llu)", (unsigned long long)n,
-                     actor_name((enum who)from), (unsigned long long)ledger->from[from].acked);
+                FAIL("message %llu of %s did not arrive (of %llu)", (unsigned long long)n, actor_name((enum who)from),
+                     (unsigned long long)ledger->from[from].acked);
         }
     if (missing > lost)
         FAIL("%llu messages are missing, %llu were said to be lost", (unsigned long long)missing,
@@ -215,19 +208,11 @@ static int left_in_directory(bool say, bool ours)
 
 static void collect_garbage(void)
 {
-    char *tool = getenv("CRASH_TOOL"), *argv[] = {tool, (char[]){"gc"}, NULL};
-    posix_spawn_file_actions_t actions;
-    int status = -1;
-    pid_t pid;
+    const char *tool = getenv("CRASH_TOOL");
 
     if (tool == NULL)
         return;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", 1 /* O_WRONLY */, 0);
-    CHECK_INT(posix_spawn(&pid, tool, &actions, NULL, argv, environ), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    CHECK_INT(waitpid(pid, &status, 0), pid);
-    CHECK_INT(status, 0);
+    CHECK_INT(run_gc(tool), 0);
     if (left_in_directory(true, false) != 0)
         FAIL("files that `shmq gc` does not remove");
 }

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The stepper: the real, optimized library, one instruction at a time, through every operation,
+ * The crash tests: the real, optimized library, one instruction at a time, through every operation,
  * from many start states, in every pattern; killed or frozen wherever the shared memory has changed
  * or the kernel was called; and after each the contract of docs/FAILURE.md.
  *
- *   main      options, the list of cases, workers          table      what is printed
+ *   main      workers, and the end              options    the command line
+ *   cases     the list of cases, and one case   table      what is printed
  *   run       one run: set up, step to k, then what        trace      ptrace
- *   access    what an instruction touches
- *   actor     the processes that own the sockets           image      what lies in shared memory
- *   states    where a run starts                           operations what is stepped
- *   policies  what the sockets were asked for              contract   what must hold after it
- *   second    who meets a fault as well                    wrap       ids and tickets of our choice
+ *   access    what an instruction touches       image      what lies in shared memory
+ *   cast      the director's side of the actors actor      what they do (with tests/support/actor.h)
+ *   states    where a run starts                operations what is stepped
+ *   policies  what the sockets were asked for   contract   what must hold after it
+ *   second    who meets a fault as well         wrap       ids and tickets of our choice
  *
  * A run is a process of its own, the *director*. It forks the actors and tells them what to do, one
  * at a time, so that everything is repeatable: VICTIM, which is stepped, PEER at the other end,
@@ -26,7 +27,7 @@
 #ifndef SHMQ_CRASH_H
 #define SHMQ_CRASH_H
 
-#include "../support/ends.h"
+#include "../support/actor.h"
 
 /* ---- What is run ---- */
 
@@ -69,20 +70,20 @@ struct state {
     unsigned size, parts;
     uint64_t first; /* ticket */
     int mark;       /* high-water mark; 0: 8 */
-    bool fast;  /* all of the ring has memory, and messages have gone both ways of the fast way */
+    bool fast;      /* all of the ring has memory, and messages have gone both ways of the fast way */
     bool protected; /* the receiver holds a view */
-    bool grown;  /* a block beyond the first extent was in use */
-    bool parked; /* the peer sleeps in a receive */
-    bool watched; /* the peer has its descriptor and waits on it */
-    bool alone;   /* the victim connects where nobody is bound, and queues */
-    bool lapped;  /* a PUB has gone round its subscriber */
-    bool ghost;   /* a third socket died at the name before */
-    bool begun;   /* the left end has sent the first part of a message */
-    bool half;    /* the right end has received the first part of one */
+    bool grown;     /* a block beyond the first extent was in use */
+    bool parked;    /* the peer sleeps in a receive */
+    bool watched;   /* the peer has its descriptor and waits on it */
+    bool alone;     /* the victim connects where nobody is bound, and queues */
+    bool lapped;    /* a PUB has gone round its subscriber */
+    bool ghost;     /* a third socket died at the name before */
+    bool begun;     /* the left end has sent the first part of a message */
+    bool half;      /* the right end has received the first part of one */
     bool elsewhere; /* each is bound to a name of its own, too, where nobody comes */
 };
 
-enum policy {
+enum policy_id {
     PLAIN,
     CONFLATE,
     LOSSLESS,
@@ -99,24 +100,24 @@ struct scenario {
     const struct operation *operation;
     const struct pair *pair;
     const struct state *state;
-    enum policy policy;
+    enum policy_id policy;
     bool right_binds, victim_is_left;
 };
 
 extern const struct operation operations[OPERATIONS];
 extern const struct state states[];
 extern const size_t state_count;
-extern const struct pair crash_pairs[];
-extern const size_t crash_pair_count;
+enum { CRASH_PAIRS = 9 };
+const struct pair *crash_pair(size_t index); /* those that are stepped */
 
 bool operation_fits(const struct scenario *scenario);
 bool state_fits(const struct scenario *scenario);
 
 struct ledger;
 extern const char *const policy_names[POLICIES];
-bool policies_have_keys(void);
 bool policy_fits(const struct scenario *scenario);
-void policy_set(const struct scenario *scenario, shm_socket_t *socket, int type);
+struct policy policy_of(const struct scenario *scenario);
+size_t message_size(const struct scenario *scenario); /* all parts */
 bool publishes(const struct scenario *scenario);
 bool keeps_queue(const struct scenario *scenario);
 void policy_expect(const struct scenario *scenario, struct ledger *ledger);
@@ -154,10 +155,10 @@ struct ledger {
     struct {
         uint64_t called, acked; /* the last that a send was called for, and returned for */
         uint64_t may_lack;      /* up to here none need arrive: their receiver went with them */
-        uint64_t in_hand; /* this one may be missing, or come twice: its receiver died with it */
-        uint64_t second_hand; /* likewise: SECOND's */
-        uint64_t half;        /* likewise: received in part */
-        uint64_t begun;       /* sent in part, the rest perhaps to nobody: may be missing */
+        uint64_t in_hand;       /* this one may be missing, or come twice: its receiver died with it */
+        uint64_t second_hand;   /* likewise: SECOND's */
+        uint64_t half;          /* likewise: received in part */
+        uint64_t begun;         /* sent in part, the rest perhaps to nobody: may be missing */
     } from[ACTORS];
     bool lapses;      /* the receiver may miss some, and is told how many */
     bool conflates;   /* the receiver may miss all but the last */
@@ -193,15 +194,10 @@ enum verb {
     V_STEP,
     V_SECOND,
     V_REPLY,
+    VERBS,
 };
 
-struct order {
-    enum verb verb;
-    int count;
-};
-
-void actor_start(enum who who, const struct scenario *scenario, struct ledger *ledger, bool is_left,
-                 bool traced);
+void actor_start(enum who who, const struct scenario *scenario, struct ledger *ledger, bool is_left, bool traced);
 bool actor_lives(enum who who);
 bool actor_was_killed(enum who who);
 unsigned char actor_letter(enum who who); /* its ids begin with it */
@@ -214,32 +210,44 @@ void actor_await_asleep(enum who who); /* in the kernel, on a futex */
 void actor_end(enum who who);          /* closed already; its process ends */
 const char *actor_name(enum who who);
 
-/* The victim's side of an operation; in operations.c. prepare and finish are not stepped. */
-struct doing {
+/* In an actor's process. */
+struct role {
+    struct actor actor;
+    enum who who;
     const struct scenario *scenario;
-    struct end *end;
+    struct ledger *ledger;
+    bool attached;
+    uint64_t begun;            /* a message of which the first part was sent */
+    unsigned char bytes[4096]; /* the message that is sent or received */
+    unsigned char half[2048];  /* the first part of a message that was not received further */
+    size_t half_size;
+    /* the operation */
     shm_msg_t view, loan;
     bool has_view, has_loan;
-    bool begun, half; /* the first part was sent, was received, before */
-    unsigned char bytes[2048];
-    size_t size;
+    bool was_begun, was_half; /* the first part was sent, was received, before */
     int64_t result;
     int error;
 };
+
+_Noreturn void actor_play(struct child *line, enum who who, const struct scenario *scenario, struct ledger *ledger,
+                          bool is_left, bool traced);
+void message_make(struct role *role, uint64_t number);
+void message_note(struct role *role, const void *bytes, size_t size, bool again);
+/* Receive what follows the GOT bytes of a part, with BEFORE bytes of other parts before, and note the message. */
+void take_rest(struct role *role, size_t before, size_t got);
+void forget_half(struct role *role);
+bool send_other_parts(struct role *role);
+
+/* The victim's side of an operation; in operations.c. Prepare and finish are not stepped. */
 bool operation_sends(const struct scenario *scenario);
 bool operation_receives(const struct scenario *scenario);
-void operation_prepare(struct doing *doing, struct ledger *ledger, enum who who);
-void operation_do(struct doing *doing);
-int64_t operation_finish(struct doing *doing, struct ledger *ledger, enum who who);
+void operation_prepare(struct role *role);
+void operation_do(struct role *role);
+int64_t operation_finish(struct role *role); /* whether something was received, which may be to be answered */
 
 void expect_next(struct ledger *ledger);
 uint64_t next_of(const struct ledger *ledger, enum who from); /* that nobody has noted */
-bool complete_parts(struct end *end, const struct state *state, const unsigned char *bytes,
-                    unsigned from);
-
-void message_make(unsigned char *bytes, size_t size, enum who from, uint64_t number);
-void message_note(struct ledger *ledger, enum who by, const void *bytes, size_t size, bool again);
-bool ends_have_turns(const struct scenario *scenario); /* one at a time: REQ */
+bool ends_have_turns(const struct scenario *scenario);        /* one at a time: REQ */
 
 /* ---- Tracing ---- */
 
@@ -250,9 +258,8 @@ void trace_turn_to(pid_t pid); /* one that has begun, and is stopped */
 bool trace_at_end(void);
 bool trace_at_syscall(void);
 void trace_step(void);
-void trace_go(uint64_t to,
-              uint32_t visits); /* without stepping: there, having been there so often */
-void trace_finish(void);        /* run to the marker, and let go */
+void trace_go(uint64_t to, uint32_t visits); /* without stepping: there, having been there so often */
+void trace_finish(void);                     /* run to the marker, and let go */
 uint64_t trace_place(void);
 bool trace_at_access(void); /* to shared memory, by the next instruction */
 void trace_scan(const char *directory);
@@ -280,8 +287,7 @@ struct record {
     uint64_t instructions;
     uint32_t images, count, look_count;
     struct point points[20000]; /* to be killed at */
-    struct point
-        looks[20000]; /* to be stopped at: before it looks at, or changes, what is shared */
+    struct point looks[20000];  /* to be stopped at: before it looks at, or changes, what is shared */
 };
 
 struct run {
@@ -304,19 +310,17 @@ void setup(struct run *run);
 void contract(struct run *run);
 void record_all(struct record *record);
 void step_to(const struct point *point);
-bool kills(enum mode mode);
+bool mode_kills(enum mode mode);
 bool leaves(const struct scenario *scenario);
 void kill_one(struct run *run, enum who who);
 bool second_fits(const struct scenario *scenario, enum mode mode);
 void second_kill(struct run *run);
 void second_freeze(struct run *run);
 void second_go_on(struct run *run);
-enum who other_end(const struct run *run, enum who who);
 void meet(enum who a, enum who b);
 enum who open_newcomer(struct run *run, bool is_left);
-void excuse(struct run *run); /* what goes with a receiver that has gone */
-void pass(enum who from, enum who to, int count,
-          int batch); /* messages, in batches, all of which arrive */
+void excuse(struct run *run);                                /* what goes with a receiver that has gone */
+void pass(enum who from, enum who to, int count, int batch); /* messages, in batches, all of which arrive */
 void await_parked(struct run *run);
 
 #endif

@@ -24,8 +24,7 @@ static int dead_places(struct membership *membership)
     int dead = 0;
 
     for (uint32_t i = 0; i < endpoint_high(endpoint); i++)
-        if (i != endpoint->slot && endpoint_connector(endpoint, i, &member) &&
-            !endpoint_connector_lives(endpoint, i)) {
+        if (i != endpoint->slot && endpoint_connector(endpoint, i, &member) && !endpoint_connector_lives(endpoint, i)) {
             fprintf(stderr, "place %u stays with a dead one, %.4s\n", i, member.id_hex);
             dead++;
         }
@@ -41,8 +40,8 @@ static int claims_left(const struct pipe *pipe)
     for (uint64_t i = 0; i < pipe->in.claims->slots; i++) {
         uint64_t word = load_acquire(&pipe->in.claims->words[i]);
         if (claim_state(word) == CLAIM_CLAIMED) {
-            fprintf(stderr, "ticket %llu stays claimed by owner %u\n",
-                    (unsigned long long)claim_ticket(word), claim_owner(word));
+            fprintf(stderr, "ticket %llu stays claimed by owner %u\n", (unsigned long long)claim_ticket(word),
+                    claim_owner(word));
             left++;
         }
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the stepper does with the library's inside, apart from crash.h: both know a `struct pipe`.
+/* What the crash tests do with the library's inside, apart from crash.h: both know a `struct pipe`.
  */
 #ifndef SHMQ_CRASH_INSIDE_H
 #define SHMQ_CRASH_INSIDE_H

@@ -3,19 +3,13 @@
 #include "crash.h"
 #include "inside.h"
 
-/* In each pair: which ends it has, and that the left one sends first. As tests/support/pipes.c. */
-const struct pair crash_pairs[] = {
-    {SHM_PAIR, SHM_PAIR, "PAIR/PAIR", true, false, true},
-    {SHM_PUB, SHM_SUB, "PUB/SUB", false, false, false},
-    {SHM_XPUB, SHM_XSUB, "XPUB/XSUB", false, false, false},
-    {SHM_REQ, SHM_REP, "REQ/REP", true, true, false},
-    {SHM_DEALER, SHM_ROUTER, "DEALER/ROUTER", true, false, true},
-    {SHM_PUSH, SHM_PULL, "PUSH/PULL", false, false, true},
-    {SHM_DEALER, SHM_REP, "DEALER/REP", true, true, true},
-    {SHM_REQ, SHM_ROUTER, "REQ/ROUTER", true, true, false},
-    {SHM_ROUTER, SHM_ROUTER, "ROUTER/ROUTER", true, false, true},
-};
-const size_t crash_pair_count = COUNT_OF(crash_pairs);
+const struct pair *crash_pair(size_t index)
+{
+    static const char *const names[CRASH_PAIRS] = {"PAIR/PAIR",  "PUB/SUB",       "XPUB/XSUB",
+                                                   "REQ/REP",    "DEALER/ROUTER", "PUSH/PULL",
+                                                   "DEALER/REP", "REQ/ROUTER",    "ROUTER/ROUTER"};
+    return pair_named(names[index]);
+}
 
 const struct operation operations[OPERATIONS] = {
     [OP_SEND] = {"send", "shm_send", true, false, false, false},
@@ -34,8 +28,7 @@ const struct operation operations[OPERATIONS] = {
     [OP_UNSUBSCRIBE] = {"unsubscribe", "SHM_UNSUBSCRIBE", false, true, false, false},
     [OP_NOTICE] = {"repair: notice a death", "a look at the peers", true, true, false, false},
     [OP_ADOPT] = {"repair: adopt a claim", "the look, and shm_recv", false, true, false, false},
-    [OP_TAKEOVER] = {"repair: take over a name", "bind or connect after a death", true, true, true,
-                     true},
+    [OP_TAKEOVER] = {"repair: take over a name", "bind or connect after a death", true, true, true, true},
     [OP_REAP] = {"repair: close after a death", "shm_close", true, true, false, false},
 };
 
@@ -76,11 +69,9 @@ bool operation_receives(const struct scenario *s)
     return is(s, OP_RECV, OP_VIEW) || s->operation == &operations[OP_ADOPT];
 }
 
-static void prepare_loan(struct doing *doing, size_t size)
+static enum operation_id id_of(const struct role *role)
 {
-    doing->has_loan = shm_msg_loan(&doing->loan, doing->end->socket, size) == 0;
-    CHECK(doing->has_loan);
-    memcpy(shm_msg_data(&doing->loan), doing->bytes, size);
+    return (enum operation_id)(role->scenario->operation - operations);
 }
 
 uint64_t next_of(const struct ledger *ledger, enum who from)
@@ -106,206 +97,207 @@ static void expect_nothing(struct ledger *ledger)
         ledger->from[from].in_hand = 0;
 }
 
-void operation_prepare(struct doing *doing, struct ledger *ledger, enum who who)
+static void prepare_send(struct role *role)
 {
-    const struct state *state = doing->scenario->state;
-    enum operation_id op = (enum operation_id)(doing->scenario->operation - operations);
+    size_t size = role->scenario->state->size;
 
-    doing->size = state->size;
-    doing->result = -1;
-    CHECK_OK(shm_msg_init(doing->has_view ? &doing->loan : &doing->view));
-    if (operation_sends(doing->scenario)) {
-        uint64_t number = ledger->from[who].acked + 1;
-        message_make(doing->bytes, doing->size, who, number);
-        ledger->from[who].called = number;
+    message_make(role, role->ledger->from[role->who].acked + 1);
+    role->begun = 0;
+    if (id_of(role) != OP_SEND_LOAN || role->was_begun)
+        return;
+    CHECK_OK(shm_msg_loan(&role->loan, role->actor.end.socket, size));
+    memcpy(shm_msg_data(&role->loan), role->bytes, size);
+    role->has_loan = true;
+}
+
+void operation_prepare(struct role *role)
+{
+    struct held *held = &role->actor.held[0];
+
+    role->result = -1;
+    role->was_begun = role->begun != 0;
+    role->was_half = role->half_size > 0 && operation_receives(role->scenario);
+    if (id_of(role) == OP_RELEASE && held->is_open) {
+        role->view = held->msg; /* a message may be moved */
+        role->has_view = true;
+        held->is_open = false;
     }
-    if (op == OP_SEND_LOAN && !doing->begun)
-        prepare_loan(doing, doing->size);
-    if (operation_receives(doing->scenario))
-        expect_next(ledger);
-    if (op == OP_UNSUBSCRIBE)
-        CHECK_OK(shm_setsockopt(doing->end->socket, SHM_SUBSCRIBE, "zz", 2));
+    CHECK_OK(shm_msg_init(role->has_view ? &role->loan : &role->view));
+    if (operation_sends(role->scenario))
+        prepare_send(role);
+    if (operation_receives(role->scenario))
+        expect_next(role->ledger);
+    if (id_of(role) == OP_UNSUBSCRIBE)
+        CHECK_OK(shm_setsockopt(role->actor.end.socket, SHM_SUBSCRIBE, "zz", 2));
 }
 
 /* ---- stepped ---- */
 
-static void send_parts(struct doing *doing)
+/* The first part by the call itself: nothing else is to be counted. */
+static void send_message(struct role *role)
 {
-    const struct state *state = doing->scenario->state;
-    int flags = SHM_DONTWAIT | (state->parts > 1 ? SHM_SNDMORE : 0);
-    ssize_t n = doing->begun      ? 0
-                : doing->has_loan ? end_msg_send(doing->end, &doing->loan, flags)
-                                  : end_send(doing->end, doing->bytes, doing->size, flags);
+    struct actor *actor = &role->actor;
+    bool more = actor->policy.parts > 1;
+    int flags = SHM_DONTWAIT | (more ? SHM_SNDMORE : 0);
+    ssize_t n = role->was_begun  ? 0
+                : role->has_loan ? end_msg_send(&actor->end, &role->loan, flags)
+                                 : end_send(&actor->end, role->bytes, role->scenario->state->size, flags);
 
-    doing->result = n >= 0 && complete_parts(doing->end, state, doing->bytes, 1) ? 0 : -1;
-}
-
-static void membership(struct doing *doing)
-{
-    const struct scenario *s = doing->scenario;
-
-    doing->result = s->victim_is_left != s->right_binds ? shm_bind(doing->end->socket, "it")
-                                                        : shm_connect(doing->end->socket, "it");
-}
-
-static void detach(struct doing *doing)
-{
-    const struct scenario *s = doing->scenario;
-
-    doing->result = s->victim_is_left != s->right_binds ? shm_unbind(doing->end->socket, "it")
-                                                        : shm_disconnect(doing->end->socket, "it");
+    if (n >= 0 && more)
+        actor->part = 1;
+    role->result = n >= 0 && (!more || send_other_parts(role)) ? 0 : -1;
 }
 
 /* With a message in hand that was begun, its next part. */
-static void receive(struct doing *doing)
+static void receive(struct role *role)
 {
-    doing->result =
-        doing->half ? shm_recv(doing->end->socket, doing->bytes, sizeof doing->bytes, SHM_DONTWAIT)
-                    : end_recv(doing->end, doing->bytes, sizeof doing->bytes, SHM_DONTWAIT);
+    struct end *end = &role->actor.end;
+
+    role->result = role->was_half ? shm_recv(end->socket, role->bytes, sizeof role->bytes, SHM_DONTWAIT)
+                                  : end_recv(end, role->bytes, sizeof role->bytes, SHM_DONTWAIT);
 }
 
-void operation_do(struct doing *doing)
+static void receive_view(struct role *role)
 {
-    shm_socket_t *socket = doing->end->socket;
+    struct end *end = &role->actor.end;
+
+    role->result = role->was_half ? shm_msg_recv(&role->view, end->socket, SHM_DONTWAIT)
+                                  : end_msg_recv(end, &role->view, SHM_DONTWAIT);
+}
+
+static bool binds(const struct role *role)
+{
+    return end_binds(&role->actor.end, &role->actor.pipe);
+}
+
+void operation_do(struct role *role)
+{
+    shm_socket_t *socket = role->actor.end.socket;
     shm_event_t event;
 
-    switch ((enum operation_id)(doing->scenario->operation - operations)) {
+    switch (id_of(role)) {
     case OP_SEND:
     case OP_SEND_LOAN:
-        send_parts(doing);
+        send_message(role);
         break;
     case OP_LOAN:
-        doing->result = shm_msg_loan(&doing->loan, socket, 1000);
+        role->result = shm_msg_loan(&role->loan, socket, 1000);
         break;
     case OP_GROW:
-        doing->result = shm_msg_loan(&doing->loan, socket, 200000);
+        role->result = shm_msg_loan(&role->loan, socket, 200000);
         break;
     case OP_RECV:
-        receive(doing);
+        receive(role);
         break;
     case OP_VIEW:
-        doing->result = doing->half ? shm_msg_recv(&doing->view, socket, SHM_DONTWAIT)
-                                    : end_msg_recv(doing->end, &doing->view, SHM_DONTWAIT);
+        receive_view(role);
         break;
     case OP_RELEASE:
-        doing->result = shm_msg_close(&doing->view);
+        role->result = shm_msg_close(&role->view);
         break;
     case OP_CONNECT:
     case OP_BIND:
     case OP_TAKEOVER:
-        membership(doing);
+        role->result = socket_attach(socket, binds(role), "it");
         break;
     case OP_MEET:
-        doing->result = shm_event_recv(socket, &event, SHM_DONTWAIT);
+        role->result = shm_event_recv(socket, &event, SHM_DONTWAIT);
         break;
     case OP_DETACH:
-        detach(doing);
+        role->result = socket_detach(socket, binds(role), "it");
         break;
     case OP_CLOSE:
     case OP_REAP:
-        doing->result = shm_close(socket);
+        role->result = shm_close(socket);
         break;
     case OP_SUBSCRIBE:
-        doing->result = shm_setsockopt(socket, SHM_SUBSCRIBE, "zz", 2);
+        role->result = shm_setsockopt(socket, SHM_SUBSCRIBE, "zz", 2);
         break;
     case OP_UNSUBSCRIBE:
-        doing->result = shm_setsockopt(socket, SHM_UNSUBSCRIBE, "zz", 2);
+        role->result = shm_setsockopt(socket, SHM_UNSUBSCRIBE, "zz", 2);
         break;
     case OP_NOTICE:
         inside_check_peers(socket);
-        doing->result = 0;
+        role->result = 0;
         break;
     case OP_ADOPT:
         inside_check_peers(socket);
-        receive(doing);
+        receive(role);
         break;
     case OPERATIONS:
         break;
     }
-    doing->error = errno;
+    role->error = errno;
 }
 
 /* ---- and after it ---- */
 
-static void finish_send(struct doing *doing, struct ledger *ledger, enum who who)
+static void finish_send(struct role *role)
 {
-    if (doing->result >= 0)
-        ledger->from[who].acked = ledger->from[who].called;
+    struct ledger *ledger = role->ledger;
+
+    if (role->result >= 0)
+        ledger->from[role->who].acked = ledger->from[role->who].called;
     else {
-        CHECK(doing->error == EAGAIN || doing->error == EFSM || doing->error == EHOSTUNREACH ||
-              doing->error == EPIPE);
-        doing->end->envelope_sent = false;
-        ledger->from[who].called = ledger->from[who].acked;
+        CHECK(role->error == EAGAIN || role->error == EFSM || role->error == EHOSTUNREACH || role->error == EPIPE);
+        role->actor.end.envelope_sent = false;
+        role->actor.part = 0;
+        ledger->from[role->who].called = ledger->from[role->who].acked;
     }
-    if (doing->has_loan)
-        CHECK_OK(shm_msg_close(&doing->loan));
-    doing->has_loan = false;
+    if (role->has_loan)
+        CHECK_OK(shm_msg_close(&role->loan));
+    role->has_loan = false;
 }
 
-static void rest_of_parts(struct doing *doing)
+/* What was received follows the first part, if that was received before. */
+static void finish_receive(struct role *role)
 {
-    static unsigned char bytes[2048];
+    size_t half = role->was_half ? role->half_size : 0;
+    bool by_view = id_of(role) == OP_VIEW;
 
-    while (get_int(doing->end->socket, SHM_RCVMORE))
-        CHECK_OK(shm_recv(doing->end->socket, bytes, sizeof bytes, SHM_DONTWAIT));
+    expect_nothing(role->ledger);
+    if (role->result < 0) {
+        CHECK(role->error == EAGAIN || role->error == EPIPE);
+        return;
+    }
+    if (by_view)
+        memcpy(role->bytes, shm_msg_data(&role->view), (size_t)role->result);
+    memmove(role->bytes + half, role->bytes, (size_t)role->result);
+    memcpy(role->bytes, role->half, half);
+    take_rest(role, half, (size_t)role->result);
+    if (role->was_half)
+        forget_half(role);
 }
 
-/* Returns whether something was received, which may be to be answered. */
-int64_t operation_finish(struct doing *doing, struct ledger *ledger, enum who who)
+int64_t operation_finish(struct role *role)
 {
-    bool got = doing->result >= 0;
+    bool got = role->result >= 0;
 
-    switch ((enum operation_id)(doing->scenario->operation - operations)) {
+    switch (id_of(role)) {
     case OP_SEND:
     case OP_SEND_LOAN:
-        finish_send(doing, ledger, who);
+        finish_send(role);
         return 0;
     case OP_LOAN:
     case OP_GROW:
-        CHECK_INT(doing->result, 0);
-        CHECK_OK(shm_msg_close(&doing->loan));
+        CHECK_INT(role->result, 0);
+        CHECK_OK(shm_msg_close(&role->loan));
         return 0;
     case OP_RECV:
     case OP_ADOPT:
-        expect_nothing(ledger);
-        if (!got)
-            CHECK(doing->error == EAGAIN || doing->error == EPIPE);
-        else {
-            if (!doing->half) /* else the actor has what is to be noted */
-                message_note(ledger, who, doing->bytes, (size_t)doing->result,
-                             inside_redelivered(doing->end->socket));
-            rest_of_parts(doing);
-        }
-        return got;
     case OP_VIEW:
-        expect_nothing(ledger);
-        if (!got)
-            CHECK(doing->error == EAGAIN || doing->error == EPIPE);
-        else {
-            if (!doing->half)
-                message_note(ledger, who, shm_msg_data(&doing->view), shm_msg_size(&doing->view),
-                             shm_msg_redelivered(&doing->view));
-            rest_of_parts(doing);
-        }
-        CHECK_OK(shm_msg_close(&doing->view));
+        finish_receive(role);
+        if (id_of(role) == OP_VIEW)
+            CHECK_OK(shm_msg_close(&role->view));
         return got;
     case OP_RELEASE:
-        return 0;
-    case OP_CONNECT:
-    case OP_BIND:
-    case OP_TAKEOVER:
-    case OP_CLOSE:
-    case OP_DETACH:
-    case OP_REAP:
-    case OP_SUBSCRIBE:
-    case OP_UNSUBSCRIBE:
-        if (!got)
-            FAIL("%s: %s", doing->scenario->operation->what, shm_strerror(doing->error));
-        return 0;
     case OP_MEET:
     case OP_NOTICE:
     case OPERATIONS:
-        break;
+        return 0;
+    default:
+        if (!got)
+            FAIL("%s: %s", role->scenario->operation->what, shm_strerror(role->error));
+        return 0;
     }
-    return 0;
 }

@@ -12,13 +12,12 @@
  */
 #include "crash.h"
 
-const char *const policy_names[POLICIES] = {"plain",   "conflate", "lossless",
-                                            "history", "resend",   "no redelivery",
-                                            "turns",   "keyed",    "sealed"};
+const char *const policy_names[POLICIES] = {"plain",         "conflate", "lossless", "history", "resend",
+                                            "no redelivery", "turns",    "keyed",    "sealed"};
 
 bool publishes(const struct scenario *s)
 {
-    return s->pair->left == SHM_PUB || s->pair->left == SHM_XPUB;
+    return pair_fans_out(s->pair);
 }
 
 /* Only between DEALER and ROUTER a message has one part. */
@@ -51,42 +50,29 @@ bool policy_fits(const struct scenario *s)
     }
 }
 
-static void set_key(shm_socket_t *socket, bool seal)
+struct policy policy_of(const struct scenario *s)
 {
-    static const unsigned char key[32] = {1, 2, 3};
+    static const struct policy policies[POLICIES] = {
+        [PLAIN] = {.lossy = true},
+        [CONFLATE] = {.conflate = CONFLATE_BOTH},
+        [LOSSLESS] = {.lossy = false},
+        [HISTORY] = {.lossy = true, .history = 4},
+        [RESEND] = {.resend = true},
+        [NO_REDELIVERY] = {.once = true},
+        [TURNS] = {.round_robin = true},
+        [KEYED] = {.lossy = true, .key = KEY_AUTHENTICATED},
+        [SEALED] = {.lossy = true, .key = KEY_SEALED},
+    };
+    struct policy policy = policies[s->policy];
 
-    CHECK_OK(shm_setsockopt(socket, SHM_AUTH_KEY, key, sizeof key));
-    set_int(socket, SHM_AUTH_SEAL, seal);
+    policy.parts = s->state->parts ? s->state->parts : 1;
+    policy.holds = true;
+    return policy;
 }
 
-void policy_set(const struct scenario *s, shm_socket_t *socket, int type)
+size_t message_size(const struct scenario *s)
 {
-    bool left = type == s->pair->left;
-
-    if (s->policy == CONFLATE && type != SHM_ROUTER)
-        set_int(socket, SHM_CONFLATE, 1);
-    if (s->policy == LOSSLESS && left)
-        set_int(socket, SHM_LOSSLESS, 1);
-    if (s->policy == HISTORY && !left)
-        set_int(socket, SHM_HISTORY, 4);
-    if (s->policy == RESEND && left)
-        set_int(socket, SHM_REQ_RESEND, 1);
-    if (s->policy == NO_REDELIVERY && !left)
-        set_int(socket, SHM_REDELIVER, 0);
-    if (s->policy == TURNS && left)
-        set_int(socket, SHM_ROUND_ROBIN, 1);
-    if (s->policy == KEYED || s->policy == SEALED)
-        set_key(socket, s->policy == SEALED);
-}
-
-bool policies_have_keys(void)
-{
-    unsigned char key[32] = {0};
-    shm_socket_t *socket = CHECK_PTR(shm_socket(SHM_PAIR));
-    bool have = shm_setsockopt(socket, SHM_AUTH_KEY, key, sizeof key) == 0;
-
-    CHECK_OK(shm_close(socket));
-    return have;
+    return s->state->size + (s->state->parts > 1 ? 1200 : 0);
 }
 
 /* Does another receiver get what this one leaves? */
@@ -94,8 +80,7 @@ bool keeps_queue(const struct scenario *s)
 {
     if (publishes(s) || s->policy == CONFLATE)
         return false;
-    return (s->pair->left == SHM_PUSH && s->policy != TURNS) || s->right_binds ||
-           s->policy == RESEND;
+    return (s->pair->left == SHM_PUSH && s->policy != TURNS) || s->right_binds || s->policy == RESEND;
 }
 
 /* How many can be sent before one is received. */

@@ -39,8 +39,7 @@ static void note(struct record *record, uint64_t step, uint32_t visits)
 static void note_look(struct record *record, uint32_t visits)
 {
     if (trace_at_access() && record->look_count < COUNT_OF(record->looks))
-        record->looks[record->look_count++] =
-            (struct point){record->instructions, trace_place(), visits};
+        record->looks[record->look_count++] = (struct point){record->instructions, trace_place(), visits};
 }
 
 /* Images that were seen before count once. */
@@ -73,8 +72,7 @@ void record_all(struct record *record)
         uint32_t visits = UINT32_MAX;
 
         trace_step();
-        if (trace_place() !=
-            from) /* else a repeated string instruction, within which no breakpoint leads */
+        if (trace_place() != from) /* else a repeated string instruction, within which no breakpoint leads */
             visits = visit(trace_place());
         record->instructions++;
         if (calls) {
@@ -135,8 +133,7 @@ static bool is_found(const struct run *run, enum who who)
 {
     const struct scenario *s = &run->scenario;
 
-    return who == SECOND && actor_lives(PEER) && s->policy < KEYED && s->policy != CONFLATE &&
-           !publishes(s);
+    return who == SECOND && actor_lives(PEER) && s->policy < KEYED && s->policy != CONFLATE && !publishes(s);
 }
 
 /* Who leaves takes with it what it has not read, but what the next at its place will read. */
@@ -325,8 +322,7 @@ static bool somebody_was_killed(const struct scenario *s)
 {
     enum operation_id op = (enum operation_id)(s->operation - operations);
 
-    return s->operation->former_dies || op == OP_NOTICE || op == OP_REAP || op == OP_ADOPT ||
-           s->state->ghost;
+    return s->operation->former_dies || op == OP_NOTICE || op == OP_REAP || op == OP_ADOPT || s->state->ghost;
 }
 
 static void fault(struct run *run)
@@ -354,7 +350,7 @@ static void fault(struct run *run)
     }
 }
 
-bool kills(enum mode mode)
+bool mode_kills(enum mode mode)
 {
     return mode == MODE_KILL || mode == MODE_KILL_PEER || mode == MODE_KILL_NEXT;
 }
@@ -364,7 +360,7 @@ void run_here(struct run *run)
     setup(run);
     if (run->record->skipped)
         return;
-    run->strict = !kills(run->mode) && !somebody_was_killed(&run->scenario);
+    run->strict = !mode_kills(run->mode) && !somebody_was_killed(&run->scenario);
     tell(VICTIM, V_PREPARE, 0);
     tell_only(VICTIM, V_STEP, 0);
     trace_begin(actor_pid(VICTIM));

@@ -59,19 +59,11 @@ bool state_fits(const struct scenario *s)
     if (state->parked) /* the peer sleeps until it receives: nothing else can be asked of it */
         return op == OP_SEND || op == OP_SEND_LOAN || (op == OP_CLOSE && s->victim_is_left);
     if (state->alone) /* nobody is bound, so the left end queues */
-        return s->victim_is_left && s->right_binds && !publishes(s) &&
-               s->pair->left != SHM_ROUTER &&
-               (op == OP_SEND || op == OP_SEND_LOAN || op == OP_LOAN || op == OP_CLOSE ||
-                op == OP_DETACH);
-    if (state
-            ->ghost) /* a second peer of a PAIR is turned away, a second receiver takes its share */
+        return s->victim_is_left && s->right_binds && !publishes(s) && s->pair->left != SHM_ROUTER &&
+               (op == OP_SEND || op == OP_SEND_LOAN || op == OP_LOAN || op == OP_CLOSE || op == OP_DETACH);
+    if (state->ghost) /* a second peer of a PAIR is turned away, a second receiver takes its share */
         return s->right_binds ? publishes(s) || s->pair->left == SHM_PUSH : publishes(s);
     return true;
-}
-
-enum who other_end(const struct run *run, enum who who)
-{
-    return who == run->left ? run->right : run->left;
 }
 
 /* Make the two look, in turn, until each counts the other. */
@@ -128,8 +120,7 @@ static void traffic(struct run *run, enum who left, enum who right)
 static void start(struct run *run, enum who who, bool is_left)
 {
     actor_start(who, &run->scenario, run->ledger, is_left,
-                who == VICTIM || (who == PEER &&
-                                  (run->mode == MODE_KILL_PEER || run->mode == MODE_FREEZE_BOTH)));
+                who == VICTIM || (who == PEER && (run->mode == MODE_KILL_PEER || run->mode == MODE_FREEZE_BOTH)));
     tell(who, V_OPEN, 0);
 }
 

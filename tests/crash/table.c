@@ -6,8 +6,7 @@ static void lower(_Atomic uint64_t *least, uint64_t value)
     uint64_t seen = *least;
 
     while ((seen == 0 || value < seen) &&
-           !__atomic_compare_exchange_n((uint64_t *)least, &seen, value, false, __ATOMIC_SEQ_CST,
-                                        __ATOMIC_SEQ_CST))
+           !__atomic_compare_exchange_n((uint64_t *)least, &seen, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         ;
 }
 
@@ -15,8 +14,8 @@ static void raise_to(_Atomic uint64_t *most, uint64_t value)
 {
     uint64_t seen = *most;
 
-    while (value > seen && !__atomic_compare_exchange_n((uint64_t *)most, &seen, value, false,
-                                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+    while (value > seen &&
+           !__atomic_compare_exchange_n((uint64_t *)most, &seen, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
         ;
 }
 
@@ -96,11 +95,10 @@ uint64_t table_print(const struct row rows[OPERATIONS])
 
 static void print_seconds(const char *name, const struct row *row)
 {
-    printf("| %s | %llu | %llu | %llu | %llu | %llu | %llu |\n", name,
-           (unsigned long long)row->cases, (unsigned long long)row->seconds,
-           (unsigned long long)row->runs[MODE_KILL_PEER],
-           (unsigned long long)row->runs[MODE_KILL_NEXT],
-           (unsigned long long)row->runs[MODE_FREEZE_BOTH], (unsigned long long)row->violations);
+    printf("| %s | %llu | %llu | %llu | %llu | %llu | %llu |\n", name, (unsigned long long)row->cases,
+           (unsigned long long)row->seconds, (unsigned long long)row->runs[MODE_KILL_PEER],
+           (unsigned long long)row->runs[MODE_KILL_NEXT], (unsigned long long)row->runs[MODE_FREEZE_BOTH],
+           (unsigned long long)row->violations);
 }
 
 uint64_t seconds_print(const struct row rows[OPERATIONS])
@@ -125,7 +123,7 @@ uint64_t seconds_print(const struct row rows[OPERATIONS])
 
 void counts_note(struct counts *counts, const struct scenario *s, uint64_t instructions)
 {
-    int op = (int)(s->operation - operations), pair = (int)(s->pair - crash_pairs);
+    int op = (int)(s->operation - operations), pair = (int)(s->pair - pair_at(0));
     uint32_t i = counts->of[op][pair].count++;
 
     CHECK(pair < PAIRS_MAX && i < COUNTS_MAX);
@@ -142,15 +140,16 @@ static int by_value(const void *a, const void *b)
 void counts_print(struct counts *counts)
 {
     printf("| instructions, least / median |");
-    for (size_t pair = 0; pair < crash_pair_count; pair++)
-        printf(" %s |", crash_pairs[pair].name);
+    for (size_t pair = 0; pair < CRASH_PAIRS; pair++)
+        printf(" %s |", crash_pair(pair)->name);
     printf("\n|---|");
-    for (size_t pair = 0; pair < crash_pair_count; pair++)
+    for (size_t pair = 0; pair < CRASH_PAIRS; pair++)
         printf("--:|");
     for (int op = 0; op < OPERATIONS; op++) {
         printf("\n| %s |", operations[op].name);
-        for (size_t pair = 0; pair < crash_pair_count; pair++) {
-            uint32_t n = counts->of[op][pair].count, *values = counts->of[op][pair].values;
+        for (size_t pair = 0; pair < CRASH_PAIRS; pair++) {
+            size_t at = (size_t)(crash_pair(pair) - pair_at(0));
+            uint32_t n = counts->of[op][at].count, *values = counts->of[op][at].values;
 
             qsort(values, n, sizeof *values, by_value);
             if (n > 0)

@@ -13,7 +13,7 @@ struct row {
 };
 
 /* How many instructions, by operation and pattern. */
-enum { COUNTS_MAX = 512, PAIRS_MAX = 9 };
+enum { COUNTS_MAX = 512, PAIRS_MAX = 12 };
 
 struct counts {
     struct {

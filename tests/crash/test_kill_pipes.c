@@ -1,87 +1,57 @@
 /* SPDX-License-Identifier: MIT */
 /* Random SIGKILLs of one end of every pattern, while messages flow; the other end checks by
  * history that what was acknowledged arrived, in order, once, and goes on with the next one. */
-#include "support/ends.h"
-#include "support/history.h"
-#include "support/kills.h"
+#include "support/actor.h"
 
 #include <sched.h>
 
 enum { SENDER, RECEIVER, ACTORS, ENTRIES = 400000 };
-
-struct flow {
-    struct pipe pipe;
-    struct history *history;
-    unsigned receiver; /* its actor */
-};
 
 static bool flows(const struct pair *pair)
 {
     return !pair->turns;
 }
 
-static bool is_fanout(const struct pipe *pipe)
-{
-    return pipe->pair->left == SHM_PUB || pipe->pair->left == SHM_XPUB;
-}
-
 /* A PUB is lossless here: each reader can be checked message by message. */
-static void start(struct end *end, const struct pipe *pipe, bool left)
+static void start(struct actor *actor, const struct pipe *pipe, bool left, struct history *history)
 {
-    end_open(end, pipe, left);
-    if (left && is_fanout(pipe))
-        set_int(end->socket, SHM_LOSSLESS, 1);
-    set_int(end->socket, SHM_SNDHWM, 32);
-    end_attach(end, pipe, "it");
+    *actor =
+        (struct actor){.history = history, .number = left ? SENDER : RECEIVER, .policy = {.parts = 1, .views = true}};
+    end_open(&actor->end, pipe, left);
+    policy_set(&actor->policy, &actor->end);
+    set_int(actor->end.socket, SHM_SNDHWM, 32);
+    end_attach(&actor->end, pipe, "it");
 }
 
-/* Send message NUMBER if there is room. The call is logged once, its return when it is through. */
-static bool send_logged(struct end *left, struct history *history, uint64_t number, bool *called)
-{
-    unsigned char bytes[400];
-    size_t size = HISTORY_MESSAGE_MIN + number * 37 % 370;
+/* A child's: what its parent has set up but for the socket. */
+struct part {
+    struct pipe pipe;
+    struct history *history;
+    unsigned receiver;
+};
 
-    history_message_make(bytes, size, SENDER, number);
-    if (!*called)
-        history_log(history, SENDER, HISTORY_CALL, SENDER, number);
-    *called = true;
-    if (end_send(left, bytes, size, SHM_DONTWAIT) < 0) {
-        CHECK(errno == EAGAIN || errno == EHOSTUNREACH || errno == EPIPE);
-        return false;
-    }
-    history_log(history, SENDER, HISTORY_RETURN, SENDER, number);
-    *called = false;
-    return true;
+static bool send_now(struct actor *left, uint64_t number)
+{
+    return actor_send_logged(left, number, HISTORY_MESSAGE_MIN + number * 37 % 370, SHM_DONTWAIT);
 }
 
-static bool receive_logged(struct end *right, struct history *history, unsigned receiver)
+static void receive_all(struct actor *right)
 {
-    shm_msg_t msg;
-    ssize_t n;
-
-    CHECK_OK(shm_msg_init(&msg));
-    n = end_msg_recv(right, &msg, SHM_DONTWAIT);
-    if (n < 0)
-        CHECK(errno == EAGAIN || (errno == EPIPE && right->type == SHM_PAIR));
-    else
-        history_log_message(history, receiver, shm_msg_data(&msg), (size_t)n,
-                            shm_msg_redelivered(&msg));
-    CHECK_OK(shm_msg_close(&msg));
-    return n >= 0;
+    while (actor_recv_logged(right, SHM_DONTWAIT))
+        ;
 }
 
 static void send_for_ever(struct child *up, void *argument)
 {
-    const struct flow *flow = argument;
-    struct end left;
-    bool called = false;
+    const struct part *part = argument;
+    struct actor left;
 
-    start(&left, &flow->pipe, true);
-    end_await(&left);
+    start(&left, &part->pipe, true, part->history);
+    end_await(&left.end);
     child_say(up, 1);
     child_hear(up); /* the other side has met us, too */
     for (uint64_t n = 1; n < ENTRIES / 2;)
-        if (send_logged(&left, flow->history, n, &called))
+        if (send_now(&left, n))
             n++;
         else
             sched_yield();
@@ -90,15 +60,34 @@ static void send_for_ever(struct child *up, void *argument)
 
 static void receive_for_ever(struct child *up, void *argument)
 {
-    const struct flow *flow = argument;
-    struct end right;
+    const struct part *part = argument;
+    struct actor right;
 
-    start(&right, &flow->pipe, false);
-    end_await(&right);
+    start(&right, &part->pipe, false, part->history);
+    right.number = part->receiver;
+    end_await(&right.end);
     child_say(up, 1);
     for (;;)
-        if (!receive_logged(&right, flow->history, flow->receiver))
+        if (!actor_recv_logged(&right, SHM_DONTWAIT))
             sched_yield();
+}
+
+/* The child has come, and met us. */
+static struct child bring(void (*function)(struct child *, void *), struct part *part, struct actor *other)
+{
+    struct child child = child_start(function, part);
+
+    end_await(&other->end);
+    CHECK_INT(child_hear(&child), 1);
+    return child;
+}
+
+static void kill_at_random(struct child *child, uint64_t *state, struct actor *other, unsigned number)
+{
+    rest_us((unsigned)(random_next(state) % (UINT64_C(1) << (random_next(state) % 13)))); /* to 4 ms */
+    child_kill(child);
+    history_log(other->history, number, HISTORY_DIED, 0, 0);
+    await_event(other->end.socket, SHM_EVENT_DIED);
 }
 
 static void check(const char *wrong)
@@ -110,44 +99,37 @@ static void check(const char *wrong)
 static void what_a_killed_sender_had_sent_arrives_in_order(const struct pipe *pipe)
 {
     uint64_t state = test_seed();
-    struct end right;
+    struct actor right;
 
-    start(&right, pipe, false);
+    start(&right, pipe, false, NULL);
     for (unsigned i = 0; i < kills(4); i++) {
-        struct flow flow = {*pipe, history_new(ACTORS, ENTRIES), RECEIVER};
-        struct child child = child_start(send_for_ever, &flow);
+        struct part part = {*pipe, history_new(ACTORS, ENTRIES), RECEIVER};
+        struct child child;
         int64_t end;
 
-        end_await(&right);
-        CHECK_INT(child_hear(&child), 1);
+        right.history = part.history;
+        child = bring(send_for_ever, &part, &right);
         child_say(&child, 1);
         end = now_ms() + (int64_t)(random_next(&state) % 8);
         while (now_ms() < end)
-            receive_logged(&right, flow.history, RECEIVER);
-        pass_random(&state);
-        child_kill(&child);
-        await_event(right.socket, SHM_EVENT_DIED);
-        while (receive_logged(&right, flow.history, RECEIVER))
-            ;
-        history_log(flow.history, SENDER, HISTORY_DIED, 0, 0);
-        check(history_check_fifo(flow.history, SENDER, RECEIVER));
-        history_free(flow.history);
+            actor_recv_logged(&right, SHM_DONTWAIT);
+        kill_at_random(&child, &state, &right, SENDER);
+        receive_all(&right);
+        check(history_check_fifo(part.history, SENDER, RECEIVER));
+        history_free(part.history);
     }
-    end_close(&right);
+    end_close(&right.end);
 }
 
-/* Send for a random time while CHILD receives, then kill it. */
-static void send_until_kill(struct end *left, struct flow *flow, uint64_t *number, bool *called,
-                            uint64_t *state, struct child *child)
+/* Send for a random time while a child receives, then kill it. *NUMBER is the next. */
+static void send_until_kill(struct actor *left, struct part *part, uint64_t *number, uint64_t *state)
 {
+    struct child child = bring(receive_for_ever, part, left);
     int64_t end = now_ms() + (int64_t)(random_next(state) % 8);
 
     while (now_ms() < end && *number < ENTRIES / 4)
-        *number += send_logged(left, flow->history, *number, called);
-    pass_random(state);
-    child_kill(child);
-    history_log(flow->history, flow->receiver, HISTORY_DIED, 0, 0);
-    await_event(left->socket, SHM_EVENT_DIED);
+        *number += send_now(left, *number);
+    kill_at_random(&child, state, left, part->receiver);
 }
 
 /* The binding side loses with its peer what that had not read; a PUB does so in any case: the next
@@ -155,24 +137,22 @@ static void send_until_kill(struct end *left, struct flow *flow, uint64_t *numbe
 static void lose_the_queue(const struct pipe *pipe)
 {
     uint64_t state = test_seed();
-    struct end left;
+    struct actor left;
 
-    start(&left, pipe, true);
+    start(&left, pipe, true, NULL);
     for (unsigned i = 0; i < kills(4); i++) {
-        struct flow flow = {*pipe, history_new(ACTORS, ENTRIES), RECEIVER};
-        struct child child = child_start(receive_for_ever, &flow);
+        struct part part = {*pipe, history_new(ACTORS, ENTRIES), RECEIVER};
         uint64_t number = 1;
-        bool called = false;
 
-        end_await(&left);
-        CHECK_INT(child_hear(&child), 1);
-        send_until_kill(&left, &flow, &number, &called, &state, &child);
-        if (called)
-            history_log(flow.history, SENDER, HISTORY_CANCEL, SENDER, number);
-        check(history_check_fifo(flow.history, SENDER, RECEIVER));
-        history_free(flow.history);
+        left.history = part.history;
+        left.called = 0;
+        send_until_kill(&left, &part, &number, &state);
+        if (left.called == number)
+            history_log(part.history, SENDER, HISTORY_CANCEL, SENDER, number);
+        check(history_check_fifo(part.history, SENDER, RECEIVER));
+        history_free(part.history);
     }
-    end_close(&left);
+    end_close(&left.end);
 }
 
 /* The connecting side keeps it for the next binder, and a PUSH does so whoever binds: over all
@@ -181,36 +161,28 @@ static void keep_the_queue(const struct pipe *pipe)
 {
     uint64_t state = test_seed(), number = 1;
     unsigned count = kills(4);
-    struct flow flow = {*pipe, history_new(2 + count, ENTRIES), RECEIVER};
-    struct end left, right;
-    bool called = false;
+    struct part part = {*pipe, history_new(2 + count, ENTRIES), RECEIVER};
+    struct actor left, right;
 
-    start(&left, pipe, true);
-    for (unsigned i = 0; i < count; i++, flow.receiver++) {
-        struct child child = child_start(receive_for_ever, &flow);
-
-        end_await(&left);
-        CHECK_INT(child_hear(&child), 1);
-        send_until_kill(&left, &flow, &number, &called, &state, &child);
-    }
-    start(&right, pipe, false);
-    pipe_meet(&left, &right);
+    start(&left, pipe, true, part.history);
+    for (unsigned i = 0; i < count; i++, part.receiver++)
+        send_until_kill(&left, &part, &number, &state);
+    start(&right, pipe, false, part.history);
+    right.number = part.receiver;
+    pipe_meet(&left.end, &right.end);
     do /* a PAIR may be told of its former peer first */
-        while (receive_logged(&right, flow.history, flow.receiver))
-            ;
-    while (called && !send_logged(&left, flow.history, number, &called));
-    while (receive_logged(&right, flow.history, flow.receiver))
-        ;
-    check(history_check_shared(flow.history, true));
-    history_free(flow.history);
-    end_close(&left);
-    end_close(&right);
+        receive_all(&right);
+    while (left.called == number && !send_now(&left, number));
+    receive_all(&right);
+    check(history_check_shared(part.history, true));
+    history_free(part.history);
+    end_close(&left.end);
+    end_close(&right.end);
 }
 
-static void
-a_killed_receiver_loses_one_message_at_most_or_the_queue_it_was_given(const struct pipe *pipe)
+static void a_killed_receiver_loses_one_message_at_most_or_the_queue_it_was_given(const struct pipe *pipe)
 {
-    if ((pipe->right_binds && !is_fanout(pipe)) || pipe->pair->left == SHM_PUSH)
+    if ((pipe->right_binds && !pair_fans_out(pipe->pair)) || pipe->pair->left == SHM_PUSH)
         keep_the_queue(pipe);
     else
         lose_the_queue(pipe);
@@ -219,8 +191,7 @@ a_killed_receiver_loses_one_message_at_most_or_the_queue_it_was_given(const stru
 int main(int argc, char **argv)
 {
     static const struct pipe_test tests[] = {
-        {"what_a_killed_sender_had_sent_arrives_in_order",
-         what_a_killed_sender_had_sent_arrives_in_order, flows, 300},
+        {"what_a_killed_sender_had_sent_arrives_in_order", what_a_killed_sender_had_sent_arrives_in_order, flows, 300},
         {"a_killed_receiver_loses_one_message_at_most_or_the_queue_it_was_given",
          a_killed_receiver_loses_one_message_at_most_or_the_queue_it_was_given, flows, 300},
     };

@@ -31,8 +31,8 @@ static void await_stop(void)
         FAIL("the stepped process has ended: status 0x%x", (unsigned)status);
     if (WSTOPSIG(status) != SIGTRAP) {
         look();
-        FAIL("the stepped process got signal %d (%s) at %#llx", WSTOPSIG(status),
-             strsignal(WSTOPSIG(status)), (unsigned long long)place);
+        FAIL("the stepped process got signal %d (%s) at %#llx", WSTOPSIG(status), strsignal(WSTOPSIG(status)),
+             (unsigned long long)place);
     }
 }
 

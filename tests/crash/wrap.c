@@ -22,10 +22,8 @@ int __real_pipe_meet_peer(struct pipe *pipe, const struct member *member, uint64
 int __wrap_pipe_meet_peer(struct pipe *pipe, const struct member *member, uint64_t offset, uint64_t resume);
 int __real_pipe_open_shared_ring(struct shm_socket *s, uint32_t kind);
 int __wrap_pipe_open_shared_ring(struct shm_socket *s, uint32_t kind);
-int __real_ring_out_open(struct ring_out *ring, struct arena *arena, uint32_t kind, uint64_t limit,
-                         bool fill_now);
-int __wrap_ring_out_open(struct ring_out *ring, struct arena *arena, uint32_t kind, uint64_t limit,
-                         bool fill_now);
+int __real_ring_out_open(struct ring_out *ring, struct arena *arena, uint32_t kind, uint64_t limit, bool fill_now);
+int __wrap_ring_out_open(struct ring_out *ring, struct arena *arena, uint32_t kind, uint64_t limit, bool fill_now);
 int __wrap_os_random(void *buffer, size_t size);
 
 /* Unique by actor and turn; the files in the directory tell by their names whose they are. */
@@ -41,13 +39,11 @@ int __wrap_os_random(void *buffer, size_t size)
     return 0;
 }
 
-int __wrap_ring_out_open(struct ring_out *ring, struct arena *arena, uint32_t kind, uint64_t limit,
-                         bool fill_now)
+int __wrap_ring_out_open(struct ring_out *ring, struct arena *arena, uint32_t kind, uint64_t limit, bool fill_now)
 {
     bool data = limit < RING_SLOTS_MAX; /* not a subscriber's ring for a million wishes */
 
-    return __real_ring_out_open(ring, arena, kind, limit,
-                                fill_now || ((wrap_fill || wrap_first != 0) && data));
+    return __real_ring_out_open(ring, arena, kind, limit, fill_now || ((wrap_fill || wrap_first != 0) && data));
 }
 
 /* The slots of a lap that was sent and read. */

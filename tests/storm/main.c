@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Arguments, and the lanes: processes that run rounds side by side until time or kills are up. */
 #include "storm.h"
+#include "../support/cli.h"
 
-#include <getopt.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 
 enum { LANES_MAX = 128 };
+#define NO_ROUND UINT64_MAX
 
 struct settings {
     uint64_t seed, kills, round;
@@ -56,28 +57,24 @@ static uint64_t resident_kib(void)
     return pages * 4;
 }
 
-static uint64_t blocks_used(const struct lane *lane)
+static uint64_t blocks_used(const struct lane *lane, bool has_own_fs)
 {
     struct statfs fs;
 
-    return lane->has_own_fs && statfs(lane->directory, &fs) == 0 ? fs.f_blocks - fs.f_bfree : 0;
+    return has_own_fs && statfs(lane->directory, &fs) == 0 ? fs.f_blocks - fs.f_bfree : 0;
 }
 
-static void lane_setup(struct lane *lane, const struct settings *settings, unsigned number)
+/* Whether it has a file system of its own. */
+static bool lane_setup(struct lane *lane, const struct settings *settings, unsigned number)
 {
-    sigset_t wanted;
-
-    *lane = (struct lane){.number = number, .tool = settings->tool, .keep = settings->keep};
+    *lane = (struct lane){.tool = settings->tool, .keep = settings->keep};
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
-    sigemptyset(&wanted);
-    sigaddset(&wanted, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &wanted, NULL);
     snprintf(lane->directory, sizeof lane->directory, "%s/%u", settings->root, number);
     CHECK_OK(mkdir(lane->directory, 0700));
-    lane->has_own_fs = mount_own(lane->directory);
     setenv("SHMQ_DIR", lane->directory, 1);
     lane->stage = stage_new();
+    return mount_own(lane->directory);
 }
 
 _Noreturn static void lane_run(const struct settings *settings, struct board *board, unsigned number)
@@ -87,30 +84,27 @@ _Noreturn static void lane_run(const struct settings *settings, struct board *bo
     struct lane lane;
     struct plan plan;
 
-    lane_setup(&lane, settings, number);
-    filter.full = lane.has_own_fs;
-    filter.keys = policy_has_keys();
+    filter.full = lane_setup(&lane, settings, number);
+    filter.keys = keys_are_supported();
     totals->controller_fds_first = count_files("/proc/self/fd");
-    totals->blocks_first = blocks_used(&lane);
+    totals->blocks_first = blocks_used(&lane, filter.full);
     for (unsigned i = 0; !board->stop; i++) {
         uint64_t round = settings->one_round ? settings->round : board->next_round++;
-        struct totals before = *totals;
-        uint64_t kills = 0, violations = 0;
+        uint64_t *kills, before;
 
         if (settings->one_round && i >= settings->repeat)
             break;
         plan_make(&plan, settings->seed, round, &filter);
-        round_run(&lane, &plan, totals);
-        kills = totals->pair[plan.pair].kills - before.pair[plan.pair].kills;
-        violations = totals->pair[plan.pair].violations - before.pair[plan.pair].violations;
-        board->kills += kills;
-        board->violations += violations;
+        kills = &totals->pair[plan.pipe.pair - pair_at(0)].kills;
+        before = *kills;
+        board->violations += !round_run(&lane, &plan, totals);
+        board->kills += *kills - before;
         if (i == 20)
             totals->rss_first_kib = resident_kib();
     }
     totals->rss_last_kib = resident_kib();
     totals->controller_fds_last = count_files("/proc/self/fd");
-    totals->blocks_last = blocks_used(&lane);
+    totals->blocks_last = blocks_used(&lane, filter.full);
     totals->files_kept = count_files(lane.directory);
     _exit(0);
 }
@@ -186,68 +180,52 @@ static int run(struct settings *settings)
 
 /* ---- Arguments ---- */
 
+_Noreturn static void refuse(const char *what, const char *name)
+{
+    fprintf(stderr, "storm: no %s is called %s\n", what, name);
+    exit(2);
+}
+
 static int find_kind(const char *name)
 {
     for (int i = 0; i < KINDS; i++)
         if (strcmp(name, kind_name((enum kind)i)) == 0)
             return i;
-    fprintf(stderr, "storm: no kind of round is called %s\n", name);
-    exit(2);
-}
-
-static int find_pair(const char *name)
-{
-    unsigned count = 1;
-
-    for (unsigned i = 0; i < count; i++)
-        if (strcmp(name, pair_at(i, &count)->name) == 0)
-            return (int)i;
-    fprintf(stderr, "storm: no pattern is called %s\n", name);
-    exit(2);
+    refuse("kind of round", name);
 }
 
 static void parse(struct settings *settings, int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"seconds", 1, 0, 's'}, {"kills", 1, 0, 'k'},   {"seed", 1, 0, 'S'},   {"lanes", 1, 0, 'l'},
-        {"kind", 1, 0, 'K'},    {"pattern", 1, 0, 'p'}, {"round", 1, 0, 'r'},  {"repeat", 1, 0, 'n'},
-        {"tool", 1, 0, 't'},    {"keep", 1, 0, 'd'},    {"plain", 0, 0, 'P'},  {0, 0, 0, 0},
+    const char *kind = NULL, *pattern = NULL;
+    const struct cli_option options[] = {
+        {"seconds", .number = &settings->seconds}, {"kills", .large = &settings->kills},
+        {"seed", .large = &settings->seed},        {"lanes", .number = &settings->lanes},
+        {"kind", .text = &kind},                   {"pattern", .text = &pattern},
+        {"round", .large = &settings->round},      {"repeat", .number = &settings->repeat},
+        {"tool", .text = &settings->tool},         {"keep", .text = &settings->keep},
+        {"plain", .flag = &settings->filter.plain},
     };
-    int option;
 
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        unsigned long long number = optarg ? strtoull(optarg, NULL, 0) : 0;
-
-        switch (option) {
-        case 's': settings->seconds = (unsigned)number; break;
-        case 'k': settings->kills = number; break;
-        case 'S': settings->seed = number; break;
-        case 'l': settings->lanes = number < LANES_MAX ? (unsigned)number : LANES_MAX; break;
-        case 'K': settings->filter.kind = find_kind(optarg); break;
-        case 'p': settings->filter.pair = find_pair(optarg); break;
-        case 'r': settings->round = number, settings->one_round = true; break;
-        case 'n': settings->repeat = (unsigned)number; break;
-        case 't': settings->tool = optarg; break;
-        case 'd': settings->keep = optarg; break;
-        case 'P': settings->filter.plain = true; break;
-        default: fputs(usage, stderr); exit(2);
-        }
-    }
+    cli_parse(options, COUNT_OF(options), argc, argv, usage);
+    settings->one_round = settings->round != NO_ROUND;
+    settings->round = settings->one_round ? settings->round : 0;
+    settings->lanes = settings->one_round ? 1 : settings->lanes < LANES_MAX ? settings->lanes : LANES_MAX;
+    if (!settings->one_round && !settings->seconds && !settings->kills)
+        settings->seconds = 60;
+    settings->filter.kind = kind ? find_kind(kind) : -1;
+    settings->filter.pair = pattern ? pair_named(pattern) : NULL;
+    if (pattern && !settings->filter.pair)
+        refuse("pattern", pattern);
 }
 
 int main(int argc, char **argv)
 {
     struct settings settings = {.seed = test_seed() % 1000000000, .lanes = 24, .repeat = 1,
-                                .filter = {.kind = -1, .pair = -1}, .tool = "shmq", .keep = "."};
+                                .round = NO_ROUND, .tool = "shmq", .keep = "."};
     const char *base = getenv("SHMQ_DIR");
-    char command[128];
     int status;
 
     parse(&settings, argc, argv);
-    if (!settings.one_round && !settings.seconds && !settings.kills)
-        settings.seconds = 60;
-    if (settings.one_round)
-        settings.lanes = 1;
     snprintf(settings.root, sizeof settings.root, "%s/storm-XXXXXX", base ? base : "/dev/shm");
     if (!mkdtemp(settings.root)) {
         fprintf(stderr, "storm: no directory %s: %s\n", settings.root, strerror(errno));
@@ -255,8 +233,5 @@ int main(int argc, char **argv)
     }
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     status = run(&settings);
-    snprintf(command, sizeof command, "rm -rf %s", settings.root);
-    if (system(command) != 0)
-        status = 1;
-    return status;
+    return remove_tree(settings.root) == 0 ? status : 1;
 }

@@ -1,24 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What a round is: drawn from the seed and the round's number, and from nothing else. */
+/* What a round is: drawn from the seed and the round's number, and from nothing else. Policies are drawn apart from
+ * the rest of a plan, which is the same without them. */
 #include "storm.h"
 
-static const char *const kinds[KINDS] = {"senders", "receivers", "calls", "churn", "truncate", "unlink"};
-
-const char *kind_name(enum kind kind)
+static bool one_in(uint64_t *state, unsigned n)
 {
-    return kinds[kind];
-}
-
-bool plan_fans_out(const struct plan *plan)
-{
-    int left = plan->pipe.pair->left;
-
-    return left == SHM_PUB || left == SHM_XPUB;
-}
-
-bool plan_keeps_queue(const struct plan *plan)
-{
-    return plan->pipe.pair->left == SHM_PUSH || (plan->pipe.right_binds && !plan_fans_out(plan));
+    return random_next(state) % n == 0;
 }
 
 static unsigned draw(uint64_t *state, unsigned below)
@@ -53,7 +40,7 @@ static void draw_crew(struct plan *plan, uint64_t *state)
     const struct pair *pair = plan->pipe.pair;
     bool victims_bind = plan->left_dies != plan->pipe.right_binds;
     unsigned some = 1 + draw(state, 3);
-    bool shares = pair->left == SHM_PUSH || plan_fans_out(plan) || plan->kind == CALLS;
+    bool shares = pair->left == SHM_PUSH || pair_fans_out(plan->pipe.pair) || plan->kind == CALLS;
 
     plan->slots = plan->survivors = 1;
     if (has_one_peer(pair))
@@ -64,26 +51,99 @@ static void draw_crew(struct plan *plan, uint64_t *state)
         plan->slots = some;
 }
 
+/* ---- Policies ---- */
+
+/* A newest message is one of one part, for one who was there. */
+static void keep_newest(struct plan *plan)
+{
+    plan->policy.parts = 1;
+    plan->eager = false;
+}
+
+static void draw_for_senders(struct plan *plan, uint64_t *state)
+{
+    struct policy *policy = &plan->policy;
+    int left = plan->pipe.pair->left, right = plan->pipe.pair->right;
+
+    if (pair_fans_out(plan->pipe.pair))
+        policy->lossy = one_in(state, 3);
+    policy->conflate = !policy->lossy && one_in(state, 6) &&
+                       (left == SHM_PUSH || left == SHM_PUB || (left == SHM_DEALER && right == SHM_DEALER));
+    policy->round_robin = left == SHM_PUSH && !policy->conflate && one_in(state, 3);
+    if (policy->lossy)
+        plan->hwm = 4; /* or nobody is ever a lap behind */
+    if (policy->conflate)
+        keep_newest(plan);
+}
+
+/* Connected twice, two keep no order but that of questions and answers, or of one queue; and a publisher's
+ * messages come twice. Who sends into a queue of each connection needs somebody at each name. */
+static void draw_for_roamers(struct plan *plan, uint64_t *state)
+{
+    struct policy *policy = &plan->policy;
+    int left = plan->pipe.pair->left;
+    bool connects = plan->left_dies == plan->pipe.right_binds;
+    bool one_peer = has_one_peer(plan->pipe.pair);
+    bool one_queue = left == SHM_PUSH && !policy->round_robin && !policy->conflate;
+
+    policy->roams = left != SHM_PAIR || !connects;
+    policy->two_names = (plan->pipe.pair->turns || one_queue) && one_in(state, 3);
+    if (!plan->left_dies || one_peer || plan->survivors > 1 || policy->two_names)
+        return;
+    if (one_queue || pair_fans_out(plan->pipe.pair) ? one_in(state, 2) : connects)
+        plan->survivors = 2;
+}
+
+static void policy_draw(struct plan *plan, bool keys)
+{
+    uint64_t state = plan->seed * UINT64_C(0xa0761d6478bd642f) + plan->round * UINT64_C(0xe7037ed1a0b428db);
+    struct policy *policy = &plan->policy;
+    int left = plan->pipe.pair->left, right = plan->pipe.pair->right;
+    bool keyed = one_in(&state, 5), sealed = one_in(&state, 2);
+    bool hurt = plan->kind == TRUNCATE || plan->kind == UNLINK;
+
+    policy->parts = one_in(&state, 3) ? 2 + (unsigned)(random_next(&state) % 2) : 1;
+    policy->loans = one_in(&state, 3);
+    policy->detaches = one_in(&state, 3);
+    policy->two_names = one_in(&state, 4) && !has_one_peer(plan->pipe.pair) &&
+                        (plan->kind == SENDERS || (plan->kind == CALLS && plan->left_dies));
+    policy->history = (right == SHM_SUB || right == SHM_XSUB) && one_in(&state, 3) ? 20 : 0;
+    policy->resend = left == SHM_REQ && plan->kind == CALLS && !plan->left_dies && one_in(&state, 2);
+    if (plan->kind == SENDERS)
+        draw_for_senders(plan, &state);
+    if (keys && keyed && !hurt) {
+        policy->key = sealed ? 2 : 1;
+        plan->eager = false; /* with a key, what a connector sent unmet may go with it (docs/FAILURE.md) */
+    }
+    policy->holds = plan->kind == SENDERS && plan->policy.views && one_in(&state, 2);
+    if (one_in(&state, 3) && plan->kind <= CALLS && !policy->two_names)
+        draw_for_roamers(plan, &state);
+    else if (policy->two_names && plan->slots == 1 && plan->survivors == 1 && one_in(&state, 2)) {
+        policy->crossed = true;
+        plan->eager = false;
+    }
+}
+
+/* ---- All ---- */
+
 void plan_make(struct plan *plan, uint64_t seed, uint64_t round, const struct filter *filter)
 {
     uint64_t state = seed * UINT64_C(0x9e3779b97f4a7c15) + round * UINT64_C(0xd1342543de82ef95);
     static const int64_t spins[] = {-2, -2, 0, 3000};
-    unsigned count;
+    const struct pair *pair;
 
     random_next(&state);
     *plan = (struct plan){.seed = seed, .round = round};
-    pair_at(0, &count);
-    plan->pair = filter->pair >= 0 ? (unsigned)filter->pair : draw(&state, count);
-    plan->pipe = (struct pipe){pair_at(plan->pair, &count), draw(&state, 2)};
-    plan->kind = draw_kind(&state, plan->pipe.pair);
+    pair = filter->pair ? filter->pair : pair_at(draw(&state, pair_count()));
+    plan->pipe = (struct pipe){pair, draw(&state, 2)};
+    plan->kind = draw_kind(&state, pair);
     if (filter->kind >= 0)
         plan->kind = (enum kind)filter->kind;
-    if (plan->kind == CALLS && !plan->pipe.pair->turns)
+    if (plan->kind == CALLS && !pair->turns)
         plan->kind = SENDERS;
-    if (plan->kind == RECEIVERS && plan->pipe.pair->turns)
+    if (plan->kind == RECEIVERS && pair->turns)
         plan->kind = CALLS;
-    plan->left_dies = plan->kind == SENDERS ||
-                      (plan->kind == CALLS && (plan->pipe.pair->left == SHM_DEALER || draw(&state, 2)));
+    plan->left_dies = plan->kind == SENDERS || (plan->kind == CALLS && (pair->left == SHM_DEALER || draw(&state, 2)));
     draw_crew(plan, &state);
     plan->victims = draw(&state, 64) == 0 ? 150 : 4 + draw(&state, 20);
     plan->messages = draw(&state, 2) ? 1 + draw(&state, 4) : 1 + draw(&state, 60);
@@ -93,49 +153,18 @@ void plan_make(struct plan *plan, uint64_t seed, uint64_t round, const struct fi
     plan->waiting = (enum waiting)draw(&state, 4);
     plan->pace_us = draw(&state, 2) ? 0 : 20;
     plan->eager = draw(&state, 2);
-    plan->by_view = draw(&state, 2);
+    plan->policy.views = draw(&state, 2);
     plan->stops = draw(&state, 4) == 0;
     plan->heirs = draw(&state, 4) == 0;
     plan->full = draw(&state, 12) == 0 && filter->full && plan->kind <= RECEIVERS;
     if (plan->kind == RECEIVERS)
         plan->survivors = 1;
     if (plan->kind == TRUNCATE || plan->kind == UNLINK)
-        plan->slots = plan->survivors = 1, plan->victims = 4, plan->by_view = draw(&state, 2);
+        plan->slots = plan->survivors = 1, plan->victims = 4, plan->policy.views = draw(&state, 2);
     if (plan->kind == CHURN)
         plan->slots = 2 + draw(&state, 3);
     plan->policy.parts = 1;
+    plan->policy.once = !plan->policy.views; /* what comes again is told by views only */
     if (!filter->plain)
         policy_draw(plan, filter->keys);
-}
-
-struct doom plan_doom(const struct plan *plan, unsigned actor)
-{
-    uint64_t state = plan->seed * UINT64_C(0xda942042e4dd58b5) + plan->round * 1024 + actor;
-    unsigned k = (unsigned)(random_next(&state) % 100);
-    struct doom doom = {.phase = k < 12 ? AT_START : k < 30 ? WHEN_MET : k < 78 ? AFTER_FIRST
-                                 : k < 92 ? AFTER_SOME : NEVER};
-    static const uint32_t limits_ns[NEVER + 1] = {1500000, 500000, 300000, 1000000, 1};
-
-    if (plan->kind == CHURN)
-        doom.phase = k < 90 ? AT_START : WHEN_MET;
-    doom.delay_ns = (uint32_t)(random_next(&state) % limits_ns[doom.phase]) + 1;
-    doom.some = 1 + draw(&state, plan->messages);
-    doom.leaves_heir = plan->heirs && draw(&state, 4) == 0;
-    return doom;
-}
-
-void plan_print(const struct plan *plan, int fd)
-{
-    static const char *const ways[] = {"yield", "blocking", "SHM_FD", "shm_poll"};
-
-    dprintf(fd, "seed %llu round %llu: %s, %s, %s binds; %u victims, %u at a time, %u survivors; "
-                "%u messages up to %u bytes, mark %d, spin %lld, wait by %s, pace %u us%s%s%s%s%s%s\n",
-            (unsigned long long)plan->seed, (unsigned long long)plan->round, kinds[plan->kind],
-            plan->pipe.pair->name, plan->pipe.right_binds ? "right" : "left", plan->victims,
-            plan->slots, plan->survivors, plan->messages, plan->size_max, plan->hwm,
-            (long long)plan->spin_ns, ways[plan->waiting], plan->pace_us,
-            plan->kind == CALLS ? (plan->left_dies ? ", clients die" : ", servers die") : "",
-            plan->eager ? ", eager" : "", plan->by_view ? ", by view" : "",
-            plan->stops ? ", stops" : "", plan->heirs ? ", heirs" : "", plan->full ? ", full" : "");
-    policy_print(&plan->policy, fd);
 }

@@ -1,25 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Sums, and the table at the end. */
+/* The table at the end. */
 #include "storm.h"
-
-static void tally_add(struct tally *sum, const struct tally *more)
-{
-    sum->rounds += more->rounds;
-    sum->kills += more->kills;
-    sum->stops += more->stops;
-    sum->heirs += more->heirs;
-    sum->restarts += more->restarts;
-    sum->acked += more->acked;
-    sum->delivered += more->delivered;
-    sum->again += more->again;
-    sum->in_hand += more->in_hand;
-    sum->lost += more->lost;
-    sum->turned_away += more->turned_away;
-    sum->faults += more->faults;
-    sum->buses += more->buses;
-    sum->leavings += more->leavings;
-    sum->violations += more->violations;
-}
 
 static uint64_t larger(uint64_t a, uint64_t b)
 {
@@ -52,15 +33,13 @@ static void print_row(const char *name, const struct tally *t)
     printf("%-14s %8llu %9llu %7llu %6llu %8llu %10llu %10llu %6llu %8llu %8llu %5llu\n", name,
            (unsigned long long)t->rounds, (unsigned long long)t->kills, (unsigned long long)t->stops,
            (unsigned long long)t->heirs, (unsigned long long)t->restarts, (unsigned long long)t->acked,
-           (unsigned long long)t->delivered, (unsigned long long)t->again,
-           (unsigned long long)t->in_hand, (unsigned long long)t->lost,
-           (unsigned long long)t->violations);
+           (unsigned long long)t->delivered, (unsigned long long)t->again, (unsigned long long)t->in_hand,
+           (unsigned long long)t->lost, (unsigned long long)t->violations);
 }
 
 static void print_kinds(const struct totals *totals)
 {
-    static const char *const phases[NEVER] = {"early in life", "just met", "just after the first message",
-                                              "later"};
+    static const char *const phases[NEVER] = {"early in life", "just met", "just after the first message", "later"};
 
     printf("\nrounds (kills) by kind:");
     for (unsigned i = 0; i < KINDS; i++)
@@ -68,28 +47,24 @@ static void print_kinds(const struct totals *totals)
                (unsigned long long)totals->kind_kills[i], i + 1 < KINDS ? "," : "\n");
     printf("kills by moment:");
     for (unsigned i = 0; i < NEVER; i++)
-        printf(" %s %llu%s", phases[i], (unsigned long long)totals->phase_kills[i],
-               i + 1 < NEVER ? "," : "\n");
+        printf(" %s %llu%s", phases[i], (unsigned long long)totals->phase_kills[i], i + 1 < NEVER ? "," : "\n");
 }
 
 void report_print(const struct totals *totals, uint64_t seed, double seconds)
 {
     struct tally sum = {0};
-    unsigned count;
 
-    printf("\n%-14s %8s %9s %7s %6s %8s %10s %10s %6s %8s %8s %5s\n", "pattern", "rounds", "kills",
-           "stops", "forks", "restarts", "acked", "delivered", "again", "in hand", "lost", "wrong");
-    pair_at(0, &count);
-    for (unsigned i = 0; i < count; i++) {
-        print_row(pair_at(i, &count)->name, &totals->pair[i]);
+    printf("\n%-14s %8s %9s %7s %6s %8s %10s %10s %6s %8s %8s %5s\n", "pattern", "rounds", "kills", "stops", "forks",
+           "restarts", "acked", "delivered", "again", "in hand", "lost", "wrong");
+    for (unsigned i = 0; i < pair_count(); i++) {
+        print_row(pair_at(i)->name, &totals->pair[i]);
         tally_add(&sum, &totals->pair[i]);
     }
     print_row("all", &sum);
     print_kinds(totals);
     printf("file system full, files cut or removed: %llu times; calls turned away for lack of memory: "
            "%llu; SIGBUS by cut files: %llu\n",
-           (unsigned long long)sum.faults, (unsigned long long)sum.turned_away,
-           (unsigned long long)sum.buses);
+           (unsigned long long)sum.faults, (unsigned long long)sum.turned_away, (unsigned long long)sum.buses);
     printf("files left to `shmq gc`: %llu, left by it: %llu\n", (unsigned long long)sum.leavings,
            (unsigned long long)totals->files_kept);
     printf("level: a survivor grew by at most %u descriptors and %u mappings; lanes: descriptors %llu -> "

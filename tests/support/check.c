@@ -2,6 +2,7 @@
 /* Checks that end the process, seeds and time. See harness.h. */
 #include "harness.h"
 
+#include <ftw.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/random.h>
@@ -79,12 +80,12 @@ void check_err(const char *file, int line, const char *what, long long result, i
     if (result != -1)
         check_fail(file, line, "%s returned %lld; wanted -1 and %s", what, result, name_of(errnum));
     if (got != errnum)
-        check_fail(file, line, "%s failed with %s (%d); wanted %s (%d)", what, name_of(got), got,
-                   name_of(errnum), errnum);
+        check_fail(file, line, "%s failed with %s (%d); wanted %s (%d)", what, name_of(got), got, name_of(errnum),
+                   errnum);
 }
 
-void check_mem(const char *file, int line, const char *what, const void *got, size_t got_size,
-               const void *want, size_t want_size)
+void check_mem(const char *file, int line, const char *what, const void *got, size_t got_size, const void *want,
+               size_t want_size)
 {
     size_t i = 0;
 
@@ -170,4 +171,14 @@ void check_close(const char *file, int line, shm_socket_t **sockets, size_t coun
 {
     for (size_t i = 0; i < count; i++)
         check_ok(file, line, "shm_close", shm_close(sockets[i]));
+}
+
+static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *walk)
+{
+    return remove(path);
+}
+
+int remove_tree(const char *path)
+{
+    return nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }

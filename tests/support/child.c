@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Children of a test, and what they share with it. See harness.h. */
 #include "harness.h"
-#include "leaks.h"
 
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -28,42 +27,32 @@ static void forget_line(int fd)
     close(fd);
 }
 
-_Noreturn static void run_child(int fd, pid_t parent, void (*function)(struct child *, void *),
-                                void *argument)
+pid_t child_fork(struct child *child, bool has_line)
 {
-    struct child up = {parent, fd};
-    struct leaks before;
+    int ends[2] = {-1, -1};
+    pid_t parent = getpid();
 
+    if (has_line)
+        CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
+    fflush(NULL);
+    *child = (struct child){(pid_t)CHECK_OK(fork()), ends[0]};
+    if (child->pid > 0) {
+        if (has_line) {
+            close(ends[1]);
+            CHECK(line_count < CHILDREN_MAX);
+            lines[line_count++] = child->fd;
+        }
+        return child->pid;
+    }
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(1);
+    close(ends[0]);
     for (unsigned i = 0; i < line_count; i++)
         close(lines[i]);
     line_count = 0;
-    leaks_note(&before);
-    function(&up, argument);
-    leaks_check(&before);
-    _exit(0);
-}
-
-struct child child_start(void (*function)(struct child *up, void *argument), void *argument)
-{
-    struct child child;
-    pid_t parent = getpid();
-    int ends[2];
-
-    CHECK(line_count < CHILDREN_MAX);
-    CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
-    fflush(NULL);
-    child.pid = (pid_t)CHECK_OK(fork());
-    if (child.pid == 0) {
-        close(ends[0]);
-        run_child(ends[1], parent, function, argument);
-    }
-    close(ends[1]);
-    child.fd = ends[0];
-    lines[line_count++] = child.fd;
-    return child;
+    *child = (struct child){parent, ends[1]};
+    return 0;
 }
 
 void child_say(const struct child *line, uint64_t value)
@@ -77,24 +66,35 @@ void child_say(const struct child *line, uint64_t value)
         FAIL("process %d does not listen any more", (int)line->pid);
 }
 
-uint64_t child_hear(const struct child *line)
+bool child_listen(const struct child *line, uint64_t *value)
 {
-    uint64_t value;
     ssize_t n;
 
     do
-        n = recv(line->fd, &value, sizeof value, MSG_WAITALL);
+        n = recv(line->fd, value, sizeof *value, MSG_WAITALL);
     while (n < 0 && errno == EINTR);
-    if (n != (ssize_t)sizeof value)
+    return n == (ssize_t)sizeof *value;
+}
+
+uint64_t child_hear(const struct child *line)
+{
+    uint64_t value;
+
+    if (!child_listen(line, &value))
         FAIL("process %d ended while it should have said something", (int)line->pid);
     return value;
 }
 
-bool child_has_spoken(const struct child *line)
+bool child_speaks_within(const struct child *line, int limit_ms)
 {
     struct pollfd item = {line->fd, POLLIN, 0};
 
-    return poll(&item, 1, 0) == 1;
+    return poll(&item, 1, limit_ms) == 1;
+}
+
+bool child_has_spoken(const struct child *line)
+{
+    return child_speaks_within(line, 0);
 }
 
 static int end_of(struct child *child)
@@ -129,6 +129,12 @@ void kill_guarded(pid_t pid, int signal)
     if (pid <= 1)
         FAIL("will not send signal %d to pid %d", signal, (int)pid);
     CHECK_OK(kill(pid, signal));
+}
+
+void child_hang_up(struct child *child)
+{
+    CHECK_OK(shutdown(child->fd, SHUT_WR));
+    child_wait(child);
 }
 
 void child_kill_unreaped(const struct child *child)
@@ -175,6 +181,21 @@ void child_continue(const struct child *child)
     kill_guarded(child->pid, SIGCONT);
 }
 
+int run_gc(const char *tool)
+{
+    char *arguments[] = {(char *)(uintptr_t)tool, (char[]){"gc"}, NULL};
+    posix_spawn_file_actions_t actions;
+    int status = -1;
+    pid_t pid;
+
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    if (posix_spawn(&pid, tool, &actions, NULL, arguments, environ) == 0)
+        waitpid(pid, &status, 0);
+    posix_spawn_file_actions_destroy(&actions);
+    return status;
+}
+
 void await_asleep(pid_t tid)
 {
     char path[64], text[512];
@@ -198,8 +219,7 @@ void await_asleep(pid_t tid)
 
 void *shared_memory(size_t size)
 {
-    void *memory =
-        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     CHECK(memory != MAP_FAILED);
     return memory;
@@ -208,32 +228,4 @@ void *shared_memory(size_t size)
 void shared_memory_free(void *memory, size_t size)
 {
     CHECK_OK(munmap(memory, size));
-}
-
-struct barrier {
-    pthread_barrier_t barrier;
-};
-
-struct barrier *barrier_new(unsigned count)
-{
-    struct barrier *barrier = shared_memory(sizeof *barrier);
-    pthread_barrierattr_t attributes;
-
-    pthread_barrierattr_init(&attributes);
-    pthread_barrierattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-    CHECK_INT(pthread_barrier_init(&barrier->barrier, &attributes, count), 0);
-    pthread_barrierattr_destroy(&attributes);
-    return barrier;
-}
-
-void barrier_wait(struct barrier *barrier)
-{
-    int result = pthread_barrier_wait(&barrier->barrier);
-
-    CHECK(result == 0 || result == PTHREAD_BARRIER_SERIAL_THREAD);
-}
-
-void barrier_free(struct barrier *barrier)
-{
-    shared_memory_free(barrier, sizeof *barrier);
 }

@@ -15,9 +15,9 @@
 #define CLONE_NEWTIME 0x00000080
 #endif
 
-#define SPACES      (CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWTIME)
-#define INNER_USER  1000
-#define ELSEWHERE   "/tmp"
+#define SPACES     (CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWTIME)
+#define INNER_USER 1000
+#define ELSEWHERE  "/tmp"
 
 struct job {
     struct container_kind kind;

@@ -5,6 +5,44 @@
 #include <fcntl.h>
 #include <sched.h>
 
+static const struct pair pairs[] = {
+    {SHM_PAIR, SHM_PAIR, "PAIR/PAIR", true, false, true},
+    {SHM_PUB, SHM_SUB, "PUB/SUB", false, false, false},
+    {SHM_PUB, SHM_XSUB, "PUB/XSUB", false, false, false},
+    {SHM_XPUB, SHM_SUB, "XPUB/SUB", false, false, false},
+    {SHM_XPUB, SHM_XSUB, "XPUB/XSUB", false, false, false},
+    {SHM_REQ, SHM_REP, "REQ/REP", true, true, false},
+    {SHM_REQ, SHM_ROUTER, "REQ/ROUTER", true, true, false},
+    {SHM_DEALER, SHM_REP, "DEALER/REP", true, true, true},
+    {SHM_DEALER, SHM_ROUTER, "DEALER/ROUTER", true, false, true},
+    {SHM_DEALER, SHM_DEALER, "DEALER/DEALER", true, false, true},
+    {SHM_ROUTER, SHM_ROUTER, "ROUTER/ROUTER", true, false, true},
+    {SHM_PUSH, SHM_PULL, "PUSH/PULL", false, false, true},
+};
+
+unsigned pair_count(void)
+{
+    return COUNT_OF(pairs);
+}
+
+const struct pair *pair_at(unsigned index)
+{
+    return &pairs[index];
+}
+
+const struct pair *pair_named(const char *name)
+{
+    for (unsigned i = 0; i < COUNT_OF(pairs); i++)
+        if (strcmp(pairs[i].name, name) == 0)
+            return &pairs[i];
+    return NULL;
+}
+
+bool pair_fans_out(const struct pair *pair)
+{
+    return pair->left == SHM_PUB || pair->left == SHM_XPUB;
+}
+
 bool test_has_key(void)
 {
     const char *auth = getenv("SHMQ_TEST_AUTH");
@@ -12,16 +50,23 @@ bool test_has_key(void)
     return auth && *auth;
 }
 
-/* The same tests with a key: SHMQ_TEST_AUTH is "authenticated" or "sealed". */
-static void set_key_as_told(shm_socket_t *socket)
+int socket_set_key(shm_socket_t *socket, bool seal)
 {
     static const unsigned char key[32] = {1, 2, 3};
-    const char *auth = getenv("SHMQ_TEST_AUTH");
+    int value = seal;
 
-    if (!test_has_key())
-        return;
-    CHECK_OK(shm_setsockopt(socket, SHM_AUTH_KEY, key, sizeof key));
-    set_int(socket, SHM_AUTH_SEAL, strcmp(auth, "sealed") == 0);
+    if (shm_setsockopt(socket, SHM_AUTH_KEY, key, sizeof key) < 0)
+        return -1;
+    return shm_setsockopt(socket, SHM_AUTH_SEAL, &value, sizeof value);
+}
+
+bool keys_are_supported(void)
+{
+    shm_socket_t *socket = CHECK_PTR(shm_socket(SHM_PAIR));
+    bool are = socket_set_key(socket, false) == 0;
+
+    CHECK_OK(shm_close(socket));
+    return are;
 }
 
 shm_socket_t *socket_new(int type)
@@ -29,7 +74,8 @@ shm_socket_t *socket_new(int type)
     shm_socket_t *socket = CHECK_PTR(shm_socket(type));
 
     set_int(socket, SHM_LINGER, 0);
-    set_key_as_told(socket);
+    if (test_has_key())
+        CHECK_OK(socket_set_key(socket, strcmp(getenv("SHMQ_TEST_AUTH"), "sealed") == 0));
     return socket;
 }
 
@@ -155,12 +201,24 @@ void end_setup(struct end *end, const struct pipe *pipe, bool left, shm_socket_t
         set_id(end, left ? "L" : "R", left ? "R" : "L");
 }
 
+bool end_binds(const struct end *end, const struct pipe *pipe)
+{
+    return end->is_left != pipe->right_binds;
+}
+
+int socket_attach(shm_socket_t *socket, bool binds, const char *name)
+{
+    return binds ? shm_bind(socket, name) : shm_connect(socket, name);
+}
+
+int socket_detach(shm_socket_t *socket, bool binds, const char *name)
+{
+    return binds ? shm_unbind(socket, name) : shm_disconnect(socket, name);
+}
+
 void end_attach(struct end *end, const struct pipe *pipe, const char *name)
 {
-    if (end->is_left == pipe->right_binds)
-        CHECK_OK(shm_connect(end->socket, name));
-    else
-        CHECK_OK(shm_bind(end->socket, name));
+    CHECK_OK(socket_attach(end->socket, end_binds(end, pipe), name));
 }
 
 void end_start(struct end *end, const struct pipe *pipe, bool left, const char *name)
@@ -245,8 +303,7 @@ int end_send_envelope(struct end *end, int flags)
 {
     if (end->envelope_sent)
         return 0;
-    if (end->type == SHM_ROUTER &&
-        shm_send(end->socket, end->id, end->id_size, flags | SHM_SNDMORE) < 0)
+    if (end->type == SHM_ROUTER && shm_send(end->socket, end->id, end->id_size, flags | SHM_SNDMORE) < 0)
         return -1;
     if (has_delimiter(end) && shm_send(end->socket, "", 0, flags | SHM_SNDMORE) < 0)
         return -1;
@@ -332,8 +389,7 @@ ssize_t end_msg_recv(struct end *end, shm_msg_t *msg, int flags)
 
 static bool has_turns(const struct end *end)
 {
-    return end->type == SHM_REQ || end->peer_type == SHM_REQ || end->type == SHM_REP ||
-           end->peer_type == SHM_REP;
+    return end->type == SHM_REQ || end->peer_type == SHM_REQ || end->type == SHM_REP || end->peer_type == SHM_REP;
 }
 
 void end_give_turn(struct end *right)
@@ -422,6 +478,5 @@ void pattern_check(const void *data, size_t size, unsigned seed)
 
     for (size_t i = 0; i < size; i++)
         if (bytes[i] != (unsigned char)(seed * 37 + i + (i >> 8) * 13))
-            FAIL("byte %zu of %zu is 0x%02x and not what message %u has there", i, size, bytes[i],
-                 seed);
+            FAIL("byte %zu of %zu is 0x%02x and not what message %u has there", i, size, bytes[i], seed);
 }

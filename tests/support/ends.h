@@ -31,7 +31,7 @@ struct end {
     int type, peer_type;
     bool is_left, envelope_sent, envelope_received;
     unsigned envelope_parts; /* so many of it were received */
-    unsigned char id[256]; /* ROUTER: whom to send to: the peer that was last heard */
+    unsigned char id[256];   /* ROUTER: whom to send to: the peer that was last heard */
     size_t id_size;
 };
 
@@ -43,21 +43,22 @@ struct pipe_test {
     unsigned deadline_s;
 };
 
-#define PIPE_TEST(function)                                                                        \
-    {                                                                                              \
-#function, function, NULL, 0                                                               \
+#define PIPE_TEST(function)                                                                                            \
+    {                                                                                                                  \
+#function, function, NULL, 0                                                                                   \
     }
-#define PIPE_TEST_IF(function, fits_)                                                              \
-    {                                                                                              \
-#function, function, fits_, 0                                                              \
+#define PIPE_TEST_IF(function, fits_)                                                                                  \
+    {                                                                                                                  \
+#function, function, fits_, 0                                                                                  \
     }
 
-int pipe_test_main(const char *group, const struct pipe_test *tests, size_t count, int argc,
-                   char **argv);
+int pipe_test_main(const char *group, const struct pipe_test *tests, size_t count, int argc, char **argv);
 
-/* The table, by index; *count says how long it is. */
-const struct pair *pair_at(unsigned index, unsigned *count);
-bool pair_is_two_way(const struct pair *pair);
+/* The table. */
+unsigned pair_count(void);
+const struct pair *pair_at(unsigned index);
+const struct pair *pair_named(const char *name); /* or NULL */
+bool pair_fans_out(const struct pair *pair);
 bool pair_waits(const struct pair *pair);
 bool pair_has_no_turns(const struct pair *pair);
 
@@ -65,6 +66,7 @@ bool pair_has_no_turns(const struct pair *pair);
 void end_open(struct end *end, const struct pipe *pipe, bool left);
 /* Open it with a SOCKET that is there already. */
 void end_setup(struct end *end, const struct pipe *pipe, bool left, shm_socket_t *socket);
+bool end_binds(const struct end *end, const struct pipe *pipe);
 /* Bind or connect, as PIPE has it for this end. */
 void end_attach(struct end *end, const struct pipe *pipe, const char *name);
 /* Both of these. */

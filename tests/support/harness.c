@@ -5,7 +5,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -69,8 +68,7 @@ static void check_files(void)
 
     CHECK(directory != NULL);
     while ((entry = readdir(directory)))
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && left++ < 8 &&
-            !files_may_stay)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && left++ < 8 && !files_may_stay)
             dprintf(STDERR_FILENO, "leaked file: %s/%s\n", the_dir, entry->d_name);
     closedir(directory);
     if (left && !files_may_stay)
@@ -101,12 +99,17 @@ _Noreturn static void run_body(const struct test *test)
     _exit(0);
 }
 
-static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *walk)
+struct child child_start(void (*function)(struct child *up, void *argument), void *argument)
 {
-    (void)status;
-    (void)type;
-    (void)walk;
-    return remove(path);
+    struct child child;
+    struct leaks before;
+
+    if (child_fork(&child, true) > 0)
+        return child;
+    leaks_note(&before);
+    function(&child, argument);
+    leaks_check(&before);
+    _exit(0);
 }
 
 static unsigned deadline_ms(const struct test *test)
@@ -210,7 +213,7 @@ static void run_one(void **state)
         print_group(pid);
     }
     status = end_group(pid);
-    nftw(the_dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    remove_tree(the_dir);
     if (!ended)
         fail_msg("did not end in time");
     if (WIFSIGNALED(status))
@@ -229,8 +232,7 @@ int test_main(const char *group, const struct test *tests, size_t count, int arg
     if (!units)
         return 1;
     for (size_t i = 0; i < count; i++)
-        units[i] =
-            (struct CMUnitTest){tests[i].name, run_one, NULL, NULL, (void *)(uintptr_t)&tests[i]};
+        units[i] = (struct CMUnitTest){tests[i].name, run_one, NULL, NULL, (void *)(uintptr_t)&tests[i]};
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     signal(SIGPIPE, SIG_IGN);
     if (argc > 1)

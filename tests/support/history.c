@@ -7,8 +7,8 @@
 
 struct history *history_new(unsigned actors, unsigned entries)
 {
-    size_t size = sizeof(struct history) + sizeof(struct history_log) * actors +
-                  sizeof(struct history_entry) * actors * entries;
+    size_t size =
+        sizeof(struct history) + sizeof(struct history_log) * actors + sizeof(struct history_entry) * actors * entries;
     struct history *history = shared_memory(size);
 
     history->size_bytes = size;
@@ -38,8 +38,7 @@ static struct history_entry *entries_of(const struct history *history, unsigned 
     return entries + (size_t)actor * history->capacity;
 }
 
-void history_log(struct history *history, unsigned actor, enum history_kind kind, unsigned sender,
-                 uint64_t number)
+void history_log(struct history *history, unsigned actor, enum history_kind kind, unsigned sender, uint64_t number)
 {
     struct history_log *log = log_of(history, actor);
     unsigned count = atomic_load_explicit(&log->count, memory_order_relaxed);
@@ -50,8 +49,7 @@ void history_log(struct history *history, unsigned actor, enum history_kind kind
     atomic_store_explicit(&log->count, count + 1, memory_order_release);
 }
 
-const struct history_entry *history_entries(const struct history *history, unsigned actor,
-                                            unsigned *count)
+const struct history_entry *history_entries(const struct history *history, unsigned actor, unsigned *count)
 {
     *count = atomic_load_explicit(&log_of(history, actor)->count, memory_order_acquire);
     return entries_of(history, actor);
@@ -108,6 +106,18 @@ void history_message_make(void *message, size_t size, unsigned sender, uint64_t 
     memcpy(message, &head, sizeof head);
 }
 
+bool history_message_head(const void *message, size_t size, unsigned *sender, uint64_t *number)
+{
+    struct message_head head;
+
+    if (size < sizeof head)
+        return false;
+    memcpy(&head, message, sizeof head);
+    *sender = head.sender;
+    *number = head.number;
+    return true;
+}
+
 bool history_message_read(const void *message, size_t size, unsigned *sender, uint64_t *number)
 {
     const unsigned char *bytes = message;
@@ -118,13 +128,10 @@ bool history_message_read(const void *message, size_t size, unsigned *sender, ui
     memcpy(&head, message, sizeof head);
     if (head.size != size || head.sum != sum_of(&head, bytes + sizeof head, size - sizeof head))
         return false;
-    *sender = head.sender;
-    *number = head.number;
-    return true;
+    return history_message_head(message, size, sender, number);
 }
 
-void history_log_message(struct history *history, unsigned actor, const void *message, size_t size,
-                         bool again)
+void history_log_message(struct history *history, unsigned actor, const void *message, size_t size, bool again)
 {
     unsigned sender = 0;
     uint64_t number = 0;

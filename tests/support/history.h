@@ -58,8 +58,7 @@ struct history;
 struct history *history_new(unsigned actors, unsigned entries);
 void history_free(struct history *history);
 /* Append to the log of ACTOR. SENDER and NUMBER name the message. */
-void history_log(struct history *history, unsigned actor, enum history_kind kind, unsigned sender,
-                 uint64_t number);
+void history_log(struct history *history, unsigned actor, enum history_kind kind, unsigned sender, uint64_t number);
 /* How many entries of KIND the log of ACTOR holds. */
 unsigned history_count(const struct history *history, unsigned actor, enum history_kind kind);
 
@@ -68,15 +67,19 @@ const char *history_check_shared(const struct history *history, bool lossy_death
 const char *history_check_fanout(const struct history *history);
 const char *history_check_calls(const struct history *history, bool resend);
 
+/* Messages of SENDER that returned and that nobody has got; with newest_only, whether the last of them is such. */
+unsigned history_missing(const struct history *history, unsigned sender, bool newest_only);
+
 /* A message of SIZE bytes (at least HISTORY_MESSAGE_MIN): fill it, or say what it is. */
 #define HISTORY_MESSAGE_MIN 24
 void history_message_make(void *message, size_t size, unsigned sender, uint64_t number);
 /* False: torn, cut or never made by history_message_make(). */
 bool history_message_read(const void *message, size_t size, unsigned *sender, uint64_t *number);
+/* What the first part of a message says of it, unchecked. */
+bool history_message_head(const void *part, size_t size, unsigned *sender, uint64_t *number);
 /* What goes on from STATE over bytes: other bytes, another sum. */
 uint64_t history_sum(uint64_t state, const void *data, size_t size);
 /* Read a message that was received, and log it as GOT (AGAIN) or TORN. */
-void history_log_message(struct history *history, unsigned actor, const void *message, size_t size,
-                         bool again);
+void history_log_message(struct history *history, unsigned actor, const void *message, size_t size, bool again);
 
 #endif

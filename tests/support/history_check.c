@@ -96,8 +96,7 @@ static uint64_t next_returned(const struct sent *sent, uint64_t after)
     return 0;
 }
 
-static const char *walk_fifo(const struct history *h, const struct sent *sent, unsigned sender,
-                             unsigned receiver)
+static const char *walk_fifo(const struct history *h, const struct sent *sent, unsigned sender, unsigned receiver)
 {
     unsigned count;
     const struct history_entry *entries = history_entries(h, receiver, &count);
@@ -117,8 +116,7 @@ static const char *walk_fifo(const struct history *h, const struct sent *sent, u
             return say("%llu was never sent", (unsigned long long)number);
         had_in_hand = wanted == 0;
         if (wanted && number != wanted)
-            return say("%llu came where %llu was due", (unsigned long long)number,
-                       (unsigned long long)wanted);
+            return say("%llu came where %llu was due", (unsigned long long)number, (unsigned long long)wanted);
         if (number <= last)
             return say("%llu came twice", (unsigned long long)number);
         last = number;
@@ -144,8 +142,7 @@ const char *history_check_fifo(const struct history *h, unsigned sender, unsigne
 /* ---- Senders to competing receivers ------------------------------------------------------------
  */
 
-static const char *count_receiver(const struct history *h, struct sent *sent, unsigned sender,
-                                  unsigned receiver)
+static const char *count_receiver(const struct history *h, struct sent *sent, unsigned sender, unsigned receiver)
 {
     unsigned count;
     const struct history_entry *entries = history_entries(h, receiver, &count);
@@ -161,8 +158,8 @@ static const char *count_receiver(const struct history *h, struct sent *sent, un
         if (!was_sent(sent, number))
             return say("%u.%llu was never sent", sender, (unsigned long long)number);
         if (!again && number <= last)
-            return say("%u.%llu came to %u behind %llu", sender, (unsigned long long)number,
-                       receiver, (unsigned long long)last);
+            return say("%u.%llu came to %u behind %llu", sender, (unsigned long long)number, receiver,
+                       (unsigned long long)last);
         if (again)
             sent->again[number]++;
         else
@@ -232,8 +229,8 @@ struct reader {
     bool based;
 };
 
-static const char *fanout_step(struct reader *reader, unsigned receiver,
-                               const struct history_entry *entry, const struct sent *sent)
+static const char *fanout_step(struct reader *reader, unsigned receiver, const struct history_entry *entry,
+                               const struct sent *sent)
 {
     uint64_t *next = &reader->next[entry->sender];
 
@@ -242,8 +239,7 @@ static const char *fanout_step(struct reader *reader, unsigned receiver,
     if (entry->kind == HISTORY_LOST && !reader->based)
         reader->base = entry->number, reader->gaps = 0, reader->based = true;
     else if (entry->kind == HISTORY_LOST && entry->number < reader->base + reader->gaps)
-        return say("%u missed %llu messages and was told of %llu", receiver,
-                   (unsigned long long)reader->gaps,
+        return say("%u missed %llu messages and was told of %llu", receiver, (unsigned long long)reader->gaps,
                    (unsigned long long)(entry->number - reader->base));
     if (entry->kind == HISTORY_GOT_AGAIN)
         return say("a fan-out never redelivers");
@@ -252,8 +248,8 @@ static const char *fanout_step(struct reader *reader, unsigned receiver,
     if (!was_sent(&sent[entry->sender], entry->number))
         return say("%u.%llu was never sent", entry->sender, (unsigned long long)entry->number);
     if (*next && entry->number < *next)
-        return say("%u.%llu came to %u where %llu was due", entry->sender,
-                   (unsigned long long)entry->number, receiver, (unsigned long long)*next);
+        return say("%u.%llu came to %u where %llu was due", entry->sender, (unsigned long long)entry->number, receiver,
+                   (unsigned long long)*next);
     for (uint64_t n = *next; n && n < entry->number; n++)
         reader->gaps += sent[entry->sender].fates[n] == RETURNED;
     *next = entry->number + 1;
@@ -276,8 +272,8 @@ static const char *walk_fanout(const struct history *h, unsigned receiver, const
     }
     if (!wrong && !is_dead(h, receiver)) {
         if (reader.based && told != reader.base + reader.gaps)
-            wrong = say("%u missed %llu messages and was told of %llu", receiver,
-                        (unsigned long long)reader.gaps, (unsigned long long)(told - reader.base));
+            wrong = say("%u missed %llu messages and was told of %llu", receiver, (unsigned long long)reader.gaps,
+                        (unsigned long long)(told - reader.base));
         for (unsigned s = 0; !wrong && s < h->actors; s++)
             if (reader.next[s] && next_returned(&sent[s], reader.next[s] - 1))
                 wrong = say("%u never got the last of %u", receiver, s);
@@ -303,6 +299,31 @@ const char *history_check_fanout(const struct history *h)
     return wrong;
 }
 
+/* ---- What nobody has got ---- */
+
+unsigned history_missing(const struct history *h, unsigned sender, bool newest_only)
+{
+    unsigned count, missing = 0, newest = 0;
+    struct sent sent;
+
+    sent_read(&sent, h, sender);
+    for (unsigned actor = 0; actor < h->actors; actor++) {
+        const struct history_entry *entries = history_entries(h, actor, &count);
+
+        for (unsigned i = 0; i < count; i++)
+            if ((entries[i].kind == HISTORY_GOT || entries[i].kind == HISTORY_GOT_AGAIN) &&
+                entries[i].sender == sender && entries[i].number <= sent.last)
+                sent.got[entries[i].number] = 1;
+    }
+    for (uint64_t n = 1; n <= sent.last; n++)
+        if (sent.fates[n] == RETURNED) {
+            newest = !sent.got[n];
+            missing += newest;
+        }
+    sent_free(&sent);
+    return newest_only ? newest : missing;
+}
+
 /* ---- Requests and answers -----------------------------------------------------------------------
  */
 
@@ -324,11 +345,10 @@ static const char *walk_client(const struct history *h, unsigned client, struct 
         if (entries[i].sender != client)
             return say("%u got an answer meant for %u", client, entries[i].sender);
         if (number != out)
-            return say("%u got the answer to %llu when %llu was out", client,
-                       (unsigned long long)number, (unsigned long long)out);
+            return say("%u got the answer to %llu when %llu was out", client, (unsigned long long)number,
+                       (unsigned long long)out);
         if (sent->got[number] == 0)
-            return say("%u got an answer to %llu, which nobody served", client,
-                       (unsigned long long)number);
+            return say("%u got an answer to %llu, which nobody served", client, (unsigned long long)number);
         out = 0;
     }
     if (out && !is_dead(h, client))
@@ -336,8 +356,7 @@ static const char *walk_client(const struct history *h, unsigned client, struct 
     return NULL;
 }
 
-static const char *count_served(const struct history *h, unsigned client, struct sent *sent,
-                                unsigned *deaths)
+static const char *count_served(const struct history *h, unsigned client, struct sent *sent, unsigned *deaths)
 {
     for (unsigned server = 0; server < h->actors; server++) {
         unsigned count;
@@ -350,8 +369,7 @@ static const char *count_served(const struct history *h, unsigned client, struct
             if (entries[i].kind != HISTORY_GOT || entries[i].sender != client)
                 continue;
             if (entries[i].number == 0 || entries[i].number > sent->last)
-                return say("%u.%llu was never asked", client,
-                           (unsigned long long)entries[i].number);
+                return say("%u.%llu was never asked", client, (unsigned long long)entries[i].number);
             sent->got[entries[i].number]++;
         }
     }

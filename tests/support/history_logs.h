@@ -24,7 +24,6 @@ struct history_entry {
     uint32_t sender;
 };
 
-const struct history_entry *history_entries(const struct history *history, unsigned actor,
-                                            unsigned *count);
+const struct history_entry *history_entries(const struct history *history, unsigned actor, unsigned *count);
 
 #endif

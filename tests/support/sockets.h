@@ -9,6 +9,12 @@
 bool test_has_key(void);
 /* A socket with LINGER 0; with a key if SHMQ_TEST_AUTH says so. */
 shm_socket_t *socket_new(int type);
+/* The key of all tests; -1 and ENOTSUP where the library was built without keys. */
+int socket_set_key(shm_socket_t *socket, bool seal);
+bool keys_are_supported(void);
+/* Bind or connect; unbind or disconnect. As those. */
+int socket_attach(shm_socket_t *socket, bool binds, const char *name);
+int socket_detach(shm_socket_t *socket, bool binds, const char *name);
 void set_int(shm_socket_t *socket, int option, int value);
 int get_int(shm_socket_t *socket, int option);
 shm_stats_t get_stats(shm_socket_t *socket);

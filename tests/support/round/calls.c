@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Clients and servers; either kind is doomed or stays. */
-#include "storm.h"
-
-static unsigned char bytes[MESSAGE_ROOM];
+#include "round.h"
 
 /* The answer, or the word that there will be none. */
 static void await_end_of_call(struct actor *actor, uint64_t number)
 {
-    struct history *history = actor->stage->history;
+    static unsigned char bytes[MESSAGE_ROOM];
+    struct history *history = actor->history;
     bool again;
     shm_msg_t msg;
     ssize_t n;
@@ -19,7 +18,7 @@ static void await_end_of_call(struct actor *actor, uint64_t number)
     if (n >= 0) {
         history_log_message(history, actor->number, bytes, (size_t)n, false);
         CHECK_OK(shm_msg_close(&msg));
-    } else if (errno == ECONNRESET && !actor->plan->left_dies && !actor->plan->policy.resend)
+    } else if (errno == ECONNRESET && !actor->plan->left_dies && !actor->policy.resend)
         history_log(history, actor->number, HISTORY_CANCEL, actor->number, number);
     else
         FAIL("the call ended with: %s", shm_strerror(errno));
@@ -27,20 +26,15 @@ static void await_end_of_call(struct actor *actor, uint64_t number)
 
 static bool call(struct actor *actor, uint64_t number)
 {
-    struct history *history = actor->stage->history;
     size_t size = HISTORY_MESSAGE_MIN + number * 31 % (actor->plan->size_max - HISTORY_MESSAGE_MIN + 1);
 
     actor_says(actor, "calling");
-    history_message_make(bytes, size, actor->number, number);
-    history_log(history, actor->number, HISTORY_CALL, actor->number, number);
-    if (actor_send(actor, bytes, size, 0) < 0) {
-        if ((errno != EAGAIN && !actor_lacks_memory(actor)) || actor->part > 0)
-            FAIL("call: %s", shm_strerror(errno));
-        history_log(history, actor->number, HISTORY_CANCEL, actor->number, number);
-        return false;
-    }
-    history_log(history, actor->number, HISTORY_RETURN, actor->number, number);
-    return true;
+    if (actor_send_logged(actor, number, size, 0))
+        return true;
+    if (actor->part > 0 || errno == EHOSTUNREACH)
+        FAIL("call: %s", shm_strerror(errno));
+    history_log(actor->history, actor->number, HISTORY_CANCEL, actor->number, number);
+    return false;
 }
 
 void calls_client(struct actor *actor)
@@ -72,18 +66,6 @@ void calls_client(struct actor *actor)
     actor_close(actor);
 }
 
-static void answer(struct actor *actor, size_t size)
-{
-    actor_says(actor, "answering");
-    while (actor_send(actor, bytes, size, SHM_DONTWAIT) < 0) {
-        if (errno == EHOSTUNREACH || errno == EAGAIN)
-            break; /* the client is no more */
-        if (!actor_lacks_memory(actor))
-            FAIL("answer: %s", shm_strerror(errno));
-    }
-    actor->end.envelope_sent = false;
-}
-
 void calls_server(struct actor *actor)
 {
     struct stage *stage = actor->stage;
@@ -98,26 +80,18 @@ void calls_server(struct actor *actor)
     }
     doom_reached(actor, WHEN_MET, 0);
     while (!done) {
-        bool again;
-        shm_msg_t msg;
-        ssize_t n;
-
         actor_says(actor, "serving");
-        n = actor_recv(actor, &msg, bytes, sizeof bytes, actor->plan->waiting == BY_BLOCKING ? 0 : SHM_DONTWAIT, &again);
-        if (n < 0) {
-            if (errno != EAGAIN && !actor_lacks_memory(actor))
-                FAIL("serve: %s", shm_strerror(errno));
+        if (!actor_recv_logged(actor, actor->plan->waiting == BY_BLOCKING ? 0 : SHM_DONTWAIT)) {
             done = stage->others_done || (actor->doomed && actor->doom.phase == NEVER && served >= actor->doom.some);
             if (!done)
                 actor_idle(actor);
             continue;
         }
-        history_log_message(stage->history, actor->number, bytes, (size_t)n, false);
-        CHECK_OK(shm_msg_close(&msg));
         if (++served == 1)
             doom_reached(actor, AFTER_FIRST, 1);
         doom_reached(actor, AFTER_SOME, served);
-        answer(actor, (size_t)n);
+        actor_says(actor, "answering");
+        actor_answer(actor, actor->got, actor->got_size, true);
         done = actor->doomed && actor->doom.phase == NEVER && served >= actor->doom.some;
     }
     actor_says(actor, "awaiting death");

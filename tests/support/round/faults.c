@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What is done to a round from outside: processes stopped, the file system made full, files cut and
  * removed under those who use them. */
-#include "storm.h"
+#include "round.h"
 
 #include <dirent.h>
 #include <signal.h>
@@ -46,9 +46,9 @@ static void make_full(struct faults *faults)
 
     for (int i = 0; i < 5 && !faults->is_full; i++)
         if (statfs(faults->directory, &fs) == 0)
-            faults->is_full = faults_set_room(
-                faults->directory, (uint64_t)(fs.f_blocks - fs.f_bfree) * (uint64_t)fs.f_bsize / 1024 +
-                                       random_next(&faults->state) % 3 * 4);
+            faults->is_full =
+                faults_set_room(faults->directory, (uint64_t)(fs.f_blocks - fs.f_bfree) * (uint64_t)fs.f_bsize / 1024 +
+                                                       random_next(&faults->state) % 3 * 4);
 }
 
 static void make_room(struct faults *faults)
@@ -76,8 +76,7 @@ void faults_spare(struct faults *faults)
     CHECK(directory != NULL);
     while ((entry = readdir(directory)))
         if (entry->d_name[0] != '.' && faults->spared_count < SPARED_MAX)
-            snprintf(faults->spared[faults->spared_count++], sizeof faults->spared[0], "%.63s",
-                     entry->d_name);
+            snprintf(faults->spared[faults->spared_count++], sizeof faults->spared[0], "%.63s", entry->d_name);
     closedir(directory);
 }
 
@@ -130,8 +129,7 @@ static void stop_one(struct faults *faults, const pid_t *pids, unsigned count, s
     }
 }
 
-void faults_step(struct faults *faults, const struct plan *plan, const pid_t *pids, unsigned count,
-                 struct tally *tally)
+void faults_step(struct faults *faults, const struct plan *plan, const pid_t *pids, unsigned count, struct tally *tally)
 {
     int64_t now = now_ns();
 
@@ -147,8 +145,7 @@ void faults_step(struct faults *faults, const struct plan *plan, const pid_t *pi
     if (plan->kind == TRUNCATE || plan->kind == UNLINK) {
         if (faults->spared_count > 0)
             hurt_file(faults, plan->kind);
-    }
-    else if (plan->full && random_next(&faults->state) % 2)
+    } else if (plan->full && random_next(&faults->state) % 2)
         make_full(faults), tally->faults += faults->is_full;
     else if (plan->stops)
         stop_one(faults, pids, count, tally);

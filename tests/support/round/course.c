@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The course of a round: survivors first, victims one after the other in their slots, the last ones,
  * the end; then the verdict, and a look at what was left in the directory. */
-#include "storm.h"
+#include "round.h"
 
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdarg.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 
-extern char **environ;
+enum { CREW_MAX = 64 };
 
 struct member {
     pid_t pid;
@@ -23,7 +20,7 @@ struct course {
     struct lane *lane;
     struct stage *stage;
     const struct plan *plan;
-    struct member crew[64];
+    struct member crew[CREW_MAX];
     unsigned count, started; /* victims */
     struct tally tally;
     struct totals *totals;
@@ -41,6 +38,15 @@ __attribute__((format(printf, 2, 3))) static void complain(struct course *course
     va_start(arguments, format);
     vsnprintf(course->wrong, sizeof course->wrong, format, arguments);
     va_end(arguments);
+}
+
+void tally_add(struct tally *sum, const struct tally *more)
+{
+    uint64_t *to = (uint64_t *)(void *)sum;
+    const uint64_t *from = (const uint64_t *)(const void *)more;
+
+    for (size_t i = 0; i < sizeof *sum / sizeof *to; i++)
+        to[i] += from[i];
 }
 
 /* ---- Processes ---- */
@@ -61,9 +67,17 @@ static bool expects_errors(const struct plan *plan)
 
 _Noreturn static void live(struct course *course, role_fn *role, unsigned number, bool doomed, bool quiet)
 {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    self = (struct actor){.stage = course->stage, .plan = course->plan, .number = number, .doomed = doomed};
-    self.doom = doomed ? plan_doom(course->plan, number) : (struct doom){.phase = NEVER};
+    const struct plan *plan = course->plan;
+
+    self = (struct actor){.history = course->stage->history,
+                          .stage = course->stage,
+                          .plan = plan,
+                          .policy = plan->policy,
+                          .pipe = plan->pipe,
+                          .number = number,
+                          .turned_away = plan->full ? &course->stage->turned_away : NULL,
+                          .doomed = doomed};
+    self.doom = doomed ? plan_doom(plan, number) : (struct doom){.phase = NEVER};
     self.stage->doing[number] = "starting";
     on_fail(say_where);
     if (quiet)
@@ -75,14 +89,12 @@ _Noreturn static void live(struct course *course, role_fn *role, unsigned number
 static void start(struct course *course, role_fn *role, bool is_victim, bool is_doomed)
 {
     unsigned number = course->stage->actors++;
-    bool quiet = expects_errors(course->plan) && is_victim;
-    struct member *member = &course->crew[course->count++];
-    pid_t pid;
+    struct child child;
 
-    pid = (pid_t)CHECK_OK(fork());
-    if (pid == 0)
-        live(course, role, number, is_doomed, quiet);
-    *member = (struct member){pid, number, is_victim, is_doomed, false};
+    CHECK(course->count < CREW_MAX);
+    if (child_fork(&child, false) == 0)
+        live(course, role, number, is_doomed, expects_errors(course->plan) && is_victim);
+    course->crew[course->count++] = (struct member){child.pid, number, is_victim, is_doomed, false};
     course->started += is_victim;
 }
 
@@ -181,7 +193,7 @@ static void ask_about(pid_t pid)
 
     snprintf(command, sizeof command, "%s %d 1>&2", asked ? asked : "true", (int)pid);
     if (system(command) != 0)
-        dprintf(STDERR_FILENO, "storm: %s\n", command);
+        dprintf(STDERR_FILENO, "%s\n", command);
 }
 
 static void say_who_hangs(struct course *course)
@@ -189,8 +201,8 @@ static void say_who_hangs(struct course *course)
     for (unsigned i = 0; i < course->count; i++) {
         const char *doing = course->stage->doing[course->crew[i].actor];
 
-        dprintf(STDERR_FILENO, "storm: actor %u (pid %d) is %s\n", course->crew[i].actor,
-                (int)course->crew[i].pid, doing ? doing : "not begun");
+        dprintf(STDERR_FILENO, "actor %u (pid %d) is %s\n", course->crew[i].actor, (int)course->crew[i].pid,
+                doing ? doing : "not begun");
         ask_about(course->crew[i].pid);
     }
     complain(course, "a hang: %u processes did not end in %d s", course->count, deadline_ms(course->plan) / 1000);
@@ -210,7 +222,7 @@ static bool is_overdue(struct course *course)
 static bool pass(struct course *course)
 {
     struct timespec limit = {0, 500000};
-    pid_t pids[64];
+    pid_t pids[CREW_MAX];
     sigset_t wanted;
 
     sigemptyset(&wanted);
@@ -331,19 +343,6 @@ static void run_hurt(struct course *course)
 
 /* ---- Afterwards ---- */
 
-static void collect(struct lane *lane)
-{
-    char *arguments[] = {(char *)(uintptr_t)lane->tool, (char *)(uintptr_t)"gc", NULL};
-    posix_spawn_file_actions_t actions;
-    pid_t pid;
-
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    if (posix_spawn(&pid, lane->tool, &actions, NULL, arguments, environ) == 0)
-        waitpid(pid, NULL, 0);
-    posix_spawn_file_actions_destroy(&actions);
-}
-
 /* What the dead have left, `shmq gc` finds; and the name is usable again. */
 static void look_behind(struct course *course)
 {
@@ -352,16 +351,18 @@ static void look_behind(struct course *course)
 
     course->tally.leavings += files;
     /* Four of an open socket; and two of each that was closed with messages for somebody who died first. */
-    if (files > 0 && files > 8 * (kills + 1) && !expects_errors(course->plan))
+    if (course->lane->tool && files > 8 * (kills + 1) && !expects_errors(course->plan))
         complain(course, "%u files were left by %llu dead", files, (unsigned long long)kills);
     if (course->plan->kind >= CHURN && !course->wrong[0]) {
-        if (expects_errors(course->plan))
-            collect(course->lane); /* a cut file stays in the way until then */
+        if (expects_errors(course->plan) && course->lane->tool)
+            run_gc(course->lane->tool); /* a cut file stays in the way until then */
         start(course, churn_probe, false, false);
         await_end(course, false);
     }
+    if (!course->lane->tool)
+        return;
     if (count_files(course->lane->directory) > 0)
-        collect(course->lane);
+        run_gc(course->lane->tool);
     files = count_files(course->lane->directory);
     if (files > 0)
         complain(course, "%u files were left that `shmq gc` does not remove", files);
@@ -379,28 +380,37 @@ static void note_result(struct course *course, struct totals *totals)
     if (stage->map_growth > totals->map_growth_max)
         totals->map_growth_max = stage->map_growth;
     if (stage->fd_growth > 2 || stage->map_growth > 12)
-        complain(course, "a survivor of %u deaths has %u descriptors and %u mappings more",
-                 course->plan->victims, stage->fd_growth, stage->map_growth);
+        complain(course, "a survivor of %u deaths has %u descriptors and %u mappings more", course->plan->victims,
+                 stage->fd_growth, stage->map_growth);
 }
 
-static void clear_directory(const char *directory)
+static void say_wrong(struct course *course)
 {
+    struct lane *lane = course->lane;
     char command[256];
 
-    snprintf(command, sizeof command, "rm -rf %s/*", directory);
+    course->tally.violations++;
+    dprintf(STDERR_FILENO, "VIOLATION: %s\n    ", course->wrong);
+    plan_print(course->plan, STDERR_FILENO);
+    if (lane->keep)
+        judge_keep(course->stage, lane->keep, course->wrong);
+    snprintf(command, sizeof command, "rm -rf %s/*", lane->directory);
     if (system(command) != 0)
-        dprintf(STDERR_FILENO, "storm: cannot clear %s\n", directory);
+        dprintf(STDERR_FILENO, "cannot clear %s\n", lane->directory);
 }
 
-void round_run(struct lane *lane, const struct plan *plan, struct totals *totals)
+bool round_run(struct lane *lane, const struct plan *plan, struct totals *totals)
 {
     static void (*const runs[KINDS])(struct course *) = {run_senders, run_receivers, run_calls,
-                                                         run_churn, run_hurt, run_hurt};
-    struct course course = {.lane = lane, .stage = lane->stage, .totals = totals,
-                            .left_ms = deadline_ms(plan), .looked_ms = now_ms()};
-    struct totals one = {0};
+                                                         run_churn,   run_hurt,      run_hurt};
+    struct course course = {
+        .lane = lane, .stage = lane->stage, .totals = totals, .left_ms = deadline_ms(plan), .looked_ms = now_ms()};
     const char *verdict;
+    sigset_t wanted;
 
+    sigemptyset(&wanted);
+    sigaddset(&wanted, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &wanted, NULL);
     stage_reset(lane->stage, plan);
     course.plan = &lane->stage->plan;
     faults_begin(&course.faults, plan, lane->directory);
@@ -413,14 +423,20 @@ void round_run(struct lane *lane, const struct plan *plan, struct totals *totals
         complain(&course, "%s", verdict);
     look_behind(&course);
     note_result(&course, totals);
-    if (course.wrong[0]) {
-        course.tally.violations++;
-        dprintf(STDERR_FILENO, "storm: VIOLATION: %s\n    ", course.wrong);
-        plan_print(plan, STDERR_FILENO);
-        judge_keep(course.stage, lane->keep, course.wrong);
-        clear_directory(lane->directory);
-    }
-    one.pair[plan->pair] = course.tally;
-    totals_add(totals, &one);
+    if (course.wrong[0])
+        say_wrong(&course);
+    tally_add(&totals->pair[plan->pipe.pair - pair_at(0)], &course.tally);
     stage_clear(lane->stage);
+    return !course.wrong[0];
+}
+
+void round_must_hold(const struct plan *plan, struct tally *tally)
+{
+    static struct totals totals;
+    struct lane lane = {.stage = stage_new()};
+
+    snprintf(lane.directory, sizeof lane.directory, "%s", test_dir());
+    CHECK(round_run(&lane, plan, &totals));
+    *tally = totals.pair[plan->pipe.pair - pair_at(0)];
+    stage_free(lane.stage);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What must stay level: a survivor's descriptors and mappings, whoever came and died meanwhile. */
-#include "storm.h"
+#include "round.h"
 
 #include <dirent.h>
 
@@ -27,12 +27,8 @@ void level_note(struct actor *actor, const struct level *before)
         return;
     actor_says(actor, "letting go of the dead");
     while (get_stats(actor->end.socket).peers > 0 && now_ms() < end_ms)
-        if (shm_poll(&(shm_pollitem_t){actor->end.socket, -1, SHM_POLLPRI, 0}, 1, 5) > 0) {
-            shm_event_t event;
-
-            while (shm_event_recv(actor->end.socket, &event, SHM_DONTWAIT) == 0)
-                ;
-        }
+        if (shm_poll(&(shm_pollitem_t){actor->end.socket, -1, SHM_POLLPRI, 0}, 1, 5) > 0)
+            actor_drop_events(actor);
     CHECK_INT(get_stats(actor->end.socket).peers, 0);
     now = level_now();
     if (now.fds > before->fds + actor->stage->fd_growth)

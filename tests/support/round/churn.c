@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Those who come and go until they are killed; bystanders; the probe that a name is usable. */
-#include "storm.h"
+#include "round.h"
 
 static uint64_t state_of(const struct actor *actor)
 {
@@ -11,7 +11,7 @@ static uint64_t state_of(const struct actor *actor)
 void churn_come_and_go(struct actor *actor)
 {
     uint64_t state = state_of(actor);
-    struct pipe pipe = actor->plan->pipe;
+    struct pipe pipe = actor->pipe;
     char bytes[300] = {0};
     bool first = true;
 
@@ -24,8 +24,8 @@ void churn_come_and_go(struct actor *actor)
         pipe.right_binds = left != binds;
         actor_says(actor, "coming");
         end_open(end, &pipe, left);
-        policy_set(actor->plan, end->socket, left);
-        if ((binds ? shm_bind(end->socket, "it") : shm_connect(end->socket, "it")) < 0)
+        policy_set(&actor->policy, end);
+        if (socket_attach(end->socket, binds, "it") < 0)
             CHECK(errno == EADDRINUSE || errno == EBUSY); /* EBUSY: by one stopped amid leaving */
         if (first)
             doom_reached(actor, WHEN_MET, 0);
@@ -35,17 +35,16 @@ void churn_come_and_go(struct actor *actor)
             end->envelope_sent = false;
             shm_recv(end->socket, bytes, sizeof bytes, SHM_DONTWAIT);
         }
-        if (actor->plan->policy.detaches && random_next(&state) % 2) {
+        if (actor->policy.detaches && random_next(&state) % 2) {
             actor_says(actor, "leaving the name, and coming back");
-            if ((binds ? shm_unbind(end->socket, "it") : shm_disconnect(end->socket, "it")) < 0)
+            if (socket_detach(end->socket, binds, "it") < 0)
                 CHECK_INT(errno, ENOENT); /* it had not come */
-            if ((binds ? shm_bind(end->socket, "it") : shm_connect(end->socket, "it")) < 0)
+            if (socket_attach(end->socket, binds, "it") < 0)
                 CHECK(errno == EADDRINUSE || errno == EBUSY);
             shm_recv(end->socket, bytes, sizeof bytes, SHM_DONTWAIT);
         }
         actor_says(actor, "going");
         end_close(end);
-        end->socket = NULL;
         if (actor->doom.phase == NEVER)
             return;
     }

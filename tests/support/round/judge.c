@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The histories of a round against the contract, and what there is to count in them. */
-#include "storm.h"
-#include "../support/history_logs.h"
+#include "round.h"
+#include "../history_logs.h"
 
 #include <fcntl.h>
 
@@ -17,42 +17,53 @@ static bool is_dead(const struct history *h, unsigned actor)
     return history_count(h, actor, HISTORY_DIED) > 0;
 }
 
-/* ---- Receivers whose queue goes with them: each one's run is without gap or double, and none
- * overlaps that of one before it; the last one's goes to the end. Gaps a DEALER may leave: it takes
- * turns with a dead peer until it knows; and a publisher among what a SUB reads that it has not met. ---- */
-
-static const char *judge_run(const struct stage *stage, unsigned receiver, uint64_t *behind)
+/* What RECEIVER got of SENDER is whole, in order, none twice, all beyond BEHIND and, unless there may be gaps, one
+ * after the other. *LAST: the last of it, if there was any. */
+static const char *walk(const struct history *h, unsigned receiver, unsigned sender, bool gaps, uint64_t behind,
+                        uint64_t *last)
 {
     unsigned count;
-    const struct history_entry *entries = history_entries(stage->history, receiver, &count);
-    bool takes_turns = stage->plan.pipe.pair->left == SHM_DEALER;
-    bool gaps = takes_turns || stage->plan.policy.history;
-    uint64_t last = 0;
+    const struct history_entry *entries = history_entries(h, receiver, &count);
+    uint64_t first = 0;
 
     for (unsigned i = 0; i < count; i++) {
         uint64_t number = entries[i].number;
 
         if (entries[i].kind == HISTORY_TORN || entries[i].kind == HISTORY_GOT_AGAIN)
             return "a torn message, or one that was redelivered";
-        if (entries[i].kind != HISTORY_GOT)
+        if (entries[i].kind != HISTORY_GOT || entries[i].sender != sender)
             continue;
-        if (last ? number <= last || (number != last + 1 && !gaps) : number <= *behind && !plan_fans_out(&stage->plan)) {
-            snprintf(text, sizeof text, "%llu came to %u behind %llu (others had got up to %llu)",
-                     (unsigned long long)number, receiver, (unsigned long long)last,
-                     (unsigned long long)*behind);
+        if (number <= behind || (first && !gaps && number != behind + 1)) {
+            snprintf(text, sizeof text, "%llu of sender %u came to %u behind %llu", (unsigned long long)number, sender,
+                     receiver, (unsigned long long)behind);
             return text;
         }
-        last = number;
+        first = first ? first : number;
+        *last = behind = number;
     }
-    if (last > *behind)
-        *behind = last;
-    if (!is_dead(stage->history, receiver) && receiver + 1 == stage->actors && last != stage->end_number &&
+    return NULL;
+}
+
+/* ---- Receivers whose queue goes with them: each one's run is without gap or double, and none
+ * overlaps that of one before it; the last one's goes to the end. Gaps a DEALER may leave: it takes
+ * turns with a dead peer until it knows; and a publisher among what a SUB reads that it has not met. ---- */
+
+static const char *judge_run(const struct stage *stage, unsigned receiver, uint64_t *behind)
+{
+    bool takes_turns = stage->plan.pipe.pair->left == SHM_DEALER;
+    bool gaps = takes_turns || stage->plan.policy.history;
+    uint64_t last = 0;
+    const char *wrong =
+        walk(stage->history, receiver, 0, gaps, pair_fans_out(stage->plan.pipe.pair) ? 0 : *behind, &last);
+
+    *behind = last > *behind ? last : *behind;
+    if (!wrong && !is_dead(stage->history, receiver) && receiver + 1 == stage->actors && last != stage->end_number &&
         (!takes_turns || last < stage->mark)) {
         snprintf(text, sizeof text, "the last receiver came to %llu of %llu", (unsigned long long)last,
                  (unsigned long long)stage->end_number);
         return text;
     }
-    return NULL;
+    return wrong;
 }
 
 static const char *judge_runs(const struct stage *stage)
@@ -65,44 +76,24 @@ static const char *judge_runs(const struct stage *stage)
     return wrong;
 }
 
-/* ---- Senders that died, of whom the newest message was kept ---- */
-
-/* In order, whole, none twice; the last of each that returned, or a later one, came. (But for a file system
- * that is full: then a publisher gives up what it has for what it would send.) */
-static const char *judge_newest_of(const struct stage *stage, unsigned sender, unsigned receiver, uint64_t *newest)
-{
-    unsigned count;
-    const struct history_entry *entries = history_entries(stage->history, receiver, &count);
-    uint64_t last = 0;
-
-    for (unsigned i = 0; i < count; i++) {
-        if (entries[i].kind == HISTORY_TORN || entries[i].kind == HISTORY_GOT_AGAIN)
-            return "a torn message, or one that was redelivered";
-        if (entries[i].kind != HISTORY_GOT || entries[i].sender != sender)
-            continue;
-        if (entries[i].number <= last) {
-            snprintf(text, sizeof text, "%llu of sender %u came to %u behind %llu",
-                     (unsigned long long)entries[i].number, sender, receiver, (unsigned long long)last);
-            return text;
-        }
-        last = entries[i].number;
-    }
-    *newest = last > *newest ? last : *newest;
-    return NULL;
-}
+/* ---- Senders that died, of whom the newest message was kept: the last of each that returned, or a later one, came.
+ * (But for a file system that is full: then a publisher gives up what it has for what it would send.) ---- */
 
 static const char *judge_newest(const struct stage *stage)
 {
-    bool fans_out = plan_fans_out(&stage->plan);
+    bool fans_out = pair_fans_out(stage->plan.pipe.pair);
     const char *wrong = NULL;
 
     for (unsigned sender = stage->plan.survivors; !wrong && sender < stage->actors; sender++) {
         uint64_t returned = history_count(stage->history, sender, HISTORY_RETURN), newest = 0;
 
         for (unsigned receiver = 0; !wrong && receiver < stage->plan.survivors; receiver++) {
-            newest = fans_out ? 0 : newest;
-            wrong = judge_newest_of(stage, sender, receiver, &newest);
-            if (!wrong && newest < returned && !stage->plan.full && (fans_out || receiver + 1 == stage->plan.survivors)) {
+            uint64_t last = 0;
+
+            wrong = walk(stage->history, receiver, sender, true, 0, &last);
+            newest = fans_out || last > newest ? last : newest;
+            if (!wrong && newest < returned && !stage->plan.full &&
+                (fans_out || receiver + 1 == stage->plan.survivors)) {
                 snprintf(text, sizeof text, "the newest of sender %u, %llu, did not come (to %u): %llu did", sender,
                          (unsigned long long)returned, receiver, (unsigned long long)newest);
                 wrong = text;
@@ -120,7 +111,7 @@ static const char *judge_senders(const struct stage *stage)
 
     if (plan_keeps_newest(&stage->plan))
         return judge_newest(stage);
-    if (stage->plan.pipe.pair->left == SHM_PUSH || (stage->plan.survivors > 1 && !plan_fans_out(&stage->plan)))
+    if (stage->plan.pipe.pair->left == SHM_PUSH || (stage->plan.survivors > 1 && !pair_fans_out(stage->plan.pipe.pair)))
         return history_check_shared(stage->history, false);
     for (unsigned sender = stage->plan.survivors; !wrong && sender < stage->actors; sender++)
         for (unsigned receiver = 0; !wrong && receiver < stage->plan.survivors; receiver++) {
@@ -161,7 +152,7 @@ static void count_all(const struct stage *stage, struct tally *tally)
 const char *judge(const struct stage *stage, struct tally *tally)
 {
     const struct plan *plan = &stage->plan;
-    bool views = plan->by_view && plan->pipe.pair->right == SHM_PULL;
+    bool views = plan->policy.views && plan->pipe.pair->right == SHM_PULL;
     const char *wrong = NULL;
 
     if (plan->kind == SENDERS)
@@ -179,18 +170,17 @@ const char *judge(const struct stage *stage, struct tally *tally)
 
 static void keep_log(const struct stage *stage, unsigned actor, int fd)
 {
-    static const char *const kinds[] = {"", "call", "return", "cancel", "got", "got again", "torn",
-                                        "lost", "joined", "died"};
+    static const char *const kinds[] = {"",          "call", "return", "cancel", "got",
+                                        "got again", "torn", "lost",   "joined", "died"};
     unsigned count;
     const struct history_entry *entries = history_entries(stage->history, actor, &count);
     struct doom doom = plan_doom(&stage->plan, actor);
     const char *doing = stage->doing[actor];
 
-    dprintf(fd, "actor %u (doom: phase %d, %u ns, after %u), last seen %s\n", actor, (int)doom.phase,
-            doom.delay_ns, doom.some, doing ? doing : "starting");
+    dprintf(fd, "actor %u (doom: phase %d, %u ns, after %u), last seen %s\n", actor, (int)doom.phase, doom.delay_ns,
+            doom.some, doing ? doing : "starting");
     for (unsigned i = 0; i < count; i++)
-        dprintf(fd, "  %s %u.%llu\n", kinds[entries[i].kind], entries[i].sender,
-                (unsigned long long)entries[i].number);
+        dprintf(fd, "  %s %u.%llu\n", kinds[entries[i].kind], entries[i].sender, (unsigned long long)entries[i].number);
 }
 
 void judge_keep(const struct stage *stage, const char *directory, const char *wrong)
@@ -198,8 +188,8 @@ void judge_keep(const struct stage *stage, const char *directory, const char *wr
     char path[512];
     int fd;
 
-    snprintf(path, sizeof path, "%s/seed-%llu-round-%llu.txt", directory,
-             (unsigned long long)stage->plan.seed, (unsigned long long)stage->plan.round);
+    snprintf(path, sizeof path, "%s/seed-%llu-round-%llu.txt", directory, (unsigned long long)stage->plan.seed,
+             (unsigned long long)stage->plan.round);
     fd = open(path, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0644);
     if (fd < 0)
         return;

@@ -4,7 +4,7 @@
  * instructions, at a random instant after a chosen step, without anybody having to watch for it.
  * And heirs: forked children that live on with what they inherited, and must not matter.
  */
-#include "storm.h"
+#include "round.h"
 
 #include <signal.h>
 #include <sys/prctl.h>

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The memory that the processes of a round share, and what every actor does with its socket. */
-#include "storm.h"
-#include "../support/history_logs.h"
+#include "round.h"
 
 #include <poll.h>
 #include <sched.h>
@@ -33,27 +32,7 @@ void stage_free(struct stage *stage)
 
 unsigned stage_missing(const struct stage *stage, unsigned sender)
 {
-    static uint8_t fates[ENTRIES + 1];
-    unsigned count, missing = 0, calls, newest = 0;
-    const struct history_entry *entries = history_entries(stage->history, sender, &count);
-
-    calls = count; /* at least as many as numbers */
-    memset(fates, 0, calls + 1);
-    for (unsigned i = 0; i < count; i++)
-        if (entries[i].kind == HISTORY_RETURN && entries[i].number < ENTRIES) {
-            fates[entries[i].number] = 1;
-            newest = (unsigned)entries[i].number;
-        }
-    for (unsigned actor = 0; actor < stage->history->actors; actor++) {
-        entries = history_entries(stage->history, actor, &count);
-        for (unsigned i = 0; i < count; i++)
-            if ((entries[i].kind == HISTORY_GOT || entries[i].kind == HISTORY_GOT_AGAIN) &&
-                entries[i].sender == sender && entries[i].number < ENTRIES)
-                fates[entries[i].number] = 0;
-    }
-    for (unsigned n = 0; n <= calls && n < ENTRIES; n++)
-        missing += fates[n];
-    return plan_keeps_newest(&stage->plan) ? fates[newest] : missing;
+    return history_missing(stage->history, sender, plan_keeps_newest(&stage->plan));
 }
 
 /* ---- An actor's socket ---- */
@@ -63,20 +42,42 @@ void actor_says(struct actor *actor, const char *doing)
     actor->stage->doing[actor->number] = doing;
 }
 
-void rest_us(unsigned us)
-{
-    struct timespec rest = {0, (long)us * 1000};
+/* ---- Names: one, or two, of which who stays has both, or who comes and goes, or all ---- */
 
-    nanosleep(&rest, NULL);
+static const char *const names[] = {"it", "that"};
+
+static bool has_name(const struct actor *actor, unsigned i)
+{
+    const struct policy *policy = &actor->policy;
+    bool stays = actor->number < actor->plan->survivors;
+
+    if (stays ? policy->two_names : policy->roams)
+        return true;
+    return policy->two_names || policy->roams ? actor->number % 2 == i : i == 0;
 }
 
-bool actor_lacks_memory(struct actor *actor)
+static bool binds_at(const struct actor *actor, unsigned i)
 {
-    if (!actor->plan->full || errno != ENOSPC)
-        return false;
-    actor->stage->turned_away++;
-    rest_us(200);
-    return true;
+    return end_binds(&actor->end, &actor->pipe) != (actor->policy.crossed && i == 1);
+}
+
+static void actor_attach(struct actor *actor)
+{
+    shm_socket_t *socket = actor->end.socket;
+
+    for (unsigned i = 0; i < COUNT_OF(names); i++)
+        while (has_name(actor, i) && socket_attach(socket, binds_at(actor, i), names[i]) < 0)
+            if (!(actor->plan->stops && errno == EBUSY) &&
+                !actor_lacks_memory(actor)) /* one was stopped amid leaving */
+                FAIL("%s: %s", binds_at(actor, i) ? "shm_bind" : "shm_connect", shm_strerror(errno));
+}
+
+/* Before it closes, or not. */
+static void actor_detach(struct actor *actor)
+{
+    for (unsigned i = 0; i < COUNT_OF(names); i++)
+        if (actor->policy.detaches && has_name(actor, i))
+            CHECK_OK(socket_detach(actor->end.socket, binds_at(actor, i), names[i]));
 }
 
 void actor_open(struct actor *actor, bool left)
@@ -91,16 +92,14 @@ void actor_open(struct actor *actor, bool left)
             FAIL("shm_socket: %s", shm_strerror(errno));
     set_int(socket, SHM_LINGER, 0);
     end_setup(&actor->end, &plan->pipe, left, socket);
-    policy_set(plan, socket, left);
+    policy_set(&actor->policy, &actor->end);
     if (plan->hwm)
         set_int(socket, SHM_SNDHWM, plan->hwm);
     CHECK_OK(shm_setsockopt(socket, SHM_SPIN_NS, &plan->spin_ns, sizeof plan->spin_ns));
     set_int(socket, SHM_RCVTIMEO, 5);
     set_int(socket, SHM_SNDTIMEO, 5);
-    if (pair->right == SHM_PULL && !left)
-        set_int(socket, SHM_REDELIVER, plan->by_view); /* what comes again is told by views only */
     actor_says(actor, "attaching");
-    policy_attach(actor);
+    actor_attach(actor);
     actor->fd = plan->waiting == BY_FD ? get_int(socket, SHM_FD) : -1;
     actor_says(actor, "attached");
 }
@@ -108,7 +107,7 @@ void actor_open(struct actor *actor, bool left)
 void actor_close(struct actor *actor)
 {
     actor_says(actor, "closing");
-    policy_part(actor);
+    actor_detach(actor);
     end_close(&actor->end);
     actor_says(actor, "closed");
 }
@@ -116,10 +115,7 @@ void actor_close(struct actor *actor)
 /* Unread events keep SHM_FD and SHM_POLLPRI awake. */
 void actor_idle(struct actor *actor)
 {
-    shm_event_t event;
-
-    while (shm_event_recv(actor->end.socket, &event, SHM_DONTWAIT) == 0)
-        ;
+    actor_drop_events(actor);
     actor_wait(actor);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Senders and receivers: doomed ones, those who stay, and the last of a row of receivers. */
-#include "storm.h"
+#include "round.h"
 
 /* What a message is: its size depends on who sent it and on its number. */
 static size_t size_of(const struct plan *plan, unsigned sender, uint64_t number)
@@ -13,24 +13,14 @@ static size_t size_of(const struct plan *plan, unsigned sender, uint64_t number)
     return HISTORY_MESSAGE_MIN + (size_t)(random_next(&state) % room);
 }
 
-static void drain_wishes(struct actor *actor)
-{
-    char wish[16];
-
-    while (actor->end.type == SHM_XPUB && shm_recv(actor->end.socket, wish, sizeof wish, SHM_DONTWAIT) >= 0)
-        ;
-}
-
 /* Let time pass in a call that notices who comes and who dies. */
 static void stay(struct actor *actor)
 {
     shm_pollitem_t item = {actor->end.socket, -1, SHM_POLLPRI, 0};
-    shm_event_t event;
 
     CHECK(shm_poll(&item, 1, 1) >= 0);
-    while (shm_event_recv(actor->end.socket, &event, SHM_DONTWAIT) == 0)
-        ;
-    drain_wishes(actor);
+    actor_drop_events(actor);
+    actor_drop_wishes(actor);
 }
 
 /* Wait until COUNT peers have come. A PULL does not, nor a SUB that reads history: to be asked for SHM_EVENTS
@@ -40,7 +30,7 @@ static void meet(struct actor *actor, unsigned count)
     shm_event_t event;
 
     actor_says(actor, "meeting");
-    while (count > 0 && actor->end.type != SHM_PULL && (actor->end.is_left || !actor->plan->policy.history)) {
+    while (count > 0 && actor->end.type != SHM_PULL && (actor->end.is_left || !actor->policy.history)) {
         if (shm_event_recv(actor->end.socket, &event, SHM_DONTWAIT) == 0)
             count -= event.event == SHM_EVENT_CONNECTED;
         else if (errno != EAGAIN)
@@ -57,27 +47,22 @@ static void meet(struct actor *actor, unsigned count)
 /* ---- Sending ---- */
 
 /* One attempt; true when it was acknowledged. */
-static bool try_send(struct actor *actor, const void *bytes, size_t size)
+static bool try_send(struct actor *actor, uint64_t number)
 {
-    int flags = actor->plan->waiting == BY_BLOCKING ? 0 : SHM_DONTWAIT;
+    bool blocks = actor->plan->waiting == BY_BLOCKING;
 
-    drain_wishes(actor);
-    if (actor_send(actor, bytes, size, flags) == (ssize_t)size)
+    actor_drop_wishes(actor);
+    if (actor_send_logged(actor, number, size_of(actor->plan, actor->number, number), blocks ? 0 : SHM_DONTWAIT))
         return true;
-    if (errno == EAGAIN || errno == EHOSTUNREACH || (errno == EPIPE && actor->end.type == SHM_PAIR)) {
-        if (flags)
-            rest_us(20);
-        return false;
-    }
-    if (!actor_lacks_memory(actor))
-        FAIL("send: %s", shm_strerror(errno));
+    if (!blocks)
+        rest_us(20);
     return false;
 }
 
 static bool may_not_send_yet(const struct actor *actor)
 {
     return actor->end.type == SHM_PUB || actor->end.type == SHM_XPUB || actor->end.type == SHM_ROUTER ||
-           !actor->plan->pipe.right_binds;
+           !actor->pipe.right_binds;
 }
 
 /* To which question? Nobody gets the answers to those of one before it. */
@@ -98,29 +83,21 @@ static void take_answer(struct actor *actor, uint64_t number)
             FAIL("the answer of a living peer: %s", shm_strerror(errno));
         if (n >= 0 && (actor->end.type == SHM_REQ || actor->end.peer_type == SHM_REP) &&
             (n != sizeof answer || answer.sender != actor->number || answer.number != number))
-            FAIL("got the answer to %u.%u when %u.%u was out", (unsigned)answer.sender,
-                 (unsigned)answer.number, actor->number, (unsigned)number);
+            FAIL("got the answer to %u.%u when %u.%u was out", (unsigned)answer.sender, (unsigned)answer.number,
+                 actor->number, (unsigned)number);
     } while (n < 0 || answer.sender != actor->number || answer.number != number);
 }
 
 static void send_all(struct actor *actor)
 {
-    static unsigned char bytes[MESSAGE_ROOM];
-    struct history *history = actor->stage->history;
-
     for (uint64_t n = 1; n <= actor->plan->messages; n++) {
-        size_t size = size_of(actor->plan, actor->number, n);
-
         actor_says(actor, "sending");
-        history_message_make(bytes, size, actor->number, n);
-        history_log(history, actor->number, HISTORY_CALL, actor->number, n);
-        while (!try_send(actor, bytes, size))
+        while (!try_send(actor, n))
             ;
-        history_log(history, actor->number, HISTORY_RETURN, actor->number, n);
         if (n == 1)
             doom_reached(actor, AFTER_FIRST, 1);
         doom_reached(actor, AFTER_SOME, (unsigned)n);
-        if (actor->plan->pipe.pair->turns)
+        if (actor->pipe.pair->turns)
             take_answer(actor, n);
     }
 }
@@ -158,12 +135,10 @@ static void serve_until_others_are_done(struct actor *actor)
 
 void flow_surviving_sender(struct actor *actor)
 {
-    static unsigned char bytes[MESSAGE_ROOM];
     struct stage *stage = actor->stage;
     uint64_t n = 0;
     bool out = false;
     unsigned fed = 0;
-    size_t size = 0;
 
     actor_open(actor, true);
     stage->ready++;
@@ -175,17 +150,10 @@ void flow_surviving_sender(struct actor *actor)
                 continue;
             fed = stage->hungry;
         }
-        if (!out) {
-            n++;
-            size = size_of(actor->plan, actor->number, n);
-            history_message_make(bytes, size, actor->number, n);
-            history_log(stage->history, actor->number, HISTORY_CALL, actor->number, n);
-        }
-        out = !try_send(actor, bytes, size);
+        n += !out;
+        out = !try_send(actor, n);
         if (out)
             rest_us(20);
-        else
-            history_log(stage->history, actor->number, HISTORY_RETURN, actor->number, n);
         if (actor->plan->pace_us || stage->mark)
             rest_us(actor->plan->pace_us + (stage->mark ? 50 : 0));
     }
@@ -196,50 +164,21 @@ void flow_surviving_sender(struct actor *actor)
 
 /* ---- Receiving ---- */
 
-static struct accepted last_got;
-
-/* The number of the message that was got; 0: none. */
-static uint64_t note(struct actor *actor, const void *bytes, size_t size, bool again)
+static bool try_receive(struct actor *actor)
 {
-    uint64_t number = 0;
-    unsigned sender = 0;
+    bool came = actor_recv_logged(actor, actor->plan->waiting == BY_BLOCKING ? 0 : SHM_DONTWAIT);
 
-    history_log_message(actor->stage->history, actor->number, bytes, size, again);
-    if (!history_message_read(bytes, size, &sender, &number))
-        return 1;
-    last_got = (struct accepted){number, sender};
-    return number;
-}
-
-static uint64_t try_receive(struct actor *actor)
-{
-    static unsigned char bytes[MESSAGE_ROOM];
-    int flags = actor->plan->waiting == BY_BLOCKING ? 0 : SHM_DONTWAIT;
-    uint64_t number = 0;
-    bool again;
-    ssize_t n = actor_recv(actor, policy_place(actor), bytes, sizeof bytes, flags, &again);
-
-    if (n >= 0)
-        number = note(actor, bytes, (size_t)n, again);
-    if (n < 0 && errno != EAGAIN && !(errno == EPIPE && actor->end.type == SHM_PAIR) &&
-        !actor_lacks_memory(actor))
-        FAIL("receive: %s", shm_strerror(errno));
-    policy_keep(actor, n >= 0);
-    if (number == 0)
+    if (!came)
         actor->stage->hungry++;
-    return number;
+    return came;
 }
 
-/* An answer to somebody who has died meanwhile goes nowhere. */
 static void give_answer(struct actor *actor)
 {
-    while (actor->plan->pipe.pair->turns && end_send(&actor->end, &last_got, sizeof last_got, SHM_DONTWAIT) < 0) {
-        if (errno == EHOSTUNREACH || errno == EAGAIN)
-            break;
-        if (!actor_lacks_memory(actor))
-            FAIL("answer: %s", shm_strerror(errno));
-    }
-    actor->end.envelope_sent = false;
+    struct accepted accepted = {actor->got_number, actor->got_sender};
+
+    if (actor->pipe.pair->turns)
+        actor_answer(actor, &accepted, sizeof accepted, false);
 }
 
 static unsigned missing_of_all(const struct stage *stage)
@@ -280,10 +219,10 @@ void flow_surviving_receiver(struct actor *actor)
         else
             actor_idle(actor);
     }
-    if (!actor->plan->policy.holds) /* of what is mapped by them */
+    if (!actor->policy.holds) /* of what is mapped by them */
         level_note(actor, &before);
     actor_close(actor);
-    policy_let_go(actor);
+    actor_let_go(actor);
 }
 
 void flow_doomed_receiver(struct actor *actor)
@@ -311,7 +250,7 @@ void flow_doomed_receiver(struct actor *actor)
 void flow_last_receiver(struct actor *actor)
 {
     struct stage *stage = actor->stage;
-    bool views = actor->plan->by_view && actor->plan->pipe.pair->right == SHM_PULL;
+    bool views = actor->policy.views && actor->pipe.pair->right == SHM_PULL;
     unsigned tries = 0;
     int64_t end_ms = 0;
     uint64_t last = 0;
@@ -320,22 +259,24 @@ void flow_last_receiver(struct actor *actor)
     meet(actor, 1);
     stage->last_is_here = true;
     while (!end_ms || now_ms() < end_ms) {
-        uint64_t number;
+        bool came;
 
         actor_says(actor, "receiving as the last");
-        number = try_receive(actor);
-        last = number > last ? number : last;
+        came = try_receive(actor);
+        last = actor->got_number > last ? actor->got_number : last;
+        if (came && pair_fans_out(actor->pipe.pair) && !plan_keeps_newest(actor->plan) && !actor->policy.history)
+            CHECK_INT(get_stats(actor->end.socket).lost, 0);
         if (stage->mark && last >= stage->mark)
             stage->reached = true;
         /* The end may have gone to a dead one whose turn it was (DEALER): then there is quiet. */
-        if (number == 0 && stage->end_number &&
+        if (!came && stage->end_number &&
             (last >= stage->end_number || (actor->end.peer_type == SHM_DEALER && stage->reached))) {
             if (tries++ > 1 && (!views || missing_of_all(stage) == 0))
                 break;
             if (!end_ms)
                 end_ms = now_ms() + 2000;
         }
-        if (number == 0)
+        if (!came)
             actor_idle(actor);
     }
     actor_close(actor);
