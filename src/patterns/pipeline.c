@@ -118,13 +118,6 @@ static int advance_dealer(struct shm_socket *s)
     return result == 1 ? 0 : result;
 }
 
-static void probe(struct shm_socket *s, struct pipe *pipe)
-{
-    struct part empty = {"", 0, NULL, false, false};
-    if (s->options.probe_router && pipe->out != NULL && pipe_has_room(pipe))
-        tx_single(s, pipe->out, pipe, &empty, 0);
-}
-
 const struct kind kind_push = {
     .type = SHM_PUSH,
     .fits = KIND_BIT(SHM_PULL),
@@ -155,7 +148,7 @@ const struct kind kind_dealer = {
     .options = (const int[]){SHM_CONFLATE, SHM_ROUTING_ID, SHM_PROBE_ROUTER, 0},
     .ring = ring_dealer,
     .pipe_new = skip_answers_to_others,
-    .pipe_up = probe,
+    .pipe_up = probe_router,
     .send = send_in_turn,
     .can_send = can_send_in_turn,
     .advance = advance_dealer,

@@ -189,13 +189,6 @@ static void peer_free(struct shm_socket *s, struct pipe *pipe)
     pipe->kind_data = NULL;
 }
 
-static void probe(struct shm_socket *s, struct pipe *pipe)
-{
-    struct part empty = {"", 0, NULL, false, false};
-    if (s->options.probe_router && pipe->out != NULL && pipe_has_room(pipe))
-        tx_single(s, pipe->out, pipe, &empty, 0);
-}
-
 /* ---- sending ---- */
 
 static int address(struct shm_socket *s, const struct part *part)
@@ -261,11 +254,6 @@ static int next_part(struct shm_socket *s, struct part *part)
     return 1;
 }
 
-static uint32_t ring(struct shm_socket *s, int peer)
-{
-    return RING_SPSC;
-}
-
 static int open_router(struct shm_socket *s)
 {
     s->kind_data = calloc(1, sizeof(struct router));
@@ -292,11 +280,11 @@ const struct kind kind_router = {
     .retries = true,
     .options = (const int[]){SHM_ROUTING_ID, SHM_PROBE_ROUTER, 0},
     .own_options = own_options,
-    .ring = ring,
+    .ring = ring_spsc,
     .open = open_router,
     .close = close_router,
     .pipe_new = peer_new,
-    .pipe_up = probe,
+    .pipe_up = probe_router,
     .pipe_gone = peer_gone,
     .pipe_free = peer_free,
     .send = send_part,

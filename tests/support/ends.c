@@ -43,139 +43,6 @@ bool pair_fans_out(const struct pair *pair)
     return pair->left == SHM_PUB || pair->left == SHM_XPUB;
 }
 
-bool test_has_key(void)
-{
-    const char *auth = getenv("SHMQ_TEST_AUTH");
-
-    return auth && *auth;
-}
-
-int socket_set_key(shm_socket_t *socket, bool seal)
-{
-    static const unsigned char key[32] = {1, 2, 3};
-    int value = seal;
-
-    if (shm_setsockopt(socket, SHM_AUTH_KEY, key, sizeof key) < 0)
-        return -1;
-    return shm_setsockopt(socket, SHM_AUTH_SEAL, &value, sizeof value);
-}
-
-bool keys_are_supported(void)
-{
-    shm_socket_t *socket = CHECK_PTR(shm_socket(SHM_PAIR));
-    bool are = socket_set_key(socket, false) == 0;
-
-    CHECK_OK(shm_close(socket));
-    return are;
-}
-
-shm_socket_t *socket_new(int type)
-{
-    shm_socket_t *socket = CHECK_PTR(shm_socket(type));
-
-    set_int(socket, SHM_LINGER, 0);
-    if (test_has_key())
-        CHECK_OK(socket_set_key(socket, strcmp(getenv("SHMQ_TEST_AUTH"), "sealed") == 0));
-    return socket;
-}
-
-void set_int(shm_socket_t *socket, int option, int value)
-{
-    CHECK_OK(shm_setsockopt(socket, option, &value, sizeof value));
-}
-
-int get_int(shm_socket_t *socket, int option)
-{
-    int value = -4711;
-    size_t size = sizeof value;
-
-    CHECK_OK(shm_getsockopt(socket, option, &value, &size));
-    CHECK_INT(size, sizeof value);
-    return value;
-}
-
-shm_stats_t get_stats(shm_socket_t *socket)
-{
-    shm_stats_t stats;
-    size_t size = sizeof stats;
-
-    CHECK_OK(shm_getsockopt(socket, SHM_STATS, &stats, &size));
-    CHECK_INT(size, sizeof stats);
-    return stats;
-}
-
-static bool has_event(shm_socket_t *socket, int wanted)
-{
-    shm_event_t event;
-
-    while (shm_event_recv(socket, &event, SHM_DONTWAIT) == 0)
-        if (event.event == wanted)
-            return true;
-    CHECK_INT(errno, EAGAIN);
-    return false;
-}
-
-void await_events(shm_socket_t *a, int a_event, shm_socket_t *b, int b_event)
-{
-    bool a_has = false, b_has = false;
-
-    while (!a_has || !b_has) {
-        a_has = a_has || has_event(a, a_event);
-        b_has = b_has || has_event(b, b_event);
-        sched_yield();
-    }
-}
-
-shm_event_t await_event(shm_socket_t *socket, int wanted)
-{
-    shm_event_t event;
-    int timeout = get_int(socket, SHM_RCVTIMEO);
-
-    set_int(socket, SHM_RCVTIMEO, -1);
-    do
-        CHECK_OK(shm_event_recv(socket, &event, 0));
-    while (event.event != wanted);
-    set_int(socket, SHM_RCVTIMEO, timeout);
-    return event;
-}
-
-void join(shm_socket_t *a, shm_socket_t *b)
-{
-    await_events(a, SHM_EVENT_CONNECTED, b, SHM_EVENT_CONNECTED);
-}
-
-shm_socket_t *socket_bound(int type)
-{
-    shm_socket_t *socket = socket_new(type);
-
-    CHECK_OK(shm_bind(socket, "it"));
-    return socket;
-}
-
-shm_socket_t *socket_bound_with(int type, int option, int value)
-{
-    shm_socket_t *socket = socket_new(type);
-
-    set_int(socket, option, value);
-    CHECK_OK(shm_bind(socket, "it"));
-    return socket;
-}
-
-shm_socket_t *socket_connected(int type)
-{
-    shm_socket_t *socket = socket_new(type);
-
-    CHECK_OK(shm_connect(socket, "it"));
-    return socket;
-}
-
-void pair_up(shm_socket_t *binds, shm_socket_t *connects)
-{
-    CHECK_OK(shm_bind(binds, "it"));
-    CHECK_OK(shm_connect(connects, "it"));
-    join(binds, connects);
-}
-
 static void set_id(struct end *end, const char *mine, const char *theirs)
 {
     CHECK_OK(shm_setsockopt(end->socket, SHM_ROUTING_ID, mine, strlen(mine)));
@@ -204,16 +71,6 @@ void end_setup(struct end *end, const struct pipe *pipe, bool left, shm_socket_t
 bool end_binds(const struct end *end, const struct pipe *pipe)
 {
     return end->is_left != pipe->right_binds;
-}
-
-int socket_attach(shm_socket_t *socket, bool binds, const char *name)
-{
-    return binds ? shm_bind(socket, name) : shm_connect(socket, name);
-}
-
-int socket_detach(shm_socket_t *socket, bool binds, const char *name)
-{
-    return binds ? shm_unbind(socket, name) : shm_disconnect(socket, name);
 }
 
 void end_attach(struct end *end, const struct pipe *pipe, const char *name)
@@ -255,7 +112,7 @@ void pipe_meet(struct end *left, struct end *right)
 {
     join(left->socket, right->socket);
     while (!take_subscription(left, SHM_DONTWAIT))
-        has_event(right->socket, SHM_EVENT_CONNECTED);
+        socket_has_event(right->socket, SHM_EVENT_CONNECTED);
 }
 
 void pipe_start(struct end *left, struct end *right, const struct pipe *pipe)

@@ -18,6 +18,8 @@ int socket_detach(shm_socket_t *socket, bool binds, const char *name);
 void set_int(shm_socket_t *socket, int option, int value);
 int get_int(shm_socket_t *socket, int option);
 shm_stats_t get_stats(shm_socket_t *socket);
+/* Is EVENT there? Others are dropped. */
+bool socket_has_event(shm_socket_t *socket, int event);
 /* Wait until both have seen EVENT (others are dropped), without either blocking the other. */
 void await_events(shm_socket_t *a, int a_event, shm_socket_t *b, int b_event);
 /* Wait until SOCKET has seen EVENT; others are dropped. */
