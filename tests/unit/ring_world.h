@@ -4,6 +4,7 @@
 #define SHMQ_TEST_RING_WORLD_H
 
 #include "support/harness.h"
+#include "transport/remote.h"
 #include "transport/slot.h"
 
 enum { SLOTS = 8, RING_AT = 4096, BLOCKS_AT = 32768, BLOCK_SIZE = 256, BLOCKS = 32, READERS = 2, TAG = 5 };
