@@ -33,10 +33,20 @@ static uint32_t class_of(uint64_t size)
     return class;
 }
 
+/* Whoever made it another kind is told, and it is one of bytes again. */
+static void release(struct block *block)
+{
+    const struct block_kind *kind = block->kind;
+    block->kind = NULL;
+    kind->release(block);
+}
+
 void block_forget(struct block *chain)
 {
     while (chain != NULL) {
         struct block *next = chain->chain;
+        if (chain->kind != NULL)
+            release(chain);
         free(chain);
         chain = next;
     }
@@ -316,9 +326,10 @@ void arena_keep_sparse(struct arena *arena, struct block *block, uint64_t filled
 
 void arena_free(struct arena *arena, struct block *block)
 {
+    if (unlikely(block->kind != NULL))
+        release(block);
     arena->in_use -= block->size;
     push_free(arena, block);
-    uint64_t keep = 2 * arena->largest > KEEP_FREE ? 2 * arena->largest : KEEP_FREE;
-    if (arena->free_bytes > keep)
+    if (unlikely(arena->free_bytes > KEEP_FREE) && arena->free_bytes > 2 * arena->largest)
         punch(arena, block);
 }

@@ -17,6 +17,14 @@
 #define ARENA_CLASSES 320
 #endif
 
+struct block;
+
+/* What a block stands for, beside bytes of this memory: a descriptor of GPU memory, a stream's frame, … */
+struct block_kind {
+    /* No ticket, hazard word or claim keeps the block any more, and its memory is about to be used again. */
+    void (*release)(struct block *block);
+};
+
 struct block {
     struct block *next;  /* in a list of free or retired blocks */
     struct block *chain; /* the further blocks of the same message */
@@ -25,6 +33,7 @@ struct block {
     uint64_t size; /* of its class */
     uint32_t class;
     uint64_t missing; /* bytes that have no memory: none, all, or all whole pages inside */
+    const struct block_kind *kind; /* NULL, as arena_alloc() gives it: bytes and no more */
 };
 
 struct arena {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "support/sockets.h"
+#include "sockets.h"
 
 #include <fcntl.h>
 #include <sched.h>
 
-#include "support/harness.h"
+#include "harness.h"
 
 bool test_has_key(void)
 {
