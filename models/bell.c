@@ -2,13 +2,13 @@
 /*
  * Bells: P1 to P3, S1 to S3, has_waiters and changed. Whoever sleeps, and has what it waits for, was woken.
  *
- * A process that waits takes the steps of socket_wait() from prepare_sleep() on; who is asleep in the
- * kernel's queue stays there until a wake takes it out. At the end nobody may be in the queue for whom
+ * A process that waits calls socket_wait(), without spinning before; who is asleep in the kernel's queue stays
+ * there until a wake takes it out. At the end nobody may be in the queue for whom
  * there is work. CASE says who waits for what:
  *
  *   1  a reader for a message, SPSC ring          S1 is R1, or the fast way's store and fence
  *   2  a sender for room in an SPSC ring          S1 is R3 and a fence
- *   3  a sender for room in a shared ring              S1 is C2
+ *   3  a sender for room in a shared ring              S1 is C2; BY_VIEW: when the view is closed
  *   4  anybody for word of its peers                   S1 is the store of changed; RINGERS of them
  *   5  two subscribers for a message (has_waiters)
  *   6  two pullers for a message each (has_waiters; one is woken at a time)
@@ -18,85 +18,75 @@
  *  10  anybody for shm_shutdown()                      S1 is changed; LINGER: in shm_close()
  *
  * run: -DCASE=1                       message
- * run: -DCASE=1 -DQUICKLY               message, fast way
+ * run: -DCASE=1 -DFAST_PATH               message, fast way
  * run: -DCASE=2                       room
- * run: -DCASE=2 -DQUICKLY               room, fast way
+ * run: -DCASE=2 -DFAST_PATH               room, fast way
  * run: -DCASE=2 -DEVERY=8             room, said when the ring is found empty
  * run: -DCASE=3                       claims
- * run: -DCASE=3 -DQUICKLY               claims, fast way
+ * run: -DCASE=3 -DFAST_PATH               claims, fast way
  * run: -DCASE=4                       changed
  * run: -DCASE=5                       subscribers
- * run: -DCASE=5 -DQUICKLY               subscribers, fast way
+ * run: -DCASE=5 -DFAST_PATH               subscribers, fast way
  * run: -DCASE=6                       pullers
  * run: -DCASE=7                       a puller, another being awake
  * run: -DCASE=8                       descriptor
  * run: -DCASE=9                       poll
  * run: -DCASE=10                      shutdown
  * run: -DCASE=10 -DLINGER               shutdown of one that closes
+ * run: -DCASE=3 -DBY_VIEW             claims, kept by views
  */
-#define MODEL_HAS_SOCKET
+#define RUNS_PIPE
+#define RUNS_TX
+#define RUNS_RX
+#define RUNS_CLAIMS
+#define RUNS_MEMBERSHIP
+#define RUNS_WAIT
+#define RUNS_MEMORY
+#define RUNS_API
+#include "shared.h"
+
 #include "kernel.h"
+#include "clock.h"
 
 /* The FIFO of a descriptor: readable or not. */
-#include <unistd.h>
 #define FIFO 7
-#undef read
-#undef write
-#define read(fd, bytes, size)  model_read(fd)
-#define write(fd, bytes, size) model_write(fd)
 static pthread_mutex_t fifo = PTHREAD_MUTEX_INITIALIZER;
 static int readable = 1;
 
-static ssize_t model_read(int fd)
+static void set_readable(int to)
+{
+    pthread_mutex_lock(&fifo);
+    readable = to;
+    pthread_mutex_unlock(&fifo);
+}
+
+void os_fifo_drain(int fd)
 {
     assert(fd == FIFO);
-    pthread_mutex_lock(&fifo);
-    int n = readable;
-    readable = 0;
-    pthread_mutex_unlock(&fifo);
-    return n;
+    set_readable(0);
 }
 
-static ssize_t model_write(int fd)
+void os_fifo_fill(int fd)
 {
     assert(fd == FIFO);
-    pthread_mutex_lock(&fifo);
-    readable = 1;
-    pthread_mutex_unlock(&fifo);
-    return 1;
+    set_readable(1);
 }
 
-void os_fifo_raise(int dir, const char *name)
+void store_fifo_raise(struct store *store, const char *name)
 {
-    model_write(FIFO);
+    (void)store, (void)name;
+    set_readable(1);
 }
 
-#include "core/tx.c"
-#include "core/rx.c"
-#include "transport/arena.c"
-#define set_name set_claims_name
-#define map      map_claims
-#include "transport/claims.c"
-#undef set_name
-#undef map
-#include "transport/ring_in.c"
-#include "transport/ring_out.c"
-
-#define find find_membership
-#include "core/membership.c"
-#undef find
-#define spin spin_for
-#include "core/wait.c"
-#undef spin
-
-#include "transport/bell.c"
-
-#include "socket.h"
-
-#ifdef QUICKLY /* FAST is taken: fast_path.h */
+#ifdef FAST_PATH /* FAST is taken: fast_path.h */
 #define BY_FAST true
 #else
 #define BY_FAST false
+#endif
+#ifdef BY_VIEW
+#define VIEW true
+#else
+#define VIEW false
 #endif
 #if CASE == 2
 #define KIND RING_SPSC
@@ -143,26 +133,23 @@ static int send_nothing(struct shm_socket *s, const struct part *part)
     return 0;
 }
 
-static const struct kind pattern = {.send = send_nothing, .can_send = can_send};
-static struct shm_socket sockets[PROCESSES] = {
-    SOCKET(0, .pipes = &lists[0], .pipes.count = KIND == RING_SPSC ? 1 : 2, .kind = &pattern,
-           .tx.has_shared = KIND != RING_SPSC, .tx.shared = OWN),
-    SOCKET(1, .pipes = &lists[2], .pipes.count = 1, .kind = &pattern, .mark = 1, .descriptor.inotify = -1, .descriptor.fifo = FIFO),
-    SOCKET(2, .pipes = &lists[3], .pipes.count = 1, .kind = &pattern),
-};
-
-bool socket_can_receive(struct shm_socket *s)
+/* There is something: it is not taken yet. */
+static int advance_to_it(struct shm_socket *s)
 {
     return s != &sockets[0] && ring_in_has(&s->pipes.list[0]->in);
 }
 
-/* From socket_wait(). */
+static const struct kind kind = {.send = send_nothing, .can_send = can_send, .advance = advance_to_it};
+static struct shm_socket sockets[PROCESSES] = {
+    SOCKET(0, .pipes = &lists[0], .pipes.count = KIND == RING_SPSC ? 1 : 2, .kind = &kind,
+           .tx.has_shared = KIND != RING_SPSC, .tx.shared = OWN),
+    SOCKET(1, .pipes = &lists[2], .pipes.count = 1, .kind = &kind, .mark = 1, .wait.descriptor.fifo = FIFO),
+    SOCKET(2, .pipes = &lists[3], .pipes.count = 1, .kind = &kind),
+};
+
 static void wait_for(struct shm_socket *s, short events)
 {
-    prepare_sleep(s, BELL_WAITING);
-    if (!should_return(s, events))
-        bell_sleep(&s->bell, BELL_WAITING, BELL_SLICE_NS);
-    bell_retract(&s->bell);
+    socket_wait(s, events, CLOCK_FOREVER);
 }
 
 static bool send_one(uint64_t value)
@@ -195,7 +182,7 @@ model_thread(waiting_sender)
 
 model_thread(reader)
 {
-    while (receive_value(&sockets[1], from[1], BY_FAST, false) != 0)
+    while (receive_value(&sockets[1], from[1], BY_FAST, VIEW) != 0)
         ;
     return NULL;
 }
@@ -243,9 +230,9 @@ model_thread(rearmer)
 
 model_thread(poller)
 {
-    shm_pollitem_t items[2] = {{&sockets[1], -1, SHM_POLLIN, 0}, {&sockets[2], -1, SHM_POLLIN, 0}};
+    struct wait_item items[2] = {{&sockets[1].wait, -1, SHM_POLLIN, 0}, {&sockets[2].wait, -1, SHM_POLLIN, 0}};
     shared_u32 *words[2];
-    sleep_sockets(items, 2, words, BELL_SLICE_NS);
+    sleep_many(items, 2, words, BELL_SLICE_NS);
     return NULL;
 }
 
@@ -262,7 +249,7 @@ model_thread(waiter)
     untaken.out = &untaken.own_ring;
     untaken.own_ring.kind = RING_SPSC;
     untaken.own_ring.head = 1;
-    s->pipes = list;
+    s->pipes.list = list;
     s->options.linger = -1;
     linger(s);
 #else

@@ -22,13 +22,10 @@
 #ifndef BLOCKS
 #define BLOCKS 1
 #endif
+#define RUNS_PIPE
+#define RUNS_TX
+#define RUNS_RX
 #include "world.h"
-
-#include "core/tx.c"
-#include "core/rx.c"
-#include "transport/arena.c"
-#include "transport/ring_in.c"
-#include "transport/ring_out.c"
 
 #ifndef FAST_OUT
 #define FAST_OUT 0
@@ -48,12 +45,13 @@
 
 #ifdef PRE_ACCEPT
 #define KNOWN     0
-#define PRE_ACCEPT_IN  .in.copy = copied, .in.copy_words = 2,
+#define IN_STATE , .state = PIPE_PRE_ACCEPT
+#define PRE_ACCEPT_IN  .rx.message.copy = copied, .rx.message.copy_words = 2,
 static uint64_t copied[2];
 #else
 #define KNOWN     READERS
+#define IN_STATE
 #define PRE_ACCEPT_IN
-#define PRE_ACCEPT     0
 #endif
 
 #define RING &sockets[0].tx.shared
@@ -64,7 +62,7 @@ static struct peer peers[2 * PROCESSES] = {PEER(0, 1, ), PEER(0, 2, ), PEER(1, 0
 static struct pipe pipes[2 * PROCESSES] = {
     PIPE(0, 0, 0, 1, 0, .out = RING),
     PIPE(1, 0, 1, 2, 0, .out = RING),
-    PIPE(2, 1, 0, 0, 0, .in = IN(0, RING_BROADCAST, ), .has_in = true, .pre_accept = PRE_ACCEPT),
+    PIPE(2, 1, 0, 0, 0, .in = IN(0, RING_BROADCAST, ), .has_in = true IN_STATE),
     PIPE(3, 2, 0, 0, 1, .in = IN(0, RING_BROADCAST, ), .has_in = true),
 };
 static struct shm_socket sockets[PROCESSES] = {

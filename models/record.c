@@ -7,9 +7,10 @@
  *   CASE 2  a PUSH's ring_offset in its segment's header, under a PULL that comes early
  *   CASE 3  connected_to: a side that left frees its record and ring once the other has let go of them
  *   CASE 4  refs: two views of one message are closed by two threads, the socket being closed meanwhile;
- *           the last of all frees; and the hold is used again
+ *           the last of all frees; and the view reference is used again
  *   CASE 5  hazards: a side that left frees its ring once the other has no view of it
- *   CASE 6  holds: a view is closed by one thread while the socket's thread takes the next
+ *   CASE 6  view references: a view is closed by one thread while the socket's thread takes the next, which has a
+ *           hazard word of its own then. CLAIM: a claim
  *   CASE 7  connected_to, tail: a connector goes from one binder to the next; both ask how far it has read theirs
  *   CASE 8  left, end: a side leaves, the other takes the pipe down at any time
  *   CASE 9  last_connected: a connector comes to map a binder that has gone; the next binder removes its files then.
@@ -17,6 +18,7 @@
  *           LEAVES: it has looked, could not be linked for want of something, and leaves; TURNED: as one that the
  *           binder had turned away
  *   CASE 10 a socket's refs: it is closed while another thread closes its last view
+ *   CASE 12 connected_to, last_connected: a connector comes to a binder that leaves
  *
  * Shown: no memory is read before it is ready, or freed, or written again, before it was read. (The race
  * detector says so; IMM has none, there the values do.)
@@ -26,7 +28,7 @@
  * run: -DCASE=3                       connected_to
  * run: -DCASE=4                       refs
  * run: -DCASE=5                       hazards
- * run: -DCASE=6                       holds
+ * run: -DCASE=6                       view references
  * run: -DCASE=7                       connected_to and tail, between two
  * run: -DCASE=8                       left, end
  * run: -DCASE=9                       last_connected
@@ -35,8 +37,13 @@
  * run: -DCASE=9 -DAWAITED -DLEAVES      left, by who was awaited
  * run: -DCASE=9 -DAWAITED -DLEAVES -DTURNED  left, by who was turned away
  * run: -DCASE=10                      refs of a socket
+ * run: -DCASE=12                      connected_to before last_connected
+ * run: -DCASE=6 -DCLAIM               view references that keep claims
  */
-#define MODEL_HAS_SOCKET
+#define RUNS_PIPE
+#define RUNS_RX
+#define RUNS_MEMBERSHIP
+#define RUNS_MEMORY
 #define SLOTS 8
 #include "shared.h"
 
@@ -49,15 +56,7 @@ static void model_free(void *memory);
 
 #include "kernel.h"
 
-
-#include "core/rx.c"
-#include "transport/ring_in.c"
-
-#define find find_membership
-#include "core/membership.c"
-#undef find
-#include "socket.h"
-#if CASE == 2
+#if CASE == 2 || defined(CLAIM)
 #define KIND RING_SPMC
 #else
 #define KIND RING_SPSC
@@ -70,17 +69,12 @@ static uint32_t ring_kind(struct shm_socket *s, int peer_type)
     return CASE >= 7 && s == &sockets[1] ? 0 : KIND; /* process 1 only receives there */
 }
 
-static bool fits(int peer_type)
-{
-    (void)peer_type;
 #ifdef REFUSED
-    return false;
+#define FITS 0
 #else
-    return true;
+#define FITS UINT32_MAX
 #endif
-}
-
-static const struct kind pattern = {.ring_kind = ring_kind, .fits = fits};
+static const struct kind kind = {.ring = ring_kind, .fits = FITS};
 static struct pipe *lists[4] = {&pipes[0], &pipes[1]};
 #if CASE >= 7
 #undef RECORDS
@@ -88,185 +82,26 @@ static struct pipe *lists[4] = {&pipes[0], &pipes[1]};
                 .ring = {.magic = RING_MAGIC, .kind = RING_SPSC, .slots = SLOTS, .head = 8}
 #endif
 static struct memory memory[PROCESSES] = {{RECORDS}, {RECORDS}, {RECORDS}};
+static struct claims_header claims_header;
+static shared_u64 claims_words[SLOTS];
+static struct claims claims_of_1 = {.header = &claims_header, .words = claims_words, .slots = SLOTS, .owner = 1};
 static struct peer peers[2 * PROCESSES] = {PEER(0, 1, ), PEER(1, 0, )};
 static struct pipe pipes[2 * PROCESSES] = {
     PIPE(0, 0, 0, 1, 0, .own_ring = OUT(0, KIND, ), .out = &pipes[0].own_ring),
-    PIPE(1, 1, 0, 0, 0, .in = IN(0, KIND, ), .has_in = true),
+    PIPE(1, 1, 0, 0, 0, .in = IN(0, KIND, .claims = &claims_of_1), .has_in = true),
 };
 static struct shm_socket sockets[PROCESSES] = {
-    SOCKET(0, .pipes = &lists[0], .pipes.count = 1, .kind = &pattern, .type = SHM_PUSH),
-    SOCKET(1, .pipes = &lists[1], .pipes.count = 1, .pipes.capacity = 4, .kind = &pattern, .type = SHM_PULL),
-    SOCKET(2, .kind = &pattern, .type = SHM_PUSH),
+    SOCKET(0, .pipes = &lists[0], .pipes.count = 1, .kind = &kind, .type = SHM_PUSH),
+    SOCKET(1, .pipes = &lists[1], .pipes.count = 1, .pipes.capacity = 4, .kind = &kind, .type = SHM_PULL),
+    SOCKET(2, .kind = &kind, .type = SHM_PUSH),
 };
 
-/* What the compiler makes of the copy of a struct member: field by field, as they are read. */
-#undef memcpy
-__attribute__((used)) void *memcpy(void *to, const void *from, size_t n)
-{
-    struct member *copy = to;
-    const struct member *member = from;
-    assert(n == sizeof *copy);
-    copy->gen = member->gen;
-    for (unsigned i = 0; i < sizeof copy->id; i++)
-        copy->id[i] = member->id[i];
-    copy->type = member->type;
-    copy->pid = member->pid;
-    copy->pipe_offset = member->pipe_offset;
-    return to;
-}
-#define memcpy(d, s, n) model_copy(d, s, n)
+#ifdef REFUSED
+#define MEMBER_ID_UNIT uint8_t
+#endif
+#include "member.h"
 
-/* ---- what the records speak of ---- */
-
-static uint64_t ring_memory = 7; /* plain: 7 while it is there */
-
-static struct claims claims_made;
-static struct peer peer_made;
-static void *model_calloc(size_t n, size_t size)
-{
-    (void)n;
-    if (CASE < 7)
-        return &claims_made;
-    return size == sizeof peer_made ? &peer_made : NULL; /* no rest of a pipe, then */
-}
-
-/* Of a socket: written by its next owner. */
-static void model_free(void *memory_freed)
-{
-    if (memory_freed == &sockets[1])
-        sockets[1].hazards.header = NULL;
-}
-
-/* As the real one does, then the name is given. */
-int ring_out_open(struct ring_out *ring, struct arena *arena, uint32_t kind, uint64_t limit, bool fill_now)
-{
-    (void)ring, (void)arena, (void)limit, (void)fill_now;
-    memory[0].ring.magic = RING_MAGIC;
-    memory[0].ring.kind = kind;
-    memory[0].ring.slots = SLOTS;
-    return 0;
-}
-
-void ring_out_forget(struct ring_out *ring)
-{
-    (void)ring;
-}
-
-void arena_deinit(struct arena *arena)
-{
-    (void)arena;
-}
-
-uint64_t ring_out_offset(const struct ring_out *ring)
-{
-    (void)ring;
-    return OFFSET(ring);
-}
-
-void ring_out_reclaim(struct ring_out *ring, uint64_t until)
-{
-    (void)ring, (void)until;
-}
-
-/* Freed memory is another's: written. */
-void ring_out_close(struct ring_out *ring)
-{
-    (void)ring;
-    ring_memory = 0;
-}
-
-void arena_free(struct arena *arena, struct block *block)
-{
-    (void)arena, (void)block;
-}
-
-int claims_new(struct claims *claims, int dir, const char *id_hex, uint64_t slots)
-{
-    (void)claims, (void)dir, (void)id_hex, (void)slots;
-    return 0;
-}
-
-int claims_attach(struct claims *claims, int dir, const char *id_hex, uint64_t slots)
-{
-    (void)claims, (void)dir, (void)id_hex, (void)slots;
-    return 0;
-}
-
-void claims_detach(struct claims *claims)
-{
-    (void)claims;
-}
-
-void bell_detach(struct bell *bell)
-{
-    (void)bell;
-}
-
-int bell_attach(struct bell *bell, int dir, const char *id_hex)
-{
-    (void)dir, (void)id_hex;
-    bell->page = &bells[0];
-    return 0;
-}
-
-unsigned bell_wake(struct bell *bell)
-{
-    (void)bell;
-    return 0;
-}
-
-int directory_fd(const struct directory *directory)
-{
-    (void)directory;
-    return 0;
-}
-
-void directory_close(struct directory *directory)
-{
-    (void)directory;
-}
-
-struct directory *directory_ref(struct directory *directory)
-{
-    return directory;
-}
-
-static struct remote former = REMOTE(0); /* process 0, as 2 has it */
-static __thread struct remote *opens, *opens_then; /* what this process opens, one after the other */
-static uint64_t files = 7, found = 7; /* of process 0: 7 while they are there; as process 1 found them */
-int remote_open(struct remote **remote, struct directory *directory, const char *id_hex)
-{
-    (void)directory, (void)id_hex;
-    *remote = opens != NULL ? opens : &remotes[0];
-    if (CASE == 9 && opens == NULL)
-        found = files;
-    opens = opens_then;
-    return 0;
-}
-
-void remote_met_at(struct remote *remote, const char *file, uint32_t place)
-{
-    (void)remote, (void)file, (void)place;
-}
-
-void remote_unnamed(struct directory *directory, const char *file, uint32_t place, const char *id_hex)
-{
-    (void)directory, (void)file, (void)place, (void)id_hex;
-}
-
-void endpoint_done(struct endpoint *endpoint, uint64_t binder_gen)
-{
-    (void)endpoint, (void)binder_gen;
-}
-
-static uint64_t view_memory = 7;
-void remote_close(struct remote *remote)
-{
-    if (CASE == 4)
-        view_memory = 0; /* unmapped */
-    if (remote == &former && !remote->is_needed)
-        files = 0;
-}
+#include "record_world.h"
 
 /* ---- cases ---- */
 
@@ -276,7 +111,7 @@ model_thread(maker)
     ring_out_open(&pipes[0].own_ring, NULL, KIND, 8, false);
     sockets[0].tx.has_shared = true;
     pipes[0].out = NULL;
-    open_pipe_out(&pipes[0], SHM_PULL);
+    pipe_open_out(&pipes[0], SHM_PULL);
 #else
     pipe_open_shared_ring(&sockets[0], RING_SPMC);
 #endif
@@ -292,7 +127,7 @@ model_thread(opener)
 #else
     static const struct member member;
     bool there = load_relaxed(&memory[0].header.ring_offset) != 0;
-    if (open_pre_accept(&pipes[1], &peers[1], &member, RING_SPMC))
+    if (pipe_pre_accept_open(&pipes[1], &peers[1], &member, RING_SPMC))
         assert(pipes[1].in.mask == SLOTS - 1 && pipes[1].in.kind == RING_SPMC);
     else
         assert(!there);
@@ -318,7 +153,7 @@ model_thread(leaver)
     return NULL;
 }
 
-static struct view_ref *ref;
+static struct view_ref *ref, *next_ref;
 static uint64_t views[2];
 
 static void *viewer(void *i)
@@ -330,11 +165,16 @@ static void *viewer(void *i)
 
 model_thread(taker)
 {
-    assert(view_ref_block(&pipes[1], 128) != NULL);
+#ifdef CLAIM
+    next_ref = view_ref_claim(&pipes[1], 1);
+#else
+    next_ref = view_ref_block(&pipes[1], 128);
+#endif
+    assert(next_ref != NULL);
     return NULL;
 }
 
-/* ---- cases 7 to 10 ---- */
+/* ---- cases 7 to 12 ---- */
 
 static struct membership membership = {.gen = 1};
 static const struct member next = {.gen = 5, .pipe_offset = OFFSET(record[0])};
@@ -345,7 +185,7 @@ model_thread(mover)
 {
     opens = &remotes[2];
     pipe_gone(&pipes[1], true);
-    assert(pipe_up(&pipes[1], &next, OFFSET(record[0]), 0) == 0);
+    assert(pipe_meet_peer(&pipes[1], &next, OFFSET(record[0]), 0) == 0);
     return NULL;
 }
 
@@ -359,7 +199,7 @@ static void *asks(void *p)
 
 model_thread(says_end)
 {
-    say_end(&pipes[0]);
+    pipe_leave(&pipes[0]);
     return NULL;
 }
 
@@ -386,8 +226,8 @@ int endpoint_binder(const struct endpoint *endpoint, struct member *out)
 {
     (void)endpoint;
     out->gen = 5;
-    for (unsigned i = 0; i < sizeof out->id; i++)
-        out->id[i] = i == 0;
+    for (unsigned i = 0; i < sizeof out->id / sizeof(MEMBER_ID_UNIT); i++)
+        ((MEMBER_ID_UNIT *)(void *)out->id)[i] = i == 0;
     for (unsigned i = 0; i < sizeof out->id_hex; i++)
         out->id_hex[i] = 0;
     out->type = out->pid = 0;
@@ -418,9 +258,9 @@ void segment_id_hex(char hex[2 * SEGMENT_ID_SIZE + 1], const uint8_t id[SEGMENT_
     (void)hex, (void)id;
 }
 
-int segment_is_alive(int dir, const char *id_hex)
+int segment_is_alive(struct store *store, const char *id_hex)
 {
-    (void)dir, (void)id_hex;
+    (void)store, (void)id_hex;
     return 1;
 }
 
@@ -429,15 +269,21 @@ void pipe_look_at_tail(struct pipe *pipe)
     (void)pipe;
 }
 
+void tx_abandon(struct pipe *pipe)
+{
+    (void)pipe;
+}
+
 model_thread(comes)
 {
 #ifdef REFUSED
-    sync_connected(&sockets[1], &membership);
+    membership_sync_connected(&sockets[1], &membership);
 #elif defined(LEAVES)
     assert(files);
-    say_end(&pipes[1]);
+    pipe_leave(&pipes[1]);
 #else
-    assert(pipe_up(&pipes[1], &next, OFFSET(record[0]), 0) == 0);
+    assert(pipe_meet_peer(&pipes[1], &next, OFFSET(record[0]), 0) == 0);
+    assert(CASE != 12 || ring_memory == 7);
 #endif
     return NULL;
 }
@@ -490,6 +336,16 @@ int main(void)
     pipes[1].authenticated = true;
     pthread_create(&a, NULL, says_end, NULL);
     pthread_create(&b, NULL, takes_down, NULL);
+#elif CASE == 12
+    record_block.offset = OFFSET(record[0]); /* the token by which each knows the other */
+    pipes[0].state = PIPE_LEAVING;
+    memory[1].record[0].connected_to = 0;
+    pipes[1].membership = &membership;
+    pipes[1].state = PIPE_QUEUED;
+    pipes[1].authenticated = true;
+    pipes[1].has_in = false;
+    pthread_create(&a, NULL, comes, NULL);
+    pthread_create(&b, NULL, leaver, NULL);
 #elif CASE == 9
     pipes[1].membership = &membership;
     pipes[1].state = PIPE_QUEUED;
@@ -529,12 +385,17 @@ int main(void)
     pthread_create(&a, NULL, reader, NULL);
     pthread_create(&b, NULL, leaver, NULL);
 #elif CASE == 6
+#ifdef CLAIM
+    claims_words[0] = claim_word(0, CLAIM_CLAIMED, 1);
+    claims_words[1] = claim_word(1, CLAIM_CLAIMED, 1);
+    ref = view_ref_claim(&pipes[1], 0);
+#else
     ref = view_ref_block(&pipes[1], 64);
+#endif
     pthread_create(&a, NULL, viewer, (void *)0);
     pthread_create(&b, NULL, taker, NULL);
 #elif CASE == 4
-    ref = &sockets[1].view_refs[1];
-    keep_peer(ref, &peers[1]);
+    ref = view_ref_block(&pipes[1], 64);
     ref->refs = 2;
     pthread_create(&a, NULL, viewer, (void *)0);
     pthread_create(&b, NULL, viewer, (void *)1);
@@ -546,6 +407,12 @@ int main(void)
     assert(views[0] == 7 && views[1] == 7);
 #elif CASE == 9
     assert(found == 7);
+#elif defined(CLAIM)
+    assert(claims_words[0] == claim_word(0, CLAIM_DONE, 1) && claims_words[1] == claim_word(1, CLAIM_CLAIMED, 1));
+#elif CASE == 6
+    const shared_u64 *hazards = memory[1].header.hazards;
+    assert(load_relaxed(&hazards[next_ref - sockets[1].view_refs]) == hazard_word(pipes[1].hazard_tag, 128));
+    assert(next_ref == ref || load_relaxed(&hazards[ref - sockets[1].view_refs]) == 0);
 #endif
     return 0;
 }

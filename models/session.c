@@ -14,7 +14,8 @@
 #define memset(p, v, n) ((void)(p)) /* all that is looked at is set afterwards */
 #define memcmp(a, b, n) 0
 
-#include "core/session.c"
+#define RUNS_SESSION
+#include "sources.h"
 
 static struct pipe_record record;
 static struct segment_header header;

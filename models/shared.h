@@ -30,7 +30,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #ifndef ENOTSUP /* the checker's errno.h is short */
 #define ENOTSUP 95
@@ -48,6 +47,8 @@ static inline void *model_copy(void *to, const void *from, size_t n)
     return to;
 }
 
+#undef snprintf
+#define snprintf(...) 0 /* names mean nothing here */
 #undef memcpy
 #define memcpy(d, s, n)           model_copy(d, s, n)
 #define __builtin_memcpy(d, s, n) model_copy(d, s, n)

@@ -24,18 +24,11 @@
 #ifndef BLOCKS
 #define BLOCKS 1
 #endif
+#define RUNS_PIPE
+#define RUNS_TX
+#define RUNS_RX
+#define RUNS_CLAIMS
 #include "kernel.h"
-
-#include "core/tx.c"
-#include "core/rx.c"
-#include "transport/arena.c"
-#define set_name set_claims_name
-#define map      map_claims
-#include "transport/claims.c"
-#undef set_name
-#undef map
-#include "transport/ring_in.c"
-#include "transport/ring_out.c"
 
 #ifndef FAST_OUT
 #define FAST_OUT 0

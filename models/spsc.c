@@ -3,7 +3,7 @@
  * The ring with an SPSC tail: R1 to R4, and the hand-over of blocks back to the arena.
  *
  * One sender, one reader, two slots. Bit i of FAST_OUT, FAST_IN, VIEW: message i is sent, received by
- * the fast way, is read by a view after its slot was given back (a pin set before R3). BLOCK: messages
+ * the fast way, is read by a view after its slot was given back (a hazard word set before R3). BLOCK: messages
  * lie in blocks, of which there is one, so that each is the block of the one before it.
  * Shown: what was sent arrives once, in order, whole; nobody writes what another still reads.
  *
@@ -13,18 +13,15 @@
  * run: -DMESSAGES=3 -DFAST_OUT=7 -DFAST_IN=7 -DSPIN     fast way, polling
  * run: -DMESSAGES=3 -DBLOCK                                blocks, copied
  * run: -DMESSAGES=3 -DBLOCK -DVIEW=7                       blocks, by view
- * rc11: -DMESSAGES=4 -DBLOCK -DBLOCKS=2 -DVIEW=7           two blocks, by view: a pin's place used again
+ * rc11: -DMESSAGES=4 -DBLOCK -DBLOCKS=2 -DVIEW=7           two blocks, by view: a hazard word used again
  */
 #ifndef BLOCKS
 #define BLOCKS 1
 #endif
+#define RUNS_PIPE
+#define RUNS_TX
+#define RUNS_RX
 #include "world.h"
-
-#include "core/tx.c"
-#include "core/rx.c"
-#include "transport/arena.c"
-#include "transport/ring_in.c"
-#include "transport/ring_out.c"
 
 #ifndef FAST_OUT
 #define FAST_OUT 0

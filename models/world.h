@@ -9,11 +9,8 @@
 
 #include "shared.h"
 
-#define open_out open_pipe_out
-#include "core/pipe.c"
-#undef open_out
-#include "core/fast_path.h"
-#include "transport/os.h"
+#include "sources.h"
+#include "stubs.h"
 
 #ifndef SLOTS
 #define SLOTS 2
@@ -76,8 +73,16 @@ static struct block blocks[2] = {BLOCK_OF(0, 0, BLOCKS > 1 ? &blocks[1] : NULL),
 #define SOCKET(p, ...)                                                                           \
     {.bell.page = &bells[p], .segment.header = &memory[p].header,                                \
      .segment.base = {(unsigned char *)&memory[p]}, .stats = memory[p].header.stats,             \
-     .hazards.header = &memory[p].header, .arena = ARENA(p), .fd = -1, .refs = 1,                         \
-     .options.spin_ns = 1, .options.receive_timeout = -1, __VA_ARGS__}
+     .hazards.header = &memory[p].header, .arena = ARENA(p), .refs = 1,                          \
+     .options.spin_ns = 1, .options.receive_timeout = -1, .wait = WAITABLE(p), __VA_ARGS__}
+#ifdef RUNS_WAIT
+#define WAIT_OPS &socket_waitable
+#else
+#define WAIT_OPS NULL
+#endif
+#define WAITABLE(p)                                                                              \
+    {.ops = WAIT_OPS, .bell = &sockets[p].bell, .spin_ns = &sockets[p].options.spin_ns,          \
+     .sleeps = &memory[p].header.stats[STAT_SLEEPS], .descriptor = {-1, -1, -1, false}}
 
 /* A ring of process P, as ring_out_open() would have made it but for its size; P's memory says the same. */
 #define OUT(p, kind_, ...)                                                                       \
@@ -102,77 +107,46 @@ static struct block blocks[2] = {BLOCK_OF(0, 0, BLOCKS > 1 ? &blocks[1] : NULL),
 /* Each is about the pipe at its other end, whose record_block says 1: pipe_token(). */
 #define RECORDS .record = {{.hazard_tag = 1, .connected_to = 1}, {.hazard_tag = 2, .connected_to = 1}}
 
-/* ---- what the models do not need of the core ---- */
-
-void event_push(struct shm_socket *s, int event, const struct pipe *pipe, const char *name, uint64_t value)
-{
-    (void)s, (void)event, (void)pipe, (void)name, (void)value;
-}
-
-#ifndef MODEL_HAS_SOCKET
+#ifndef RUNS_MEMORY
 void memory_unref(struct shm_socket *s)
 {
     atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel);
 }
 #endif
 
-/* Nobody has a key here: what core/session.c does for such sockets. */
-uint64_t session_resume(struct pipe *pipe, uint64_t resume)
+/* A block, read from its owner's file while the owner may write it: word by word, in no order. */
+int remote_read(struct remote *remote, uint64_t offset, void *to, uint64_t size)
 {
-    (void)pipe;
-    return resume;
-}
-
-int session_check(struct pipe *pipe)
-{
-    (void)pipe;
-    return 1;
-}
-
-int session_begin(struct pipe *pipe, uint64_t *first)
-{
-    (void)pipe, (void)first;
-    return 1;
-}
-
-int session_meet(struct pipe *pipe, uint64_t offset)
-{
-    (void)pipe, (void)offset;
+    const shared_u64 *from = (const shared_u64 *)(const void *)(remote->base[0] + offset);
+    assert(size % 8 == 0);
+    for (uint64_t i = 0; i < size / 8; i++)
+        ((uint64_t *)to)[i] = peer_u64(&from[i]);
     return 0;
 }
 
-int session_prove(struct pipe *pipe)
+/* ---- sending and receiving ---- */
+
+/* A message is two words, so that one which is half old and half new is seen to be. */
+#define VALUE(t)  (100 + (t))
+#define SECOND(v) (1000 + (v))
+#define MESSAGE_SIZE 16
+#define TORN (UINT64_C(1) << 32)
+
+/* Its first word; if the second is not its own, what no message has. Without a test, which would be a dependency,
+ * and order what is to be seen out of order. */
+static uint64_t whole(const uint64_t *words)
 {
-    (void)pipe;
-    return 0;
+    return words[0] + (words[1] ^ SECOND(words[0])) * TORN;
 }
-
-void session_again(struct pipe *pipe)
-{
-    (void)pipe;
-}
-
-void session_leave(struct pipe *pipe)
-{
-    (void)pipe;
-}
-
-void session_pipe_free(struct pipe *pipe)
-{
-    (void)pipe;
-}
-
-/* ---- sending and receiving, of 8 bytes each ---- */
-
-#define VALUE(t) (100 + (t))
 
 /* By the fast way, if it is open and wanted, or the general one. False: no room. */
 static bool send_value(struct shm_socket *s, struct ring_out *ring, struct pipe *pipe, uint64_t value, bool quickly)
 {
-    struct part part = {&value, sizeof value, NULL, false, false};
+    uint64_t words[2] = {value, SECOND(value)};
+    struct part part = {words, sizeof words, NULL, false, false};
     s->fast.out = ring;
     s->fast.to = pipe;
-    if (quickly && fast_send(s, &value, sizeof value))
+    if (quickly && fast_send(s, words, sizeof words))
         return true;
     return ring_has_room(s, ring, pipe) && tx_single(s, ring, pipe, &part, 0) == 0;
 }
@@ -186,35 +160,38 @@ static bool send_block(struct shm_socket *s, struct ring_out *ring, struct pipe 
     if (block == NULL)
         return false;
 #ifdef PRE_ACCEPT
-    store_relaxed((shared_u64 *)(void *)block->data, value);
+    shared_u64 *words = (shared_u64 *)(void *)block->data;
+    store_relaxed(&words[0], value);
+    store_relaxed(&words[1], SECOND(value));
 #else
-    *(uint64_t *)(void *)block->data = value;
+    uint64_t *words = (uint64_t *)(void *)block->data;
+    words[0] = value;
+    words[1] = SECOND(value);
 #endif
-    struct part part = {block->data, sizeof value, block, false, false};
+    struct part part = {block->data, MESSAGE_SIZE, block, false, false};
     return tx_single(s, ring, pipe, &part, 0) == 0;
 }
 
-/* 0, or the value. VIEW: read it only after the message is done with, by a hold. The value is looked at
- * when all is over: a test of it before would be a dependency, which orders. */
+/* 0, or the value. VIEW: read it only after the message is done with, by a view reference. */
 static uint64_t receive_value(struct shm_socket *s, struct pipe *pipe, bool quickly, bool view)
 {
     struct part part;
-    uint64_t value = 0;
+    uint64_t words[2] = {0, 0};
     s->fast.in = quickly ? pipe : NULL;
-    if (quickly && fast_receive(s, &value, sizeof value, RECEIVE_FLAGS) == 8)
-        return value;
+    if (quickly && fast_receive(s, words, sizeof words, RECEIVE_FLAGS) == MESSAGE_SIZE)
+        return whole(words);
     if (rx_begin(s, pipe) != 1)
         return 0;
-    assert(rx_next(s, &part) == 1 && part.size == 8 && !part.more);
+    assert(rx_next(s, &part) == 1 && part.size == MESSAGE_SIZE && !part.more);
     struct view_ref *ref = view ? view_ref_message(s) : NULL;
     if (ref == NULL)
-        value = *(const uint64_t *)part.data;
+        memcpy(words, part.data, sizeof words);
     rx_end(s);
-    if (hold != NULL) {
-        value = *(const uint64_t *)part.data;
+    if (ref != NULL) {
+        memcpy(words, part.data, sizeof words);
         view_ref_release(ref);
     }
-    return value;
+    return whole(words);
 }
 
 #endif
