@@ -18,6 +18,7 @@
  *           LEAVES: it has looked, could not be linked for want of something, and leaves; TURNED: as one that the
  *           binder had turned away
  *   CASE 10 a socket's refs: it is closed while another thread closes its last view
+ *   CASE 11 connected_to: a binder left; its connector lets go of it and goes on; the binder uses the memory again
  *   CASE 12 connected_to, last_connected: a connector comes to a binder that leaves
  *
  * Shown: no memory is read before it is ready, or freed, or written again, before it was read. (The race
@@ -37,6 +38,7 @@
  * run: -DCASE=9 -DAWAITED -DLEAVES      left, by who was awaited
  * run: -DCASE=9 -DAWAITED -DLEAVES -DTURNED  left, by who was turned away
  * run: -DCASE=10                      refs of a socket
+ * run: -DCASE=11                      connected_to, by one who goes on
  * run: -DCASE=12                      connected_to before last_connected
  * run: -DCASE=6 -DCLAIM               view references that keep claims
  */
@@ -331,6 +333,16 @@ int main(void)
     pthread_create(&b, NULL, asks, (void *)0);
     pthread_create(&c, NULL, asks, (void *)2);
     pthread_join(c, NULL);
+#elif CASE == 11
+    pipes[0].state = PIPE_LEAVING;
+    memory[0].record[0].left = 1;
+    memory[0].record[0].end = 3;
+    memory[1].record[0].last_connected = 1;
+    pipes[1].membership = &membership;
+    pipes[1].authenticated = true;
+    sockets[1].refs = 3;
+    pthread_create(&a, NULL, takes_down, NULL);
+    pthread_create(&b, NULL, leaver, NULL);
 #elif CASE == 8
     pipes[0].own_ring.head = 3;
     pipes[1].authenticated = true;

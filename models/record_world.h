@@ -51,7 +51,7 @@ void ring_out_reclaim(struct ring_out *ring, uint64_t until)
     (void)ring, (void)until;
 }
 
-/* Freed memory is another's: written. */
+/* Freed memory is another's: written, here and in arena_free(). */
 void ring_out_close(struct ring_out *ring)
 {
     (void)ring;
@@ -60,7 +60,9 @@ void ring_out_close(struct ring_out *ring)
 
 void arena_free(struct arena *arena, struct block *block)
 {
-    (void)arena, (void)block;
+    (void)arena;
+    if (CASE == 11 && block == &record_block)
+        *(uint64_t *)(void *)&memory[0].record[0].end = 0;
 }
 
 int claims_new(struct claims *claims, struct store *store, const char *id_hex, uint64_t slots)

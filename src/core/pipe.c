@@ -229,7 +229,7 @@ static void requeue(struct pipe *pipe)
     } else if (pipe->out != NULL && pipe->out->kind == RING_BROADCAST) {
         store_relaxed(&pipe->record->start, UINT64_MAX); /* the next begins where it comes in */
     }
-    store_relaxed(&pipe->record->connected_to, 0);
+    store_release(&pipe->record->connected_to, 0); /* a peer that left may use its memory again */
     endpoint_done(&pipe->membership->endpoint, pipe->member.gen);
     pipe_split_drain(pipe);
     session_again(pipe);
