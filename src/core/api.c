@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Sockets: their life, and the calls that are about the socket as a whole. */
+/* Opening and closing sockets, and other calls about the socket as a whole. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,7 +82,7 @@ SHM_API shm_socket_t *shm_socket(int type)
 
 /* ---- closing ---- */
 
-/* Messages that nobody is connected to take, and no live binder could come and fetch. */
+/* Has it messages that no peer has taken, and that no live binder can come for? */
 static bool has_untaken(struct shm_socket *s)
 {
     bool anybody = false, untaken = false;
@@ -123,7 +123,7 @@ static void linger(struct shm_socket *s)
     }
 }
 
-/* In a child: what the parent's handle points to is not mapped here, and its names are not ours. */
+/* Close a handle inherited by fork(): its memory is not mapped here, and its files and names are the parent's. */
 static void close_inherited(struct shm_socket *s)
 {
     session_close(s);
@@ -199,7 +199,7 @@ static int with_name(shm_socket_t *s, const char *address, join_fn *call, bool b
 int api_prepare(struct shm_socket *s)
 {
     if (s->options.seal && s->auth == NULL)
-        return -EINVAL; /* never in plain by mistake */
+        return -EINVAL; /* never send in the clear by mistake */
     if (s->options.lock_memory && !s->segment.lock_memory) {
         int error = os_lock_memory(s->segment.header, SEGMENT_HEADER_SIZE);
         if (error < 0)
@@ -212,7 +212,7 @@ int api_prepare(struct shm_socket *s)
 
 static int join_here(struct shm_socket *s, const char *name, bool bind)
 {
-    int error = store_has_names(s->store) ? api_prepare(s) : -ENOTSUP; /* there: shm_handover() */
+    int error = store_has_names(s->store) ? api_prepare(s) : -ENOTSUP; /* use shm_handover() */
     return error < 0 ? error : membership_join(s, name, bind);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Between the files of the public functions, api*.c. */
+/* Shared by the files of the public functions, api*.c. */
 #ifndef SHMQ_CORE_API_H
 #define SHMQ_CORE_API_H
 
@@ -15,13 +15,13 @@ int api_usable(struct shm_socket *s);
 /* -1 with errno for a negative ERROR, else 0. */
 int api_result(int error);
 
-/* Before the first bind, connect or hand-over: what the options ask for. */
+/* Apply the options that take effect at the first bind, connect or hand-over. */
 int api_prepare(struct shm_socket *s);
 
-/* Send one part; wait as the flags and options have it. As shm_send(). */
+/* Send one part, waiting as flags and options say. Returns like shm_send(). */
 ssize_t api_send(struct shm_socket *s, const struct part *part, int flags);
 
-/* The next part, valid until api_received(). 0, or -1 with errno. */
+/* Receive the next part, valid until api_received(). 0, or -1 with errno. */
 int api_receive(struct shm_socket *s, struct part *part, int flags);
 void api_received(struct shm_socket *s, const struct part *part);
 

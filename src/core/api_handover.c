@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hand-over: two sockets that share no directory (SHM_MEMFD) come together over a Unix socket, by which each
- * sends the other the descriptors of its files (transport/store.h):
+ * Hand-over: two sockets that share no directory (SHM_MEMFD) meet over a Unix socket, on which each sends the other the
+ * descriptors of its files (transport/store.h):
  *
  *   both         hello: who I am;  descriptors: segment, bell, FIFO, and claims if there are any
  *   greater id   place: a name;    descriptor: an endpoint, where it is bound
- *   smaller id   connects there, and says so by one byte: then the other takes it in, before it returns
+ *   smaller id   connects there and confirms by one byte; the other accepts it before it returns
  *
- * From there on all is as at any endpoint. Nobody else ever comes to it, so that each leaves it when the
- * other has gone.
+ * From then on this is an endpoint like any other. Nobody else ever comes to it, so each side leaves when the other has
+ * gone.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -39,13 +39,13 @@ struct line {
     uint64_t deadline_ns;
 };
 
-/* Until there is something to read, or room, of which there was none just now. 0, -EAGAIN, -EINTR. */
+/* Wait until the line is readable or writable (EVENTS). 0, -EAGAIN, -EINTR. */
 static int await(const struct line *line, short events)
 {
     struct os_poll item = {line->fd, events, 0};
     uint64_t now_ns = clock_now_ns();
     if (line->deadline_ns <= now_ns)
-        return -EAGAIN; /* without a look: somebody else may read what we are told of */
+        return -EAGAIN; /* do not poll once more: if others read this socket, that might never end */
     uint64_t left_ms = (line->deadline_ns - now_ns + 999999) / 1000000;
     int timeout = line->deadline_ns == UINT64_MAX ? -1 : left_ms > INT32_MAX ? INT32_MAX : (int)left_ms;
     int n = os_poll(&item, 1, timeout);
@@ -55,7 +55,7 @@ static int await(const struct line *line, short events)
 static int say(const struct line *line, const void *data, size_t size, const int *fds, unsigned count)
 {
     int error;
-    /* -EMSGSIZE: no room for so few bytes; somebody else's are there. */
+    /* -EMSGSIZE: a message this small fits only if nobody else's bytes fill the buffer. */
     while ((error = os_send_fds(line->fd, data, size, fds, count)) == -EAGAIN)
         if ((error = await(line, OS_POLL_OUT)) < 0)
             return error;
@@ -68,7 +68,7 @@ static void close_all(const int *fds, unsigned count)
         os_close(fds[i]);
 }
 
-/* SIZE bytes, and the descriptors that come with them: how many, or an error and none. */
+/* Receive SIZE bytes and the descriptors that come with them: how many; or an error, and no descriptor is kept. */
 static int hear(const struct line *line, void *data, size_t size, int fds[PEER_FILES])
 {
     struct os_fds came = {.count = 0};
@@ -92,7 +92,7 @@ static int hear(const struct line *line, void *data, size_t size, int fds[PEER_F
 
 /* ---- what is handed over ---- */
 
-/* How each of a peer's files is taken into the store, in the order of peer_file_name(). */
+/* How the store takes each of a peer's files, in the order of peer_file_name(). */
 static const int kinds_of_files[PEER_FILES] = {OS_READ, OS_WRITE, STORE_FIFO, OS_WRITE};
 
 static int say_hello(struct shm_socket *s, const struct line *line)
@@ -102,7 +102,7 @@ static int say_hello(struct shm_socket *s, const struct line *line)
     char name[48];
 
     memcpy(hello.id, s->segment.header->id, sizeof hello.id);
-    int error = 0; /* a FIFO is made, if need be, for an SHM_FD that may be asked for later */
+    int error = 0; /* makes the FIFO if needed: SHM_FD may be asked for later */
     for (unsigned i = 0; i < hello.files && error >= 0; i++) {
         peer_file_name(name, s->segment.id_hex, i);
         error = fds[i] = store_lend(s->store, name, kinds_of_files[i]);
@@ -110,7 +110,7 @@ static int say_hello(struct shm_socket *s, const struct line *line)
     return error < 0 ? error : say(line, &hello, sizeof hello, fds, hello.files);
 }
 
-/* The peer's files, into our store. */
+/* Take the peer's files into our store. */
 static int hear_hello(struct shm_socket *s, const struct line *line, struct hello *hello, char id_hex[33])
 {
     int fds[PEER_FILES], error = 0;
@@ -158,7 +158,7 @@ static int membership(struct shm_socket *s, const struct place *place, bool bind
 {
     int error = membership_join_at(s, place->name, bind, peer);
     if (error == 0)
-        s->memberships->look_again = true; /* it may die before it comes */
+        s->memberships->look_again = true; /* the peer may die before it comes */
     return error;
 }
 
@@ -189,12 +189,12 @@ static int bind_place(struct shm_socket *s, const struct line *line, const char 
     return 0;
 }
 
-/* The binder was there before it told of the place: if it is not, it has died or given up. */
+/* The binder bound before it named the endpoint to us: if it is not there, it has died or given up. */
 static int connect_there(struct shm_socket *s, const struct line *line, const struct place *place, const char *peer)
 {
     int error = membership(s, place, false, peer);
     if (error == -EBUSY)
-        return -ECONNRESET; /* the place was just removed */
+        return -ECONNRESET; /* the endpoint was just removed */
     if (error == -EUSERS || error == -EPERM || error == -EAGAIN)
         return -EPROTO;
     if (error < 0)
@@ -221,7 +221,7 @@ static int connect_place(struct shm_socket *s, const struct line *line, const ch
     file_of_place(file, &place);
     int error = store_take(s->store, file, fds[0], OS_WRITE);
     if (error < 0)
-        return error == -EEXIST ? -EPROTO : error; /* another one's place */
+        return error == -EEXIST ? -EPROTO : error; /* another endpoint has that name */
     error = connect_there(s, line, &place, peer);
     if (error < 0)
         store_file_unlink(s->store, file);

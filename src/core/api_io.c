@@ -7,14 +7,14 @@
 #include "core/rx.h"
 #include "core/tx.h"
 
-/* Room there is, but no memory until receivers let go: ask again soon. */
+/* There is room in the ring, but no memory until receivers release some: how soon to retry. */
 #define MEMORY_RETRY_NS 500000
 
 static int wait_to_send(struct shm_socket *s, uint64_t deadline_ns, bool *retried)
 {
     bool room = s->kind->can_send(s);
     if (room && !*retried) {
-        *retried = true; /* room came since; if that is not what was missing, memory is */
+        *retried = true; /* there is room now; if the retry fails, memory is short */
         return 0;
     }
     *retried = false;
@@ -27,11 +27,11 @@ static int wait_to_send(struct shm_socket *s, uint64_t deadline_ns, bool *retrie
     s->tx.blocked = true;
     int error = socket_wait(s, SHM_POLLOUT, slice_ns < deadline_ns ? slice_ns : deadline_ns);
     s->tx.blocked = false;
-    /* At the end of a slice a little room will do as well. */
+    /* After a whole slice any room is enough. */
     return error == -EAGAIN && (s->kind->can_send(s) || clock_now_ns() < deadline_ns) ? 0 : error;
 }
 
-/* What follows a part whose peer has gone since is swallowed. */
+/* Discard further parts of a message whose peer has gone. */
 static inline int send_part(struct shm_socket *s, const struct part *part)
 {
     bool swallowed = unlikely(s->tx.message.discard) && !s->kind->ends_discarding;
@@ -51,7 +51,7 @@ static int send_waiting(struct shm_socket *s, const struct part *part, int flags
         membership_look(s);
         if (api_is_terminated(s))
             return -ETERM;
-        error = send_part(s, part); /* while it waited, the peer of the parts before may have gone */
+        error = send_part(s, part); /* the peer of earlier parts may have gone while we waited */
     }
     if (error == -EAGAIN)
         socket_empty_poll(s);
@@ -70,7 +70,7 @@ ssize_t api_send(struct shm_socket *s, const struct part *part, int flags)
         error = send_waiting(s, part, flags, error);
     if (unlikely(error < 0)) {
         if (error == -EHOSTUNREACH)
-            socket_empty_poll(s); /* that is polling, too */
+            socket_empty_poll(s); /* a caller may retry until the peer is there */
         errno = -error;
         return -1;
     }

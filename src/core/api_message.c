@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * shm_msg_t: a loan (memory of a socket's own segment, to be sent), a view (a peer's memory, held
- * until closed), or bytes of its own (inside, or on the heap when no hold was to be had).
+ * shm_msg_t: a loan (memory of the socket's own segment, to be sent), a view (a peer's memory, protected until it is
+ * closed), or bytes of its own (inside, or on the heap when no view reference is free).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -20,11 +20,11 @@ struct message {
     uint8_t redelivered;
     uint8_t is_inline;
     uint8_t reserved;
-    void *data; /* unless inline: a message may be moved by assignment */
+    void *data; /* not used if inline, since a message may be moved by assignment */
     size_t size;
     struct shm_socket *socket; /* of the loan */
     struct block *block;       /* the loan */
-    struct view_ref *ref;         /* the view */
+    struct view_ref *ref;      /* the view */
     void *heap;
     unsigned char bytes[SLOT_PAYLOAD];
 };
@@ -55,7 +55,7 @@ static inline void make_empty(struct message *m)
     m->is_inline = 1;
 }
 
-/* Give back whatever it holds. */
+/* Release its loan, view or heap memory. */
 static inline void let_go(struct message *m)
 {
     if (m->ref != NULL && view_ref_is_mine(m->ref))
@@ -75,7 +75,7 @@ SHM_API int shm_msg_init(shm_msg_t *msg)
     return 0;
 }
 
-/* With a key: what is to be sealed must not lie where others could change it. */
+/* With a key, bytes to be sealed must be private memory, which no peer can change. */
 static int loan_private(shm_msg_t *msg, uint64_t limit, size_t size)
 {
     if (limit != 0 && size + AUTH_TAG_SIZE > limit)
@@ -163,12 +163,12 @@ SHM_API ssize_t shm_msg_send(shm_msg_t *msg, shm_socket_t *s, int flags)
         fast_plan(s);
     }
     if (part.block != NULL)
-        m->block = NULL; /* it is the ring's now */
+        m->block = NULL; /* the ring owns it now */
     let_go(m);
     return (ssize_t)part.size;
 }
 
-/* Bytes of its own: small ones, what no peer's memory holds, and when all holds are taken. */
+/* Keep a copy: of small parts, of those that are not in a peer's memory, and when no view reference is free. */
 static int keep_copy(struct message *m, const struct part *part)
 {
     m->size = part->size;
@@ -208,8 +208,8 @@ static int keep(struct shm_socket *s, struct message *m, const struct part *part
 }
 
 /*
- * The peer has just sent, so it is past what it read before: what tells that its blocks are free, and the
- * first of them, travel while the caller looks at the message. Later the peer would be disturbed.
+ * Prefetch what the reply will need while the caller looks at the message: the words that show which of our blocks the
+ * peer has read, and the first of these. The peer has just sent, so it is not using them now; later it would be.
  */
 static inline void fetch_ahead(const struct pipe *pipe)
 {
@@ -223,7 +223,7 @@ static inline void fetch_ahead(const struct pipe *pipe)
         cpu_prefetch_write(oldest->data);
 }
 
-/* The fast path for a message of one part from a ring with one reader: a view, or a short one copied. */
+/* Fast path for a message of one part from an SPSC ring: a view, or a copy of a short one. */
 static bool fast_view(struct shm_socket *s, struct message *m, int flags)
 {
     const struct ring_slot *slot = fast_await(s, flags);
@@ -239,7 +239,7 @@ static bool fast_view(struct shm_socket *s, struct message *m, int flags)
         size = reference[1];
         bytes = reference[0] % 64 == 0 ? remote_at(pipe->in.remote, reference[0], size) : NULL;
         if (bytes == NULL)
-            return false; /* the general path says what is wrong with it */
+            return false; /* the general path finds the error again and reports it */
         __builtin_prefetch(bytes);
     }
     fetch_ahead(pipe);
@@ -272,7 +272,7 @@ SHM_API ssize_t shm_msg_recv(shm_msg_t *msg, shm_socket_t *s, int flags)
         return -1;
     int error = keep(s, m, &part);
     if (error < 0) {
-        s->rx.message.at = s->rx.message.previous; /* it is there still */
+        s->rx.message.at = s->rx.message.previous; /* the next call gets this part again */
         return refuse(-error);
     }
     m->more = part.more;

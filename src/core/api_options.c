@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Options: one table says for each where it lies, what it may be, for whom and when. */
+/* Options: one table gives the field, range, kinds and time of setting of each. */
 #include <limits.h>
 #include <string.h>
 
@@ -9,7 +9,7 @@
 
 #define FIELD(name) offsetof(struct options, name)
 
-/* Those of all kinds, or of those whose `options` name them. */
+/* Options of all kinds, or only of those kinds whose `options` list them. */
 static const struct core_option {
     struct int_option option;
     bool is_common;
@@ -39,7 +39,7 @@ static bool kind_takes(const struct kind *kind, int option)
     return false;
 }
 
-/* The int option of that number that S has, and where it lies; NULL: it has none. */
+/* Find an int option by its number, and the FIELD that has its value. NULL: S has no such option. */
 static const struct int_option *find_int(struct shm_socket *s, int option, char **field)
 {
     for (size_t i = 0; i < sizeof core_options / sizeof core_options[0]; i++) {
@@ -221,7 +221,7 @@ static int get(struct shm_socket *s, int option, void *value, size_t *size)
         return give(value, size, &lost, sizeof lost);
     case SHM_STATS:
         return get_stats(s, value, size);
-    case SHM_AUTH_KEY: /* is not given back */
+    case SHM_AUTH_KEY: /* write-only */
         return session_available() < 0 ? -ENOTSUP : -EINVAL;
     default:
         return -EINVAL;

@@ -4,7 +4,7 @@
 
 #include "core/api.h"
 
-#define FEW 16 /* that need no memory from the heap */
+#define FEW 16 /* up to so many items need no heap memory */
 
 SHM_API int shm_poll(shm_pollitem_t *items, int count, long timeout_ms)
 {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * shm_proxy(). No message is ever in the proxy's own hands: a part is sent while it is still the next one of the socket
- * that it came from, and taken off there after that. So a signal, or a want of room, loses nothing, and one direction
- * that waits does not keep the other from moving.
+ * shm_proxy(). The proxy never holds a message itself: it sends a part while that is still the next one of the socket
+ * that it came from, and only then takes it off there. So neither a signal nor a lack of room loses anything, and a
+ * blocked direction does not hold up the other.
  */
 #include "core/api.h"
 #include "core/tx.h"
 
-#define MEMORY_RETRY_MS 1 /* room there is, but no memory until receivers let go */
+#define MEMORY_RETRY_MS 1 /* there is room, but no memory until receivers release some */
 
 enum progress { NOTHING, MOVED, NO_ROOM, NO_MEMORY };
 
@@ -16,14 +16,14 @@ static bool has_room(struct shm_socket *to)
     return to->tx.message.active || to->kind->can_send == NULL || to->kind->can_send(to);
 }
 
-/* The part stays the next one. */
+/* Make the part the next one again. */
 static void put_back(struct shm_socket *from, const struct part *part)
 {
     from->rx.message.at = from->rx.message.previous;
     stat_add(from, STAT_BYTES_RECEIVED, -(uint64_t)part->size);
 }
 
-/* It cannot be sent, now or later: drop it. */
+/* Drop a part that can never be sent. */
 static void drop(struct shm_socket *from, struct part *part)
 {
     int error = errno;
@@ -33,7 +33,7 @@ static void drop(struct shm_socket *from, struct part *part)
     errno = error;
 }
 
-/* One whole message, or the rest of one that was begun before. A progress, or -1 with errno. */
+/* Forward one message, or the rest of one that was begun. Returns a progress, or -1 with errno. */
 static int forward(struct shm_socket *from, struct shm_socket *to, struct shm_socket *capture)
 {
     struct part part;
@@ -65,7 +65,7 @@ SHM_API int shm_proxy(shm_socket_t *frontend, shm_socket_t *backend, shm_socket_
         return -1;
     shm_socket_t *const sides[2] = {frontend, backend};
     int count = frontend == backend ? 1 : 2;
-    enum progress last[2] = {NOTHING, NOTHING}; /* of each direction, by where it comes from */
+    enum progress last[2] = {NOTHING, NOTHING}; /* of each direction, by its source */
     for (;;) {
         shm_pollitem_t items[2];
         bool short_of_memory = last[0] == NO_MEMORY || last[1] == NO_MEMORY;

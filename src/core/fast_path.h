@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The fast path: a short message through the only pipe, in one function without a call, when nothing is unusual.
- * Everything else, and the first message after anything changed, takes the general path (api_io.c), which decides by
- * fast_plan() whether the next may be fast. It is only about speed: slots are written and read by the codec of
- * transport/slot.h on both paths.
+ * The fast path: a short message through the only pipe, in one function without a call. Everything else, and the first
+ * message after any change, takes the general path (api_io.c), where fast_plan() decides whether the next may be fast.
+ * Both paths read and write slots by the codec of transport/slot.h; this one is only faster.
  */
 #ifndef SHMQ_CORE_FAST_H
 #define SHMQ_CORE_FAST_H
@@ -15,20 +14,20 @@
 #include "core/tx.h"
 #include "transport/slot.h"
 
-#define FAST_AHEAD     8  /* slots that are fetched ahead of time */
-#define FAST_NEAR_FULL 64 /* slots: the last ones are not fetched, the reader is among them */
+#define FAST_AHEAD     8  /* slots: how far ahead to prefetch */
+#define FAST_NEAR_FULL 64 /* slots: this close to full, do not prefetch what the reader still reads */
 #ifndef FAST_STREAM
-#define FAST_STREAM 12 /* messages that came so quickly one after the other that more are expected */
+#define FAST_STREAM 12 /* after so many messages in quick succession more are expected */
 #endif
 #ifndef FAST_BRIEF
 #define FAST_BRIEF 120 /* polls: about 100 ns */
 #endif
-#define FAST_APART_NS 400 /* 200 let a sender get not far enough ahead: half the messages a second */
+#define FAST_APART_NS 400 /* with 200 the sender does not get far enough ahead: half the throughput */
 #ifndef FAST_POLLS
-#define FAST_POLLS 4000 /* some microseconds, before the general path looks at clocks and deadlines */
+#define FAST_POLLS 4000 /* some microseconds, then the general path checks clock and deadline */
 #endif
 
-/* Every so many messages the general path takes one, counts it, and looks whether peers still live. */
+/* Every so many messages, leave one to the general path: it counts that one and checks that peers live. */
 static inline ALWAYS_INLINE bool fast_look_is_due(uint32_t *count, uint32_t messages_per_look)
 {
     if (likely(++*count % messages_per_look != 0))
@@ -37,7 +36,7 @@ static inline ALWAYS_INLINE bool fast_look_is_due(uint32_t *count, uint32_t mess
     return true;
 }
 
-/* After a call that went well: may the next be fast? */
+/* After a successful call: may the next one be fast? */
 static inline void fast_plan(struct shm_socket *s)
 {
     struct pipe *only = s->pipes.count == 1 && s->pipes.list[0]->state == PIPE_UP ? s->pipes.list[0] : NULL;
@@ -58,7 +57,7 @@ static inline void fast_plan(struct shm_socket *s)
 
 /* ---- sending ---- */
 
-/* The slot for a message of SIZE bytes, and those to come fetched ahead; NULL: the general path. */
+/* The slot for a message of SIZE bytes; prefetches a later one. NULL: take the general path. */
 static inline ALWAYS_INLINE struct ring_slot *fast_reserve(struct shm_socket *s, struct ring_out *ring, size_t size)
 {
     if (unlikely(ring == NULL || s->tx.message.active || size > SLOT_PAYLOAD ||
@@ -66,7 +65,7 @@ static inline ALWAYS_INLINE struct ring_slot *fast_reserve(struct shm_socket *s,
         return NULL;
     uint64_t head = ring->head;
     if (unlikely(ring->in_flight != NULL) && ring->in_flight[head & ring->mask] != NULL)
-        return NULL; /* a block of the last lap, for the general path to retire */
+        return NULL; /* the general path retires the last lap's block */
     bool bounded = ring->kind != RING_BROADCAST || s->options.lossless;
     if (bounded && unlikely(head - ring->acked >= ring->limit))
         return NULL;
@@ -81,7 +80,7 @@ static inline ALWAYS_INLINE struct ring_slot *fast_reserve(struct shm_socket *s,
     return slot_reserve(ring, head);
 }
 
-/* Publish what was written there; SIZE: the caller's bytes. */
+/* Publish the slot; SIZE: the caller's bytes. */
 static inline ALWAYS_INLINE void fast_commit(struct shm_socket *s, struct ring_out *ring, struct pipe *pipe,
                                              size_t size)
 {
@@ -107,7 +106,7 @@ static inline ALWAYS_INLINE bool fast_send(struct shm_socket *s, const void *dat
     return true;
 }
 
-/* A message that lies in BLOCK already. */
+/* Send a message that is already in BLOCK. */
 static inline bool fast_send_block(struct shm_socket *s, struct block *block, size_t size)
 {
     struct ring_out *ring = s->fast.out;
@@ -122,7 +121,7 @@ static inline bool fast_send_block(struct shm_socket *s, struct block *block, si
 
 /* ---- receiving ---- */
 
-/* The slot of the only peer's next message, once it is there; NULL: the general path. */
+/* Wait for the only peer's next message: its slot. NULL: take the general path. */
 static inline ALWAYS_INLINE const struct ring_slot *fast_await(struct shm_socket *s, int flags)
 {
     struct pipe *pipe = s->fast.in;
@@ -135,7 +134,7 @@ static inline ALWAYS_INLINE const struct ring_slot *fast_await(struct shm_socket
         if ((flags & SHM_DONTWAIT) || s->options.spin_ns == 0 || s->options.receive_timeout == 0)
             return NULL;
         rx_end_read(pipe);
-        /* At the heels of a sender that streams, each look takes the line from it: let it get ahead. */
+        /* Close behind a streaming sender, each look takes its cache line away: let it get ahead. */
         uint32_t streak = ring->streak;
         if (unlikely(streak > FAST_STREAM)) {
             pause_for_ns(FAST_APART_NS);
@@ -148,7 +147,7 @@ static inline ALWAYS_INLINE const struct ring_slot *fast_await(struct shm_socket
                 return NULL;
             __builtin_prefetch((const char *)slot + CACHE_LINE); /* both lines travel at once */
         } while (slot_peek(slot) != ready);
-        if (polls < FAST_BRIEF) /* no reply to what we sent comes so soon */
+        if (polls < FAST_BRIEF) /* too soon for a reply to what we sent: the sender streams */
             ring->streak = streak + 1;
     } else if (++ring->streak > STREAK_LONG) {
         const char *later = (const char *)slot_of(ring, ring->tail + FAST_AHEAD);
@@ -158,7 +157,7 @@ static inline ALWAYS_INLINE const struct ring_slot *fast_await(struct shm_socket
     return likely(peer_u32(&s->bell.page->changed) == 0) ? slot : NULL;
 }
 
-/* The message was read; LENGTH: the caller's bytes. */
+/* Count a message that was read; LENGTH: the caller's bytes. */
 static inline ALWAYS_INLINE void fast_count(struct shm_socket *s, size_t length)
 {
     s->rx.last_more = s->rx.last_redelivered = false;
@@ -166,7 +165,7 @@ static inline ALWAYS_INLINE void fast_count(struct shm_socket *s, size_t length)
     stat_add(s, STAT_BYTES_RECEIVED, length);
 }
 
-/* SPSC, broadcast: and is done with. */
+/* SPSC, broadcast: consume it and count it. */
 static inline ALWAYS_INLINE void fast_consume(struct shm_socket *s, struct pipe *pipe, size_t length)
 {
     uint64_t next = ++pipe->in.tail;
@@ -177,7 +176,7 @@ static inline ALWAYS_INLINE void fast_consume(struct shm_socket *s, struct pipe 
     fast_count(s, length);
 }
 
-/* SPMC: take the message in SLOT, unless another reader does, and copy it. */
+/* SPMC: claim the message in SLOT and copy it. False: another reader has it, or the general path is due. */
 static inline ALWAYS_INLINE bool fast_claim(struct shm_socket *s, struct pipe *pipe, const struct ring_slot *slot,
                                             void *buffer, size_t copied, size_t length)
 {
@@ -195,7 +194,7 @@ static inline ALWAYS_INLINE bool fast_claim(struct shm_socket *s, struct pipe *p
     return true;
 }
 
-/* -1: the general path. */
+/* Returns -1 to take the general path. */
 static inline ALWAYS_INLINE ssize_t fast_receive(struct shm_socket *s, void *buffer, size_t size, int flags)
 {
     const struct ring_slot *slot = fast_await(s, flags);
@@ -235,7 +234,7 @@ static inline ALWAYS_INLINE bool fast_send_delimited(struct shm_socket *s, uint3
     return true;
 }
 
-/* Wait for one: the size of its body, and its tag; -1: the general path. It is not taken yet. */
+/* Wait for such a message without taking it: returns its body's size and sets TAG. -1: take the general path. */
 static inline ALWAYS_INLINE ssize_t fast_await_delimited(struct shm_socket *s, int flags, uint32_t *tag)
 {
     const struct ring_slot *slot = fast_await(s, flags);
@@ -249,7 +248,7 @@ static inline ALWAYS_INLINE ssize_t fast_await_delimited(struct shm_socket *s, i
     return (ssize_t)words[1];
 }
 
-/* Take it: a body of SIZE bytes into a buffer of ROOM bytes. */
+/* Take it: copy its body of SIZE bytes into a buffer of ROOM bytes. */
 static inline ALWAYS_INLINE void fast_take_delimited(struct shm_socket *s, void *buffer, size_t room, size_t size)
 {
     struct ring_in *ring = &s->fast.in->in;

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A socket's places at endpoints, and how it keeps up with who comes and goes there.
+ * A socket's memberships of endpoints, and how it follows the members that come and go there.
  *
- * Whoever changes something at an endpoint sets `changed` in the bells of those whom it concerns; the next call on such
- * a socket compares the endpoint's table with its pipes (membership_sync). Deaths do not announce themselves:
- * membership_check() asks the kernel about the life locks, whenever a sleep lasts a slice, while spinning, and now and
- * then while polling.
+ * A process that changes an endpoint sets `changed` in the bells of the members concerned; their next call compares the
+ * endpoint's table with their pipes (membership_sync). Deaths do not announce themselves: membership_check() asks the
+ * kernel about the life locks whenever a sleep lasts a whole slice, while spinning, and now and then while polling.
  */
 #include "core/membership.h"
 
@@ -77,7 +76,7 @@ int membership_join_at(struct shm_socket *s, const char *name, bool bind, const 
         return -ENOMEM;
     membership->bound = bind;
     snprintf(membership->handed_to, sizeof membership->handed_to, "%s", only);
-    shared_u32 *attached = &s->segment.header->attached; /* before a name leads here; and some may stay when we leave */
+    shared_u32 *attached = &s->segment.header->attached; /* raised before a name leads here; leaving may leave names */
     uint32_t before = load_relaxed(attached);
     if (before < 2)
         store_relaxed(attached, before + 1);
@@ -115,18 +114,18 @@ int membership_leave(struct shm_socket *s, const char *name, bool bound)
 {
     for (struct membership **at = &s->memberships; *at != NULL; at = &(*at)->next) {
         struct membership *membership = *at;
-        bool either = membership->handed_to[0] != '\0'; /* who bound there was not the caller's choice */
+        bool either = membership->handed_to[0] != '\0'; /* hand-over: the caller did not choose which side bound */
         if ((membership->bound != bound && !either) || strcmp(membership->endpoint.name, name) != 0)
             continue;
         *at = membership->next;
         leave(s, membership);
-        peer_notify_bell(&s->bell); /* our place or a name may be free for one who was turned away elsewhere */
+        peer_notify_bell(&s->bell); /* look again: a peer that another endpoint rejected may fit now */
         return 0;
     }
     return -ENOENT;
 }
 
-/* May the files go with us? Not while a peer that was promised messages has not mapped them. */
+/* Must our files outlive us, because a peer has yet to map them to read its messages? */
 static bool is_awaited(struct shm_socket *s)
 {
     for (uint32_t i = 0; i < s->pipes.count; i++) {
@@ -152,9 +151,9 @@ bool membership_leave_all(struct shm_socket *s)
     return is_awaited(s);
 }
 
-/* ---- places that were handed over (api_handover.c) ---- */
+/* ---- endpoints made by a hand-over (api_handover.c) ---- */
 
-/* An accept record that came after the last look: its binder may have sent, too, before it died. */
+/* Is there an accept record that we have not acted on? Its binder may have sent messages before it died. */
 static bool has_news(struct membership *membership)
 {
     struct accepted said;
@@ -162,7 +161,7 @@ static bool has_news(struct membership *membership)
            said.peer_gen == membership->gen && said.verdict == VERDICT_ACCEPTED && said.binder_gen != membership->pipes[0]->accepted_gen;
 }
 
-/* Is there a pipe to this peer that has no place any more? What it sent may lie in memory that has yet to be mapped. */
+/* Is there a drain of this peer? Reading it may need files of the peer that are not mapped yet. */
 static bool has_drain_of(const struct shm_socket *s, const char *id_hex)
 {
     for (uint32_t i = 0; i < s->pipes.count; i++)
@@ -171,7 +170,7 @@ static bool has_drain_of(const struct shm_socket *s, const char *id_hex)
     return false;
 }
 
-/* A place that was handed over, when the other side has gone: no other ever comes. */
+/* Is this a hand-over's endpoint whose other side has gone? Nobody else will ever come to it. */
 static bool has_done(struct shm_socket *s, struct membership *membership)
 {
     const struct pipe *pipe = membership->pipes[0];
@@ -184,9 +183,9 @@ static bool has_done(struct shm_socket *s, struct membership *membership)
         return false;
     if (membership->met)
         return true;
-    /* It was there when it was handed over; it may have died since, or given up. */
+    /* We never met. The peer was alive at the hand-over, but may have died or given up since. */
     if (membership->bound)
-        return !membership->look_again && endpoint_is_empty(&membership->endpoint); /* or not all of it could be looked at */
+        return !membership->look_again && endpoint_is_empty(&membership->endpoint); /* and all of it was seen */
     return !endpoint_binder_lives(&membership->endpoint) && !has_news(membership);
 }
 
@@ -196,7 +195,7 @@ static void leave_handed(struct shm_socket *s)
         char name[ENDPOINT_NAME_MAX + 1], id_hex[2 * SEGMENT_ID_SIZE + 1];
         next = membership->next;
         if (!has_done(s, membership)) {
-            membership->look_again = membership->look_again || (membership->handed_to[0] != '\0' && !membership->met); /* it may die first */
+            membership->look_again = membership->look_again || (membership->handed_to[0] != '\0' && !membership->met); /* it may die unmet */
             continue;
         }
         memcpy(name, membership->endpoint.name, sizeof name);
@@ -230,11 +229,11 @@ void membership_sync(struct shm_socket *s)
     uint32_t before = s->pipes.count;
     sync_all(s);
     if (s->pipes.count != before)
-        sync_all(s); /* a place that became free may be another's turn (PAIR) */
+        sync_all(s); /* a pipe ended: a waiting connector may have its place (PAIR) */
     rx_adopt(s);
 }
 
-/* Has the binder whose ring is pre-read accepted us? */
+/* Has the binder whose ring we pre-read accepted us? */
 static bool is_accepted(struct pipe *pipe)
 {
     struct membership *membership = pipe->membership;
@@ -259,16 +258,16 @@ void membership_check(struct shm_socket *s)
                 pipe_gone(pipe, true);
         } else if (pipe->state != PIPE_PRE_ACCEPT) {
             pipe->died = true;
-        } else if (!is_accepted(pipe) && membership_can_go(pipe)) { /* else that is looked at below */
+        } else if (!is_accepted(pipe) && membership_can_go(pipe)) { /* if accepted, sync_all() meets it below */
             pipe_pre_accept_end(pipe, true);
         }
         died = true;
     }
     rx_adopt(s);
     for (struct membership *membership = s->memberships; membership != NULL; membership = membership->next)
-        died = died || membership->look_again; /* or was it that one that died? */
+        died = died || membership->look_again; /* the peer that this waits for may be the one that died */
     if (died) {
-        /* Other pullers take over what the dead one had in hand. */
+        /* Wake the other pullers: they adopt the messages that the dead one had claimed. */
         for (uint32_t i = 0; s->tx.shared.claims != NULL && i < s->pipes.count; i++)
             pipe_notify(s->pipes.list[i]);
         sync_all(s);

@@ -1,34 +1,34 @@
 /* SPDX-License-Identifier: MIT */
-/* Who is at a name: a socket's memberships of endpoints, bound or connected. */
+/* A socket's memberships of endpoints, bound or connected: who is at a name. */
 #ifndef SHMQ_CORE_MEMBERSHIP_H
 #define SHMQ_CORE_MEMBERSHIP_H
 
 #include "core/socket.h"
 
-/* Bind or connect; to the same name again: -EADDRINUSE, or nothing. */
+/* Bind or connect. A second bind to the same name: -EADDRINUSE; a second connect does nothing. */
 int membership_join(struct shm_socket *s, const char *name, bool bind);
-/* At a place of its own, where nobody comes but the one with this id ("": anybody). */
+/* The same, but only the peer with the id ONLY is accepted there ("": any peer). */
 int membership_join_at(struct shm_socket *s, const char *name, bool bind, const char *only);
 int membership_leave(struct shm_socket *s, const char *name, bool bound); /* -ENOENT */
-bool membership_leave_all(struct shm_socket *s); /* true: a peer has still to map what it was sent */
+bool membership_leave_all(struct shm_socket *s); /* true: a peer has yet to map what it was sent */
 
-/* Look at who is there; cheap when nothing has changed. */
+/* Bring pipes up to date with the endpoints; membership_look() is cheap when nothing has changed. */
 void membership_sync(struct shm_socket *s);
 static inline void membership_look(struct shm_socket *s)
 {
     if (unlikely(peer_u32(&s->bell.page->changed) != 0))
         membership_sync(s);
 }
-/* Ask the kernel who still lives. */
+/* Ask the kernel which peers still live. */
 void membership_check(struct shm_socket *s);
 
 /* ---- between membership*.c ---- */
 
-/* Has it a peer, or a place where one may come? */
+/* Is there a pipe that is not ending, with or without a peer yet? */
 bool membership_has_partner(const struct shm_socket *s);
 /*
- * The peer went. It may have begun, and sent, since we last looked: without memory or descriptors to see that, and to
- * go on reading it, the pipe stays as it is until there are some.
+ * The peer went: may its pipe act on that now? The peer may have opened its ring and sent since our last look. While we
+ * lack the memory or descriptors to map that and to make a drain, the pipe stays as it is.
  */
 bool membership_can_go(struct pipe *pipe);
 /* This endpoint no longer names segment ID: remove it unless it is ours. */

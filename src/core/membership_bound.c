@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The binder's side of a membership: who connects is met, or turned away; what binders before us left is minded. */
+/* The binder's side of a membership: accept or reject each connector, and settle what earlier binders left behind. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,8 +29,8 @@ static int make_places(struct membership *membership, uint32_t high)
     return 0;
 }
 
-/* The answer in this place is about to be written over: its binder is forgotten once all places have been looked at, or
- * another one's turns up. (Mostly all are one's, and to look for its name goes through all places.) */
+/* The accept record in SLOT is about to be overwritten. Forget the binder that wrote it, but only after the whole pass
+ * or when another binder's record turns up: forgetting scans all slots, and most records are the same binder's. */
 static void overwrite(struct shm_socket *s, struct membership *membership, uint32_t slot)
 {
     struct accepted before;
@@ -49,7 +49,7 @@ static void forget_overwritten(struct shm_socket *s, struct membership *membersh
     membership->has_overwritten = false;
 }
 
-/* RESUME: how far the connector's ring has been read before, if a record of ours does not say. */
+/* Write the accept record. RESUME: how far the connector's ring was read, when no pipe record of ours tells. */
 static void answer(struct membership *membership, uint32_t slot, const struct member *peer, uint64_t verdict,
                    uint64_t pipe_offset, uint64_t resume, struct shm_socket *s)
 {
@@ -63,7 +63,7 @@ static void answer(struct membership *membership, uint32_t slot, const struct me
     endpoint_accept_write(&membership->endpoint, slot, &words);
 }
 
-/* A connector died, and nobody needs what it sent or was told. */
+/* The connector died, and nobody needs its messages or its accept record. */
 static void clear_place(struct shm_socket *s, struct membership *membership, uint32_t slot, const struct member *peer)
 {
     overwrite(s, membership, slot);
@@ -85,8 +85,8 @@ static void reject(struct shm_socket *s, struct membership *membership, uint32_t
         event_push(s, SHM_EVENT_REJECTED, &unlinked, NULL, 0);
 }
 
-/* Where did a binder before us stop reading this connector's ring? 0 if there was none; below 0: that
- * cannot be found out now. */
+/* Find where an earlier binder stopped reading this connector's ring; 0 if there was none. Negative: out of memory or
+ * descriptors, try again. */
 static int resume_point(struct shm_socket *s, struct membership *membership, uint32_t slot, const struct member *peer,
                         uint64_t *resume)
 {
@@ -103,7 +103,7 @@ static int resume_point(struct shm_socket *s, struct membership *membership, uin
     }
     if (old.verdict != VERDICT_ACCEPTED)
         return 0;
-    /* It died: its own pipe record says. */
+    /* It died without noting that in the accept record; its pipe record still tells. */
     segment_id_hex(id_hex, old.binder_id);
     int error = remote_open(&dead, s->store, id_hex);
     if (error < 0)
@@ -112,20 +112,20 @@ static int resume_point(struct shm_socket *s, struct membership *membership, uin
     if (record != NULL && !record_tail(record, pipe_token(peer->id, peer->pipe_offset), resume))
         *resume = 0;
     error = record == NULL ? dead->shortage : 0;
-    dead->is_needed = true; /* by the connectors in other places */
+    dead->is_needed = true; /* connectors in other slots may still look at it */
     remote_close(dead);
     return error;
 }
 
-/* Has a binder before us something that its connector has to look at: messages, or views of the connector's
- * memory that outlive it? Relaxed, for its lock was ours to take, so all that it stored is here. */
+/* Did an earlier binder leave something that its connector must see: unread messages, or views of the connector's
+ * memory? relaxed: we have taken over its life lock, which makes all of its stores visible. */
 static bool is_to_be_seen(struct remote *binder, const struct accepted *said)
 {
     const struct pipe_record *record = record_at(binder, said->pipe_offset);
     if (record == NULL)
         return false;
     if (said->resume != UINT64_MAX && hazards_any(binder->header, peer_u32_once(&record->hazard_tag)))
-        return true; /* the hazards of one that died are nobody's */
+        return true; /* it left, but may hold views; a dead binder's hazard words protect nothing */
     uint64_t offset = peer_u64(&record->ring_offset);
     const struct ring_header *ring =
         offset != 0 && offset % 64 == 0 ? remote_at(binder, offset, sizeof *ring) : NULL;
@@ -134,10 +134,9 @@ static bool is_to_be_seen(struct remote *binder, const struct accepted *said)
 }
 
 /*
- * A binder before us answered this connector, sent to it (or has views of what it had sent), and has gone, and
- * the connector has not come to look since. Our answer would hide that one for ever, and what was sent with it.
- * So the connector is told to look first; it says so in its record, and calls. (Or it cannot be found out now:
- * later, then.)
+ * An earlier binder accepted this connector, sent to it or holds views of its memory, and went before the connector
+ * looked. Our accept record would replace that binder's and lose its messages. So wake the connector first: it meets
+ * the earlier binder, notes that in its pipe record and wakes us. Also true if memory is too short to find out.
  */
 static bool has_to_look_first(struct shm_socket *s, struct membership *membership, uint32_t slot, const struct member *peer)
 {
@@ -166,12 +165,12 @@ static bool has_to_look_first(struct shm_socket *s, struct membership *membershi
         remote_met_at(connector, membership->endpoint.file, slot);
         remote_close(connector);
     }
-    /* Not of one who looked: the binder before us may live, and have given the memory of its ring back. */
+    /* Only if the connector has not looked: otherwise the earlier binder, if alive, may have freed its ring. */
     if (!looked && !is_to_be_seen(before, &old)) {
-        looked = true; /* there is nothing to look at */
+        looked = true; /* nothing to see */
         is_short = before->shortage < 0;
     }
-    before->is_needed = true; /* our answer takes its name away, and removes it */
+    before->is_needed = true; /* its files go when our accept record replaces the last one that names it */
     remote_close(before);
     if (!is_short && (looked || !endpoint_connector_lives(&membership->endpoint, slot)))
         return false;
@@ -182,9 +181,9 @@ static bool has_to_look_first(struct shm_socket *s, struct membership *membershi
 }
 
 /*
- * Who leaves takes its record back first and frees its memory then. So when that memory makes no sense,
- * look whether the one it was announced for is still there, before it is called a liar. The fence of that look
- * (endpoint.c: between the record and its generation) keeps it behind what was read of the memory.
+ * A leaving connector first retracts its endpoint record, then frees its memory. So before we call invalid memory a
+ * protocol error, check that the same connector is still announced. The seqlock's fence (endpoint.c: between the record
+ * and its generation) orders this check after our reads of that memory.
  */
 static bool connector_stays(struct membership *membership, uint32_t slot, uint64_t gen)
 {
@@ -192,7 +191,7 @@ static bool connector_stays(struct membership *membership, uint32_t slot, uint64
     return endpoint_connector(&membership->endpoint, slot, &now) == 1 && now.gen == gen;
 }
 
-/* At each look: has its ring come, does its proof hold? */
+/* At each look: check for the peer's ring and verify its proof. */
 static void look_at(struct shm_socket *s, struct pipe *pipe)
 {
     struct membership *membership = pipe->membership;
@@ -204,7 +203,7 @@ static void look_at(struct shm_socket *s, struct pipe *pipe)
         membership->look_again = true;
     } else if (error == -EBADMSG || error == -EEXIST) {
         reject(s, membership, pipe->slot, &peer, load_relaxed(&pipe->record->tail), error);
-        membership->rejected[pipe->slot] = for_good(peer.gen); /* it was accepted before: no way back */
+        membership->rejected[pipe->slot] = for_good(peer.gen); /* it has seen itself accepted: never retry */
         pipe_turn_away(pipe);
     } else {
         pipe_break(pipe);
@@ -252,7 +251,7 @@ static void accept_peer(struct shm_socket *s, struct membership *membership, uin
         } else if (!error_passes(error) && !endpoint_connector_lives(&membership->endpoint, slot))
             clear_place(s, membership, slot, peer);
         else
-            membership->look_again = true; /* out of memory or descriptors: what a dead one sent is kept, too */
+            membership->look_again = true; /* out of memory or descriptors: keep even a dead connector's messages */
         return;
     }
     membership->pipes[slot] = pipe;
@@ -277,7 +276,7 @@ void membership_sync_bound(struct shm_socket *s, struct membership *membership)
         if (pipe != NULL && (!present || peer.gen != pipe->member.gen)) {
             if (pipe_has_met(pipe) && !membership_can_go(pipe))
                 continue;
-            pipe_gone(pipe, true); /* by death, unless its record says that it left */
+            pipe_gone(pipe, true); /* it died, unless its pipe record says that it left */
             pipe->membership = NULL;
             membership->pipes[slot] = pipe = NULL;
         }
@@ -291,7 +290,7 @@ void membership_sync_bound(struct shm_socket *s, struct membership *membership)
 
 /* ---- coming and leaving ---- */
 
-/* The binder before us died: what its connectors are, and which of them died as well. */
+/* Clear the slots of connectors that died while no binder was there to notice. */
 static void clear_dead_connectors(struct shm_socket *s, struct membership *membership)
 {
     struct member peer;
@@ -322,7 +321,7 @@ int membership_join_bound(struct shm_socket *s, struct membership *membership, c
     s->memberships = membership;
     event_push(s, SHM_EVENT_BOUND, NULL, name, 0);
     membership_sync_bound(s, membership);
-    if (had_one) /* unless a connector has still to look at what it left */
+    if (had_one) /* removes its files, unless a connector has yet to look at them */
         remote_unnamed(s->store, membership->endpoint.file, ANY_PLACE, before.id_hex);
     return 0;
 }
@@ -335,7 +334,7 @@ void membership_leave_bound(struct shm_socket *s, struct membership *membership)
         if (pipe == NULL)
             continue;
         if (s->rx.message.pipe == pipe)
-            rx_leave(s); /* before it is said how far that is */
+            rx_leave(s); /* this may move the tail that is published below */
         if (pipe_has_met(pipe) && endpoint_connector(&membership->endpoint, slot, &peer)) {
             struct accepted words;
             if (endpoint_accept_read(&membership->endpoint, slot, &words)) {
@@ -343,8 +342,8 @@ void membership_leave_bound(struct shm_socket *s, struct membership *membership)
                 endpoint_accept_write(&membership->endpoint, slot, &words);
             }
         }
-        /* A connector goes on with the next binder and reads the rest of this one's ring beside it,
-         * without saying how far it is. */
+        /* The connector moves on to the next binder and drains our ring meanwhile. It publishes no tail for that, so
+         * an unread ring must stay until the socket closes. */
         pipe->sticky = pipe_has_unread(pipe);
         pipe_leave(pipe);
         pipe->membership = NULL;

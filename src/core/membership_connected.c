@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The connector's side of a membership: it keeps up with the binders that come and go at its endpoint. */
+/* The connector's side of a membership: follow the binders that come and go at the endpoint. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,14 +9,14 @@
 #include "core/pipe.h"
 #include "core/session.h"
 
-/* As connector_stays() of membership_bound.c, of the binder. */
+/* Like connector_stays() in membership_bound.c, for the binder. */
 static bool binder_stays(struct membership *membership, uint64_t gen)
 {
     struct member now;
     return endpoint_binder(&membership->endpoint, &now) == 1 && now.gen == gen;
 }
 
-/* At each look: has its ring come, does its proof hold? */
+/* At each look: check for the peer's ring and verify its proof. */
 static void look_at(struct shm_socket *s, struct pipe *pipe)
 {
     uint64_t gen = pipe->member.gen;
@@ -34,7 +34,7 @@ static void look_at(struct shm_socket *s, struct pipe *pipe)
     }
 }
 
-/* A binder that left says how far it had read, though we may never have seen it. */
+/* A binder that left published how far it had read, even if we never met it: do not send that again. */
 static void note_resume(struct pipe *pipe, uint64_t resume)
 {
     struct ring_out *ring = &pipe->own_ring;
@@ -48,7 +48,7 @@ static void note_resume(struct pipe *pipe, uint64_t resume)
 /* ---- what stands at the endpoint ---- */
 
 struct seen {
-    bool has_record;      /* `record` is for us, whatever it says */
+    bool has_record;      /* `record` is for our generation; any verdict */
     struct accepted record;
     bool has_binder;
     struct member binder;
@@ -56,7 +56,7 @@ struct seen {
 
 static void look(struct membership *membership, struct seen *seen)
 {
-    /* The accept record first: then a binder that differs from the one who wrote it came after it. */
+    /* Read the accept record first: then a binder other than its writer must have come later. */
     seen->has_record = endpoint_accept_read(&membership->endpoint, membership->endpoint.slot, &seen->record) == 1 &&
                        seen->record.peer_gen == membership->gen;
     seen->has_binder = endpoint_binder(&membership->endpoint, &seen->binder) == 1;
@@ -67,7 +67,7 @@ static bool is_accepted_by(const struct seen *seen, uint64_t binder_gen)
     return seen->has_record && seen->record.verdict == VERDICT_ACCEPTED && seen->record.binder_gen == binder_gen;
 }
 
-/* Is the binder that the pipe knows not there any more? */
+/* Is the binder that this pipe met no longer at the endpoint? */
 static bool has_gone(const struct pipe *pipe, const struct seen *seen)
 {
     return !seen->has_binder || seen->binder.gen != pipe->member.gen;
@@ -75,7 +75,7 @@ static bool has_gone(const struct pipe *pipe, const struct seen *seen)
 
 /* ---- keeping up ---- */
 
-/* The binder turned us away. Say so once. */
+/* The binder rejected us: report it once. */
 static void note_rejection(struct shm_socket *s, struct pipe *pipe, const struct seen *seen)
 {
     const struct accepted *said = &seen->record;
@@ -89,15 +89,15 @@ static void note_rejection(struct shm_socket *s, struct pipe *pipe, const struct
     pipe->rejected = said->gen;
 }
 
-/* Tell what it means that the pipe could not meet the binder (ERROR), or did (0). */
+/* Record the outcome of pipe_meet_peer(): events, and which binder is done with. */
 static void note_result(struct shm_socket *s, struct pipe *pipe, const struct accepted *said, const char *id_hex, int error)
 {
     struct membership *membership = pipe->membership;
     if (!error_passes(error)) {
         pipe->accepted_gen = said->binder_gen;
-        note_resume(pipe, said->resume); /* not before: what it read may be freed now, but for its views */
+        note_resume(pipe, said->resume); /* after meeting: blocks freed by this may be under its hazard words */
     }
-    if (error == -EBADMSG) { /* the binder will find the same, by our proof */
+    if (error == -EBADMSG) { /* wake the binder: our proof will fail for it, too */
         pipe->refused = said->binder_gen;
         session_report(s, pipe);
         peer_notify(s, id_hex);
@@ -108,14 +108,14 @@ static void note_result(struct shm_socket *s, struct pipe *pipe, const struct ac
     }
     if (error < 0 && pipe->accepted_gen == said->binder_gen) {
         store_release(&pipe->record->last_connected, pipe_token(said->binder_id, said->pipe_offset));
-        if (error != -EEXIST) { /* else the next binder asks how far that one had read */
+        if (error != -EEXIST) { /* then the next binder needs this one's pipe record, for the read position */
             endpoint_done(&membership->endpoint, said->binder_gen);
             membership_forget_binder(s, membership->endpoint.file, said->binder_id);
         }
     }
 }
 
-/* A binder has accepted us. That counts also when it has gone since: it may have sent before that. */
+/* A binder has accepted us. Meet it even if it has gone since: it may have sent messages first. */
 static void meet_binder(struct shm_socket *s, struct pipe *pipe, const struct seen *seen)
 {
     struct membership *membership = pipe->membership;
@@ -136,9 +136,10 @@ static void meet_binder(struct shm_socket *s, struct pipe *pipe, const struct se
     if ((error == -EPROTO || error == -EBADMSG) && !binder_stays(membership, said->binder_gen))
         error = -ENOENT;
     else if (error == -ENOENT && there && endpoint_binder_lives(&membership->endpoint))
-        error = -EAGAIN; /* it is there, so this passes */
+        error = -EAGAIN; /* the binder lives, so its files will appear */
     note_result(s, pipe, said, binder.id_hex, error);
-    if (seen->has_binder && !there && pipe->accepted_gen == said->binder_gen) /* its successor may be waiting for this look */
+    /* The next binder may wait until we have met this one (has_to_look_first()). */
+    if (seen->has_binder && !there && pipe->accepted_gen == said->binder_gen)
         membership->untold = !peer_notify(s, seen->binder.id_hex);
     membership->look_again = membership->untold || (error < 0 && pipe->accepted_gen != said->binder_gen);
     if (error < 0)
@@ -164,12 +165,12 @@ void membership_sync_connected(struct shm_socket *s, struct membership *membersh
     }
     if (pipe_has_met(pipe) && seen.has_record && seen.record.verdict != VERDICT_ACCEPTED &&
         seen.record.binder_gen == pipe->member.gen)
-        pipe_turn_away(pipe); /* with a key: it found out only after it had accepted us */
+        pipe_turn_away(pipe); /* its verdict changed after it had accepted us: our proof failed */
     if (pipe_has_met(pipe)) {
         look_at(s, pipe);
         return;
     }
-    /* If the binder accepted us before it went, what was pre-read goes on where we are, and is not read anew. */
+    /* If the binder accepted us before it died, keep our read position. */
     if (pipe->state == PIPE_PRE_ACCEPT && !is_accepted_by(&seen, pipe->member.gen) && has_gone(pipe, &seen)) {
         if (!membership_can_go(pipe))
             return;
@@ -183,7 +184,7 @@ void membership_sync_connected(struct shm_socket *s, struct membership *membersh
             endpoint_binder_lives(&membership->endpoint))
             pipe_pre_accept(pipe, &seen.binder);
     } else if (pipe->state == PIPE_PRE_ACCEPT && (s->rx.message.pipe == pipe || pipe->in.owed != 0)) {
-        socket_look_again(s); /* a message is being read: once that is done */
+        socket_look_again(s); /* a message is being read: meet the binder after that */
     } else if (seen.record.verdict != VERDICT_ACCEPTED) {
         note_rejection(s, pipe, &seen);
     } else {
@@ -230,7 +231,7 @@ void membership_leave_connected(struct shm_socket *s, struct membership *members
     struct member binder;
     bool queued = pipe_is_queued(pipe);
     bool binder_lives = endpoint_binder(&membership->endpoint, &binder) && endpoint_binder_lives(&membership->endpoint);
-    /* Messages that the binder has not even seen: it reads them like those of one that died. */
+    /* The binder has not accepted us but will want our messages: leave them to it, as if we had died. */
     bool inherits = queued && binder_lives && pipe_has_unread(pipe) && !session_pending(pipe) &&
                     pipe->refused != binder.gen && s->kind->ring(s, -1) != RING_BROADCAST;
 
@@ -240,7 +241,7 @@ void membership_leave_connected(struct shm_socket *s, struct membership *members
     pipe->membership = NULL;
     if (!inherits)
         endpoint_retract(&membership->endpoint);
-    struct accepted said; /* by one who has gone, and left its files to us */
+    struct accepted said; /* its binder may have gone and left its files for us to remove */
     bool orphans = !inherits && endpoint_accept_read(&membership->endpoint, membership->endpoint.slot, &said) &&
                    !is_binder(&membership->endpoint, said.binder_id);
     endpoint_leave(&membership->endpoint, !inherits);
@@ -248,7 +249,7 @@ void membership_leave_connected(struct shm_socket *s, struct membership *members
         membership_forget_binder(s, membership->endpoint.file, said.binder_id);
     if (binder_lives)
         peer_notify(s, binder.id_hex);
-    /* It may have linked to us, and we could not look: then it reads, and may have views. */
+    /* The binder may have accepted us without our noticing: then it reads our ring and may hold views. */
     pipe->own_ring.stays = pipe->own_ring.stays || queued;
     bool viewed = binder_lives && pipe->own_ring.kind == RING_BROADCAST && pipe->own_ring.in_flight != NULL;
     if (queued && !inherits && !viewed)

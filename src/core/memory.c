@@ -40,7 +40,7 @@ void memory_free(struct shm_socket *s)
     free(s);
 }
 
-/* Does an endpoint still lead peers to our files, who are promised what is in them? */
+/* Does an endpoint still name us, so that peers may come for our files? */
 static bool is_named(const struct shm_socket *s)
 {
     return reap_is_named(s->store, s->segment.id_hex);
@@ -57,7 +57,8 @@ void memory_unref(struct shm_socket *s)
     }
     bell_detach(&s->bell);
     if (s->segment.store != NULL) {
-        /* First drop our life lock, then look: whoever takes our name away does so before it removes the files. */
+        /* Drop our life lock before looking: a peer first removes our name from the endpoint, then looks for our lock.
+         * So one of us removes the files. */
         segment_unmap(&s->segment);
         if (!s->files_awaited || !is_named(s))
             reap_own(&s->segment);

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A socket's own memory: segment, bell, arena. The handle has a reference to it and so has each peer, for a view of
- * that peer's memory is kept by a hazard word in ours: so it may outlive shm_close().
+ * A socket's own memory: segment, bell, arena. The handle and each peer have a reference to it, because a view of a
+ * peer's memory is protected by a hazard word in ours: so it may outlive shm_close().
  */
 #ifndef SHMQ_CORE_MEMORY_H
 #define SHMQ_CORE_MEMORY_H
 
 #include "core/socket.h"
 
-/* Make it, in the runtime directory or (SHM_MEMFD) in memfds. After an error: memory_unref(). */
+/* Make it in the runtime directory or, with SHM_MEMFD, in memfds. After an error call memory_unref(). */
 int memory_open(struct shm_socket *s, int flags);
 
-/* By any thread. The last one removes the files, unless a peer was promised what is in them. */
+/* Any thread. The last reference removes the files, unless a peer has yet to map them. */
 void memory_unref(struct shm_socket *s);
 
-/* Free what is private memory: of a child, whose parent has the rest. */
+/* Free private memory only: in a forked child, since the rest is its parent's. */
 void memory_free(struct shm_socket *s);
 
-/* Bytes for messages, without SHM_MEMORY_LIMIT. */
+/* The limit on message memory in bytes, if SHM_MEMORY_LIMIT is not set. */
 static inline uint64_t memory_default_limit(const struct shm_socket *s)
 {
     return s->kind->memory_limit != 0 ? s->kind->memory_limit : UINT64_MAX;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* All that a pattern may use of the core. */
+/* Everything that a pattern may use of the core. */
 #ifndef SHMQ_CORE_PATTERN_H
 #define SHMQ_CORE_PATTERN_H
 

@@ -55,7 +55,7 @@ int peer_open(struct peer **out, struct shm_socket *s, const char *id_hex, const
     return 0;
 }
 
-/* ---- its life ---- */
+/* ---- liveness ---- */
 
 bool pipe_is_dead(const struct pipe *pipe)
 {
@@ -66,10 +66,10 @@ bool pipe_is_dead(const struct pipe *pipe)
     return pipe->peer != NULL && !segment_is_alive(pipe->socket->store, pipe->member.id_hex);
 }
 
-/* ---- word to a peer ---- */
+/* ---- notifying a peer ---- */
 
-/* The fence stands between the change, whatever its order, and `changed`: a peer that overwrites this 1 by its 0
- * sees the change. */
+/* The fence orders the change, whatever its own order, before `changed`: a peer whose 0 overwrites this 1 sees the
+ * change. */
 void peer_notify_bell(struct bell *bell)
 {
     fence_seq_cst();
@@ -85,7 +85,7 @@ bool peer_notify(struct shm_socket *s, const char *id_hex)
         peer_notify_bell(&bell);
         bell_detach(&bell);
     }
-    return !error_passes(error); /* if it is not there, nobody has to be told */
+    return !error_passes(error); /* a peer without a bell need not be told */
 }
 
 /* ---- files that were handed over ---- */

@@ -74,14 +74,14 @@ static void list_remove(struct shm_socket *s, struct pipe *pipe)
         }
 }
 
-/* Not a message: not under the limit. Never of whole pages, which could be given back once it is free, while
- * a peer still has a look. */
+/* Records do not count towards the memory limit. A record never has whole pages of its own: those could be returned to
+ * the system once it is free, while a peer still reads it. */
 static struct block *new_record_block(struct shm_socket *s)
 {
     struct block *block = arena_alloc(&s->arena, sizeof(struct pipe_record));
     if (block == NULL)
         return NULL;
-    if (block->size >= RECORD_BLOCK_MAX) { /* there was memory for nothing smaller */
+    if (block->size >= RECORD_BLOCK_MAX) { /* no smaller block was available */
         arena_free(&s->arena, block);
         errno = ENOSPC;
         return NULL;
@@ -116,8 +116,6 @@ static void free_record(struct pipe *pipe)
     pipe->record = NULL;
 }
 
-/* A peer knows a pipe by the place of our record. If the last one that it was linked to had this place, it
- * would seem to have come to this one, too: so the record, which nobody has seen yet, takes another. */
 int pipe_set_apart(struct pipe *pipe)
 {
     struct block *before = pipe->record_block, *block;
@@ -170,7 +168,7 @@ int pipe_reserve(struct pipe *pipe)
 
 /* ---- the peer goes ---- */
 
-/* What is left to read, and the hazard words of one who left but lives, go on in a pipe of their own. */
+/* Move the unread messages of the old peer, and its hazard words if it left but lives, to a drain beside this pipe. */
 void pipe_split_drain(struct pipe *pipe)
 {
     struct shm_socket *s = pipe->socket;
@@ -211,14 +209,14 @@ static void stop_sending(struct pipe *pipe)
     tx_abandon(pipe);
 }
 
-/* Its memory is given back: nobody looks at it any more. */
+/* Nobody looks at this pipe's own ring any more. */
 static void free_ring(struct pipe *pipe)
 {
-    ring_out_reclaim(&pipe->own_ring, UINT64_MAX); /* onto the retired list: the peer may still hold views */
+    ring_out_reclaim(&pipe->own_ring, UINT64_MAX); /* blocks go to the retired list: the peer may still hold views */
     ring_out_close(&pipe->own_ring);
 }
 
-/* The connector waits for the next binder, from the first unread message on. */
+/* Connector: queue for the next binder, which reads from the first unread message on. */
 static void requeue(struct pipe *pipe)
 {
     pipe_happens(pipe, PIPE_EVENT_REQUEUE);
@@ -227,7 +225,7 @@ static void requeue(struct pipe *pipe)
         store_relaxed(&pipe->record->start, pipe->own_ring.acked);
         pipe->own_ring.limit = pipe->base_limit;
     } else if (pipe->out != NULL && pipe->out->kind == RING_BROADCAST) {
-        store_relaxed(&pipe->record->start, UINT64_MAX); /* the next begins where it comes in */
+        store_relaxed(&pipe->record->start, UINT64_MAX); /* the next binder starts at the head it finds */
     }
     store_release(&pipe->record->connected_to, 0); /* a peer that left may use its memory again */
     endpoint_done(&pipe->membership->endpoint, pipe->member.gen);
@@ -241,7 +239,7 @@ void pipe_gone(struct pipe *pipe, bool died)
         return;
     fast_forget(pipe->socket);
     if (!pipe->faulty)
-        pipe_renew(pipe); /* it may have begun, sent and gone since we last looked */
+        pipe_renew(pipe); /* it may have opened its ring, sent and gone since our last look */
     bool left = peer_u32_acquire(&pipe->theirs->left) != 0; /* stored after `end` */
     uint64_t end = peer_u64(&pipe->theirs->end), tail;
     pipe->died = died && !left;
@@ -258,7 +256,7 @@ void pipe_gone(struct pipe *pipe, bool died)
     pipe_limit_shared(pipe->socket);
     stop_sending(pipe);
     if (pipe->died || left)
-        free_ring(pipe); /* else it is turned away, and has yet to see that */
+        free_ring(pipe); /* a rejected peer still reads it until it notices */
 }
 
 void pipe_turn_away(struct pipe *pipe)
@@ -315,11 +313,11 @@ void pipe_leave(struct pipe *pipe)
     struct shm_socket *s = pipe->socket;
     if (s->rx.message.pipe == pipe)
         rx_leave(s);
-    if (pipe->record != NULL) { /* say in it that no more will come */
+    if (pipe->record != NULL) { /* publish where our messages end */
         store_relaxed(&pipe->record->end, pipe->out != NULL ? pipe->out->head : 0);
         store_release(&pipe->record->left, 1);
     }
-    struct peer *peer = pipe_pre_accept_end(pipe, false); /* LEAVING with a peer means that it knows us */
+    struct peer *peer = pipe_pre_accept_end(pipe, false); /* a LEAVING pipe has a peer only if that knows us */
     pipe_happens(pipe, PIPE_EVENT_LEAVE);
     peer_drop(peer);
     pipe->has_in = false;
@@ -329,19 +327,19 @@ void pipe_leave(struct pipe *pipe)
 
 /* ---- the end ---- */
 
-/* Dead PUSH: does another puller still have one of its messages in hand, that might come back? */
+/* The PUSH is dead: does another puller hold a claim on one of its messages? If that one died, we might adopt it. */
 static bool others_hold_claims(const struct ring_in *ring)
 {
     for (uint64_t i = 0; i < ring->claims->slots; i++) {
-        uint64_t word = peer_u64(&ring->claims->words[i]); /* not older than ring_in_has() saw it */
+        uint64_t word = peer_u64(&ring->claims->words[i]); /* relaxed: not older than what ring_in_has() saw */
         if (claim_state(word) == CLAIM_CLAIMED && claim_owner(word) != ring->claims->owner)
             return true;
     }
     return false;
 }
 
-/* The peer was accepted and has not come to look at that since: it may yet, and is promised that what the accept record
- * names, this side's record and ring, is there. (Unless it has left its place: then it does not come.) */
+/* The peer was accepted and has not looked since. Until it looks or leaves, the record and ring that the accept record
+ * names must stay. */
 bool pipe_is_awaited(const struct pipe *pipe)
 {
     uint64_t last = peer_u64_acquire(&pipe->theirs->last_connected);
@@ -358,13 +356,13 @@ static bool is_over(struct pipe *pipe)
             return false;
         if (pipe->own_ring.block != NULL && !pipe->died && peer_u32_acquire(&pipe->theirs->left) == 0 &&
             (pipe_is_awaited(pipe) || record_is_about(pipe->theirs, pipe_my_token(pipe))))
-            return false; /* turned away, and does not know yet */
+            return false; /* rejected, but it has not noticed yet */
         return pipe->died || pipe->faulty || pipe->theirs == NULL || !hazards_any(pipe->peer->remote->header, pipe->their_tag);
     }
     if (pipe->state != PIPE_LEAVING)
         return false;
     if (pipe->peer == NULL)
-        return false; /* the binder fetches the rest; until the socket closes */
+        return false; /* the binder may yet read our ring, until the socket closes */
     if (pipe->died)
         return true;
     if (pipe->sticky || pipe_is_awaited(pipe) || record_is_about(pipe->theirs, pipe_my_token(pipe)))
@@ -372,7 +370,7 @@ static bool is_over(struct pipe *pipe)
     return !hazards_any(pipe->peer->remote->header, pipe->their_tag);
 }
 
-/* In the accept record, for whoever finds the connector's record: how far its ring was read. */
+/* Note in the accept record how far the connector's ring was read, for the next binder. */
 static void note_end(struct pipe *pipe)
 {
     struct endpoint *endpoint = &pipe->membership->endpoint;
@@ -396,8 +394,8 @@ void pipe_free(struct pipe *pipe)
         struct member member;
         pipe->membership->pipes[pipe->slot] = NULL;
         if (endpoint_connector(&pipe->membership->endpoint, pipe->slot, &member) && member.gen == pipe->member.gen) {
-            note_end(pipe); /* should the place not be free just now, or we die before it is */
-            endpoint_clear(&pipe->membership->endpoint, pipe->slot); /* unless it lives */
+            note_end(pipe); /* in case the slot stays taken, or we die before it is cleared */
+            endpoint_clear(&pipe->membership->endpoint, pipe->slot); /* not while the connector lives */
         }
     }
     stop_sending(pipe);
@@ -405,7 +403,7 @@ void pipe_free(struct pipe *pipe)
     list_remove(s, pipe);
     session_pipe_free(pipe);
     if (pipe->record != NULL)
-        store_release(&pipe->record->connected_to, 0); /* a peer that left waits for this */
+        store_release(&pipe->record->connected_to, 0); /* a peer that left keeps its memory until it sees this */
     free_record(pipe);
     peer_drop(pipe->peer);
     free(pipe->drain);

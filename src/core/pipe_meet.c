@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How a pipe meets its peer: first perhaps by reading ahead of the binder's consent, then by mapping each other. */
+/* How a pipe meets its peer: some connectors pre-read the binder's ring, then both sides map each other's record. */
 #include "core/pipe.h"
 
 #include <string.h>
@@ -12,14 +12,13 @@ static int open_peer(struct peer **peer, const struct pipe *pipe, const char *id
 {
     const struct membership *membership = pipe->membership;
     if (membership->handed_to[0] != '\0' && strcmp(membership->handed_to, id_hex) != 0)
-        return -EPROTO; /* in another one's name */
+        return -EPROTO; /* the membership was handed to a different peer */
     return peer_open(peer, pipe->socket, id_hex, membership->endpoint.file, membership->bound ? pipe->slot : ANY_PLACE);
 }
 
 /* ---- before the binder has accepted us ---- */
 
-/* With a key: answer the challenge that the binder has for whoever comes, so that it need not wait for our
- * next call to read what is sent from here on. */
+/* With a key: answer the binder's standing challenge at once, so that it can read what we send before our next call. */
 static void prove_pre_accept(struct pipe *pipe, const struct member *member)
 {
     struct shm_socket *s = pipe->socket;
@@ -35,9 +34,8 @@ static void prove_pre_accept(struct pipe *pipe, const struct member *member)
 }
 
 /*
- * Some need not wait until the binder looks up from its work. A PULL can take from a PUSH's queue, whose
- * claims need nobody's consent. A SUB can read a PUB's history, which the PUB does not notice; so that
- * hazards mean nothing to it, and blocks are copied (rx.c).
+ * Some connectors need not wait for the binder's next call. A PULL can claim from a PUSH's queue without its consent. A
+ * SUB can read a PUB's history; since the PUB does not know its hazard words yet, blocks are copied (rx.c).
  */
 void pipe_pre_accept(struct pipe *pipe, const struct member *member)
 {
@@ -45,7 +43,7 @@ void pipe_pre_accept(struct pipe *pipe, const struct member *member)
     uint32_t kind = pipe_pre_accept_kind(s, member);
     struct peer *peer;
 
-    if (s->auth != NULL) { /* nothing before the binder has proven itself; but we can */
+    if (s->auth != NULL) { /* read nothing before the binder has proven itself, but prove ourselves */
         prove_pre_accept(pipe, member);
         return;
     }
@@ -55,7 +53,7 @@ void pipe_pre_accept(struct pipe *pipe, const struct member *member)
         peer_drop(peer);
         return;
     }
-    /* One that has answered by now may have sent more than that history since, all of it for us. */
+    /* If the binder has accepted us by now, it may have sent more than the history keeps: meet it instead. */
     struct accepted said;
     if (kind == RING_BROADCAST && endpoint_accept_read(&pipe->membership->endpoint, pipe->slot, &said) == 1 &&
         said.peer_gen == pipe->membership->gen && said.binder_gen == member->gen) {
@@ -69,7 +67,7 @@ void pipe_pre_accept(struct pipe *pipe, const struct member *member)
     pipe_happens(pipe, PIPE_EVENT_PRE_READ);
 }
 
-/* What is in hand keeps the peer's memory by itself. */
+/* A message in hand keeps the peer's memory mapped by itself. */
 struct peer *pipe_pre_accept_end(struct pipe *pipe, bool died)
 {
     if (pipe->state != PIPE_PRE_ACCEPT)
@@ -89,7 +87,7 @@ struct peer *pipe_pre_accept_end(struct pipe *pipe, bool died)
 
 /* ---- meeting ---- */
 
-/* The peer is who it should be: may it have the place, and the name, that it wants? */
+/* The peer is authenticated. Let the kind check it: is the place free, and the routing id? */
 static int introduce(struct pipe *pipe)
 {
     struct shm_socket *s = pipe->socket;
@@ -132,7 +130,7 @@ static int set_up(struct pipe *pipe, uint64_t their_offset, uint64_t resume)
     return error;
 }
 
-/* It could not be met. What passes is tried again, so nothing of it is given up. */
+/* Undo a failed meeting. After a transient error it is tried again, so keep the peer's files and its proof usable. */
 static void fail(struct pipe *pipe, int error)
 {
     struct peer *peer = pipe->peer;
@@ -148,7 +146,7 @@ static void fail(struct pipe *pipe, int error)
     peer_drop(peer);
 }
 
-/* Say in our record, for the peer to see, what its messages to us begin with and whom our tail is about. */
+/* Publish in our record where this peer's reading of our ring starts, and whose ring our tail refers to. */
 static void publish_meeting(struct pipe *pipe, uint64_t their_offset, uint64_t resume)
 {
     struct shm_socket *s = pipe->socket;
@@ -161,7 +159,7 @@ static void publish_meeting(struct pipe *pipe, uint64_t their_offset, uint64_t r
     }
     pipe_limit_shared(s);
     pipe->connected_before = peer_u64(&pipe->theirs->last_connected);
-    if (!pipe->has_in) /* what it says is about the ring of one before; for the next binder, should we not come to read */
+    if (!pipe->has_in) /* the old tail is for a former peer's ring; the next binder resumes here if we never read */
         store_relaxed(&pipe->record->tail, resume);
     store_release(&pipe->record->connected_to, token);
     store_release(&pipe->record->last_connected, token);

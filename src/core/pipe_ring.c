@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The rings of a pipe: the one that this side sends on, and the peer's, once there is something to read. */
+/* The rings of a pipe: the one that this side sends on, and the peer's that it reads. */
 #include "core/pipe.h"
 
 #include <stdlib.h>
@@ -12,7 +12,7 @@ uint64_t pipe_mark(int hwm)
     return hwm == 0 ? RING_SLOTS_MAX : (uint64_t)hwm;
 }
 
-/* ---- to send on ---- */
+/* ---- sending ---- */
 
 int pipe_open_out(struct pipe *pipe, int peer_type)
 {
@@ -26,7 +26,7 @@ int pipe_open_out(struct pipe *pipe, int peer_type)
         bool control = s->kind->sends_control;
         uint64_t limit = control ? RING_SLOTS_MAX : pipe_mark(s->options.send_hwm);
         if (kind == RING_BROADCAST)
-            limit = 1; /* conflated: the newest is all */
+            limit = 1; /* conflated: only the newest message counts */
         int error = ring_out_open(&pipe->own_ring, &s->arena, kind, limit, s->options.lock_memory && !control);
         if (error < 0)
             return error;
@@ -83,9 +83,9 @@ void pipe_limit_shared(struct shm_socket *s)
     s->tx.shared.limit = limit;
 }
 
-/* ---- to read ---- */
+/* ---- receiving ---- */
 
-/* As far back from ticket START as SHM_HISTORY asks for, and there still is. */
+/* Go back from ticket START by as much history as SHM_HISTORY asks for and the ring still has. */
 static uint64_t back_from(const struct ring_in *ring, uint64_t start, uint64_t history)
 {
     uint64_t oldest = peer_u64(&ring->header->oldest); /* hint */
@@ -94,13 +94,13 @@ static uint64_t back_from(const struct ring_in *ring, uint64_t start, uint64_t h
     return from > oldest ? from : oldest;
 }
 
-/* BEGAN: where a reader that had begun before the answer goes on; UINT64_MAX: it had not. */
+/* The first ticket to read. BEGAN: where a pre-accept read has got to; UINT64_MAX: there was none. */
 static int first_ticket(struct pipe *pipe, uint64_t resume, uint64_t began, uint64_t *first)
 {
     struct shm_socket *s = pipe->socket;
     uint64_t start = s->auth != NULL ? session_start(pipe) : peer_u64(&pipe->theirs->start); /* a number: R2 */
     if (start == UINT64_MAX)
-        return 0; /* it has not seen us yet */
+        return 0; /* the peer has not met us yet */
     if (pipe->in.kind == RING_BROADCAST && began != UINT64_MAX)
         start = began;
     else if (pipe->in.kind == RING_BROADCAST && s->options.history > 0 && !pipe->in.newest_only)
@@ -126,7 +126,7 @@ int pipe_open_in(struct pipe *pipe, uint64_t resume)
     int error = ring_in_open(&pipe->in, pipe->peer->remote, offset);
     if (error < 0)
         return pipe->peer->remote->shortage < 0 ? pipe->peer->remote->shortage : error;
-    /* A connector's `start` is about the binder before us until it has come to us. */
+    /* Until the connector has met us, its `start` is meant for the previous binder. */
     if (pipe->in.kind == RING_BROADCAST && !pipe->in.newest_only && !record_is_about(pipe->theirs, pipe_my_token(pipe)))
         error = 0;
     else

@@ -1,35 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A pipe: one connection of a socket, from its making to its end. Here are its data and its states; pipe.c makes
- * and ends pipes, tx.c and rx.c move messages through them.
+ * A pipe is one connection of a socket. Here are its data and its states; pipe.c makes and ends pipes, tx.c and rx.c
+ * move messages through them.
  *
  *   (new) ──> QUEUED ──meet──> MET ──prove──> UP
  *             │   ^             │             │
- *        pre-read └──requeue────┴──requeue────┤   connector: what the peer left is read by a drain beside it
+ *        pre-read └──requeue────┴──requeue────┤   connector: a drain beside it reads what the peer left
  *             v   ^             └────drain────┴──> DRAINING ──> freed     binder, and such drains
  *          PRE_ACCEPT
  *   QUEUED, PRE_ACCEPT, MET, UP ──leave──> LEAVING ──> freed
  *
- * QUEUED      no peer has accepted this side yet: sends queue up (connector), or it is being made (binder)
- * PRE_ACCEPT  the same, but the binder's ring is read already (SPMC, or a publisher's history)
- * MET         both records are mapped; nothing passes before the peer has proven that it has the key
+ * QUEUED      no peer has accepted us yet: sends queue up (connector), or the pipe is being made (binder)
+ * PRE_ACCEPT  the same, but we read the binder's ring already (SPMC, or a publisher's history)
+ * MET         both records are mapped; no messages pass until the peer has proven that it has the key
  * UP          messages pass in both directions
  * DRAINING    the peer has gone: only what it had sent is still read
  * LEAVING     this side has left: its ring and record stay until the peer has read them and holds no view
  *
  * state       event     next        action                                        when the peer dies in that state
- * QUEUED      pre-read  PRE_ACCEPT  map the binder, read its ring                 nobody to die
- * QUEUED      meet      MET         map the peer's record, say so in one's own    nobody to die
- * PRE_ACCEPT  requeue   QUEUED      what is in hand drains beside                 the binder: requeue
- * MET         prove     UP          count it, CONNECTED, tell the kind            requeue, drain: it said nothing
- * MET         fail      QUEUED      let go of the peer again                      as above
- * MET, UP     requeue   QUEUED      DIED or LEFT, tell the kind; drain beside     the binder: the next one goes on where
- *                                                                                 its record says that it had read to
+ * QUEUED      pre-read  PRE_ACCEPT  map the binder, read its ring                 no peer yet
+ * QUEUED      meet      MET         map the peer's record, publish that in ours   no peer yet
+ * PRE_ACCEPT  requeue   QUEUED      the message in hand moves to a drain          the binder: requeue
+ * MET         prove     UP          count it, CONNECTED, tell the kind            requeue or drain; it sent nothing
+ * MET         fail      QUEUED      unmap the peer                                as above
+ * MET, UP     requeue   QUEUED      DIED or LEFT, tell the kind; split a drain    the binder: the next one resumes from
+ *                                                                                 the tail in its record
  * MET, UP     drain     DRAINING    DIED or LEFT, tell the kind; free the ring    the connector: what it sent is read
  * any other   leave     LEAVING     tell the kind, and the peer                   freed at the next look
  *
- * When this side dies, its peers see its life lock go, and each makes one of the transitions above for itself.
- * The data plane makes none: it notes a fault (pipe_note_fault), and the control plane acts on that at its next look.
+ * When this side dies, each peer sees the life lock released and makes its own transition above.
+ * The data plane makes no transition: it notes a fault (pipe_note_fault), and the control plane acts on it at its next
+ * look.
  */
 #ifndef SHMQ_CORE_PIPE_STATE_H
 #define SHMQ_CORE_PIPE_STATE_H
@@ -53,7 +54,7 @@ enum pipe_event {
     PIPE_EVENTS
 };
 
-/* Where EVENT leads from STATE; what the table above does not name leads nowhere. */
+/* The state that EVENT leads to; pairs that the table above does not name leave STATE unchanged. */
 static inline enum pipe_state pipe_next(enum pipe_state state, enum pipe_event event)
 {
     static const uint8_t next[PIPE_STATES][PIPE_EVENTS] = {
@@ -72,7 +73,7 @@ static inline enum pipe_state pipe_next(enum pipe_state state, enum pipe_event e
 
 struct pipe {
     struct shm_socket *socket;
-    struct membership *membership; /* NULL once that is closed, or its place is another pipe's */
+    struct membership *membership; /* NULL once that is closed, or another pipe has the slot */
     uint32_t slot;
     enum pipe_state state;
 
@@ -81,15 +82,15 @@ struct pipe {
     struct peer *peer;
     const struct pipe_record *theirs;
     uint32_t their_tag;        /* of the peer's hazard words for this pipe */
-    uint64_t connected_before; /* whom the peer was connected to when it came */
-    bool died;                 /* by the kernel's word */
+    uint64_t connected_before; /* the peer's last_connected when we met it */
+    bool died;                 /* without leaving first */
     bool faulty;               /* it broke the protocol */
-    bool authenticated;        /* its proof holds; without a key: always (session.h) */
-    bool superseded;           /* ROUTER: another peer has taken its name over, it is not heard any more */
+    bool authenticated;        /* its proof holds; always true without a key (session.h) */
+    bool superseded;           /* ROUTER: another peer has its routing id now; read nothing more from it */
     struct pipe_session *session;
     struct session_source *source;
 
-    /* ---- noted, for the control plane to act on ---- */
+    /* ---- noted by the data plane, for the control plane ---- */
     bool fault_noted, death_noted;
 
     /* ---- this side ---- */
@@ -106,19 +107,19 @@ struct pipe {
 
     /* ---- receiving ---- */
     bool has_in;
-    bool began;           /* in.tail, reached by a pre-read, is where to go on */
-    bool adopt_due;       /* SPMC: look for claims of the dead */
-    bool drained;         /* DRAINING: the control plane was told that the ring is empty */
+    bool began;           /* a pre-accept read has reached in.tail: continue there */
+    bool adopt_due;       /* SPMC: look for claims of dead readers */
+    bool drained;         /* DRAINING: the control plane knows that the ring is empty */
     struct ring_in in;
-    uint64_t received;    /* as it stands in the record */
-    uint32_t unannounced; /* reads since the sender was last looked after (R3, bell) */
+    uint64_t received;    /* private copy of the record's word */
+    uint32_t unannounced; /* messages read since we last checked for a waiting sender (R3, bell) */
     uint32_t announce_every;
 
-    /* ---- a connector's place ---- */
-    uint64_t accepted_gen; /* generation of the binder that was last met */
-    uint64_t rejected;     /* the rejection that was last reported */
-    uint64_t refused;      /* generation of the binder that was last found to have another key */
-    struct pipe *drain;    /* memory for the drain that a requeue may need */
+    /* ---- connector only ---- */
+    uint64_t accepted_gen; /* generation of the binder last met */
+    uint64_t rejected;     /* generation of the rejection last reported */
+    uint64_t refused;      /* generation of the last binder that failed authentication */
+    struct pipe *drain;    /* preallocated, for the drain that a requeue may need */
 };
 
 /* Is there a peer whose record is mapped? */

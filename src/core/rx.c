@@ -23,7 +23,7 @@ static void count_lost(struct shm_socket *s, struct pipe *pipe)
     event_push(s, SHM_EVENT_LAPPED, pipe, NULL, lost);
 }
 
-/* Does a packed message refer to blocks beside its own? */
+/* Does a packed message refer to further blocks? */
 static bool has_blocks(const void *bytes, uint64_t size)
 {
     uint64_t word;
@@ -36,8 +36,8 @@ static bool has_blocks(const void *bytes, uint64_t size)
 }
 
 /*
- * The publisher does not know us yet and does not mind our hazards: take a copy, which is good if the slot
- * still is what it was. 1; 0 it has to wait for the pipe; 2 the publisher was faster.
+ * Pre-accept: the publisher does not know our hazard words yet, so they protect nothing. Copy the block; the copy is
+ * valid if the slot still has the same message afterwards. 1; 0: wait until we are accepted; 2: overwritten, retry.
  */
 static int copy_unprotected(struct shm_socket *s, struct pipe *pipe)
 {
@@ -80,8 +80,8 @@ static int take(struct shm_socket *s, struct pipe *pipe)
     if (unlikely(pipe->adopt_due)) {
         int adopted = ring_in_adopt(&pipe->in, taken);
         if (adopted == 1 && !taken->redelivered)
-            return adopted; /* its own, which it could not look at when it took it */
-        /* No more than there are slots, should somebody go on claiming for the dead. */
+            return adopted; /* our own claim, whose message we could not map when we made it */
+        /* Bounded by the slots, in case a faulty peer keeps making claims in a dead one's name. */
         for (uint64_t n = 0; n < pipe->in.mask && adopted == 1 && !s->options.redeliver; n++) {
             slot_finish(&pipe->in, taken->ticket);
             stat_add(s, STAT_LOST, 1);
@@ -101,7 +101,7 @@ static int take(struct shm_socket *s, struct pipe *pipe)
     return result;
 }
 
-/* As if it had not begun. */
+/* Undo rx_begin(): the message stays unread. */
 static void put_back(struct shm_socket *s)
 {
     struct incoming *in = &s->rx.message;
@@ -115,7 +115,7 @@ static void put_back(struct shm_socket *s)
     in->pipe = NULL;
 }
 
-/* With a key: what was taken holds, or is gone. What cannot even be located does not hold. */
+/* With a key: verify the message or drop it. One that cannot even be located counts as invalid. */
 static int authenticate(struct shm_socket *s, struct pipe *pipe, int result)
 {
     struct incoming *in = &s->rx.message;
@@ -142,7 +142,7 @@ int rx_begin(struct shm_socket *s, struct pipe *pipe)
     if (result == 0) {
         rx_end_read(pipe);
         if (unlikely(pipe->state == PIPE_DRAINING) && !pipe->drained) {
-            pipe->drained = true; /* it can be forgotten now: at the next look */
+            pipe->drained = true; /* the control plane frees it at the next look */
             socket_look_again(s);
         }
         return 0;
@@ -220,9 +220,9 @@ int rx_next(struct shm_socket *s, struct part *part)
     }
     if (in->at >= taken->size && in->at > 0)
         return 0;
-    if (taken->size - in->at < PART_HEADER) /* without a part it would never end, and nothing come after it */
+    if (taken->size - in->at < PART_HEADER) /* a message without a part could never be ended */
         return -EPROTO;
-    peer_copy(&word, taken->bytes + in->at, sizeof word); /* once: it may change under us */
+    peer_copy(&word, taken->bytes + in->at, sizeof word); /* only once: the peer may change it */
     uint64_t size = word & PART_SIZE_MASK, left = taken->size - in->at - PART_HEADER;
     if (word & PART_BLOCK) {
         if (left < sizeof offset || s->auth != NULL)
@@ -252,7 +252,7 @@ void rx_skip_to_head(struct pipe *pipe)
 {
     ring_in_skip_to_head(&pipe->in);
     if (pipe->record != NULL)
-        store_relaxed(&pipe->record->tail, pipe->in.tail); /* private: hazards keep blocks, not the tail */
+        store_relaxed(&pipe->record->tail, pipe->in.tail); /* relaxed: hazard words protect blocks here, not the tail */
 }
 
 void rx_end_read(struct pipe *pipe)
@@ -265,8 +265,8 @@ void rx_end_read(struct pipe *pipe)
         stat_add(pipe->socket, STAT_WAKES, 1);
 }
 
-/* The sender's slots are given back one by one; looking after its sleep is done once per quarter of
- * its mark, and whenever the ring is found empty. */
+/* Slots are returned to the sender one by one. Whether it waits for room is checked only once per quarter of its
+ * high-water mark, and whenever the ring is found empty. */
 static void advance(struct pipe *pipe)
 {
     struct ring_in *ring = &pipe->in;
@@ -339,7 +339,7 @@ int rx_part(struct shm_socket *s, struct part *part)
         return result;
     part->synthetic = false;
     result = s->kind->next_part != NULL ? s->kind->next_part(s, part) : rx_next(s, part);
-    if (unlikely(result < 0) && !error_passes(result)) /* else that part is given at the next call */
+    if (unlikely(result < 0) && !error_passes(result)) /* a transient error: the next call retries this part */
         return rx_fail(s, result);
     return result;
 }

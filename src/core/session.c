@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* See session.h; and docs/SECURITY.md for what it is good for and what not. */
+/* Auth sessions of sockets and pipes: see session.h. docs/SECURITY.md says what they protect against. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,7 +43,7 @@ int session_set_key(struct shm_socket *s, const void *key)
     }
     memcpy(auth->root, key, AUTH_KEY_SIZE);
     auth->look_at_count = SOURCES_KEPT;
-    session_close(s); /* a key set before */
+    session_close(s); /* replaces an earlier key */
     s->auth = auth;
     return 0;
 }
@@ -117,8 +117,8 @@ int session_key(struct shm_socket *s, struct pipe *pipe)
 
 /* ---- pipes ---- */
 
-/* Relaxed: nothing lies behind a challenge. Half of one and half of another is one that nobody knows; the peer is
- * called afterwards, and answers the whole. */
+/* relaxed: a challenge publishes no other data. A peer that sees a mixture of two proves itself in vain; it is woken
+ * afterwards and answers the whole one. */
 void session_write_challenge(struct pipe *pipe)
 {
     store_relaxed(&pipe->record->challenge[0], pipe->session->challenge[0]);
@@ -186,7 +186,7 @@ void session_again(struct pipe *pipe)
     pipe->authenticated = false;
     pipe->session->proved[0] = pipe->session->proved[1] = 0;
     pipe->session->resume = 0;
-    if (fresh_challenge(pipe) < 0) { /* then nobody can answer it */
+    if (fresh_challenge(pipe) < 0) { /* no randomness: 0 is a challenge that nobody can answer */
         memset(pipe->session->challenge, 0, sizeof pipe->session->challenge);
         session_write_challenge(pipe);
     }

@@ -1,36 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Trust: what a socket with SHM_AUTH_KEY demands of its peers, and gives them.
+ * Auth sessions: how sockets with SHM_AUTH_KEY authenticate their peers and their messages.
  *
- * Sessions. Each ring is a session of its sender, numbered by it; the key of its messages is derived
- * from the user's key, the sender's segment id (128 random bits, another for each socket ever made) and
- * that number. Messages are bound to their ticket in it (auth.h). So nothing of another ring, another
- * sender or another time is ever taken for a message here.
+ * Sessions. Each ring is a session, numbered by its sender. The key of its messages is derived from the user's key, the
+ * sender's segment id (128 random bits, unique to each socket) and that number, and each message is bound to its ticket
+ * (auth.h). So no message of another ring, sender or time is ever accepted here.
  *
- * Proofs. That a session goes on now, and is meant for this reader, a recording could not say. So each
- * side of a pipe has a challenge in its pipe record, random and used once, and beside it its own proof:
- * the keyed hash of
+ * Proofs. A session alone does not show that it is current and meant for this reader: it could be a recording. So each
+ * side has a random, single-use challenge in its pipe record, and beside it its proof for the peer's challenge: the
+ * keyed hash of
  *
- *     mode, kind of ring | types | sender's id | reader's id | reader's challenge, and the place of the
- *     record it stands in | session | first ticket for this reader | sender's routing id
+ *     mode, kind of ring | types | sender's id | reader's id | reader's challenge, and the offset of its
+ *     record | session | first ticket for this reader | sender's routing id
  *
- *   QUEUED      challenge: fresh              proof: of an earlier pipe, or none
- *   UP          peer mapped: proves to the peer's challenge, and again when that changes
- *   authenticated     the peer's proof holds        challenge: 0, used up
+ *   QUEUED   challenge: fresh         proof: of an earlier pipe, or none
+ *   MET      challenge: fresh         proof: answers the peer's challenge, and again whenever that changes
+ *   UP       challenge: 0, used up    the peer is authenticated: its proof has been verified
  *
- * A connector need not wait for the answer: each socket with a key has one challenge more, in its
- * segment's header, for connectors that come. A proof for that one is as good, as long as that session is not being
- * read already. It is renewed before sessions of the dead are forgotten, and the last two are good. So a connector that met a live
- * binder is read also when it makes no further call, or dies; the binder proves before it answers.
+ * A connector need not wait to be accepted. Each socket with a key also has a standing challenge in its segment's
+ * header, and a connector may prove itself against that instead, unless its session is being read already. The standing
+ * challenge is renewed before sessions of dead senders are forgotten; the last two are valid. So the messages of a
+ * connector that saw a live binder are read even if it makes no further call, or dies. A binder proves itself before it
+ * writes its accept record.
  *
- * Until a peer is authenticated nothing is read of it, no message is
- * sent to it alone, no event tells of it and no pattern hears of it. A peer whose proof does not ref, or that
- * has no key, or the other mode, is turned away for good: SHM_EVENT_UNTRUSTED, EBADMSG.
+ * Until a peer is authenticated, nothing is read from it, nothing is sent to it alone, and neither events nor patterns
+ * learn of it. A peer that has no key, another mode or an invalid proof is rejected for good: SHM_EVENT_UNTRUSTED,
+ * EBADMSG.
  *
- * What was read of a session is remembered, beyond pipes, as long as its sender lives (`sources`): a pipe
- * that was torn down and made again by somebody else's hand gives nothing twice.
+ * The read position in a session is remembered beyond the pipe, as long as the sender lives (`sources`): if someone
+ * tampers with shared memory so that the pipe is made anew, no message is delivered twice.
  *
- * Challenges, starts, ids that something is decided from are private copies. A dead peer proves nothing new.
+ * All decisions use private copies of challenges, start tickets and ids. A dead peer proves nothing new.
  */
 #ifndef SHMQ_CORE_SESSION_H
 #define SHMQ_CORE_SESSION_H
@@ -48,48 +48,49 @@ void session_close(struct shm_socket *s); /* wipe all keys */
 
 /* ---- pipes; each does nothing for a socket without a key ---- */
 
-int session_pipe_new(struct pipe *pipe);   /* its record is there, and nobody has seen it */
+int session_pipe_new(struct pipe *pipe);   /* after making its record, before anybody sees that */
 void session_pipe_free(struct pipe *pipe);
-/* Nothing is read of it from here on; how far it was read stays known. */
+/* Stop reading the peer's session; the read position is remembered. */
 void session_leave(struct pipe *pipe);
-/* Does the peer have a key, or not, as we do? 0 or -EBADMSG. Its pipe record is at OFFSET. */
+/* Check that the peer's mode (key or none, sealed or not) is ours: 0 or -EBADMSG. Its pipe record is at OFFSET. */
 int session_meet(struct pipe *pipe, uint64_t offset);
 int session_prove(struct pipe *pipe);
-/* A connector, to a binder that has not answered yet: is there something to prove? */
+/* Connector: has it yet to prove itself to this binder, which has not accepted it? */
 bool session_is_pre_accept(const struct pipe *pipe, const struct member *binder);
 int session_prove_pre_accept(struct pipe *pipe, const struct member *binder, uint32_t type,
                       const struct segment_header *header);
-/* Is it authenticated? 1; 0 not yet; -EBADMSG its proof does not ref; others for want of memory. */
+/* Is the peer authenticated? 1: yes; 0: not yet; -EBADMSG: invalid proof; other errors: out of memory. */
 int session_check(struct pipe *pipe);
-/* The peer is gone, or was not taken: a fresh challenge for the next. */
+/* The peer is gone or was rejected: make a fresh challenge for the next one. */
 void session_again(struct pipe *pipe);
-/* The pipe could not be made for want of memory: what the peer has proven, it shall have proven the next time. */
+/* Meeting failed for lack of memory: restore the challenge, so that the peer's proof is still valid next time. */
 void session_put_back(struct pipe *pipe);
 void session_drain(struct pipe *rest, struct pipe *pipe);
-/* The ring is about to be read: where to begin, at the earliest. 1; -ENOMEM; -EPROTO. */
+/* Before reading the ring: raise FIRST to the lowest ticket that may be read. 1; -ENOMEM; -EPROTO. */
 int session_begin(struct pipe *pipe, uint64_t *first);
 uint64_t session_start(const struct pipe *pipe);
 uint64_t session_resume(struct pipe *pipe, uint64_t resume);
-/* A connector's messages wait for a binder that lives, but there is no proof for it yet. */
+/* Connector: a binder is there, but we have not proven ourselves to it, so it cannot read our queued messages. */
 bool session_pending(const struct pipe *pipe);
-/* The name that the peer gave itself; with a key, as proven. 0 or -EPROTO. */
+/* The peer's routing id; with a key, the one in its proof. 0 or -EPROTO. */
 int pipe_peer_routing_id(const struct pipe *pipe, uint8_t id[256], uint32_t *size);
-/* Tell of a peer, or a message, that was turned away. */
+/* Report a peer or message that failed authentication. */
 void session_report(struct shm_socket *s, const struct pipe *peer);
 
 /* ---- messages, of sockets with a key ---- */
 
-/* Be ready to seal for RING: 0 or -ENOMEM. Then BYTES become SIZE + AUTH_TAG_SIZE bytes at TO. */
+/* Make the key for the ring of PIPE (NULL: the shared ring): 0 or -ENOMEM. */
 int session_key(struct shm_socket *s, struct pipe *pipe);
+/* Then seal MESSAGE: its bytes become size + AUTH_TAG_SIZE bytes at TO. */
 void session_seal(struct shm_socket *s, struct pipe *pipe, const struct ring_out *ring,
                 const struct ring_message *message, void *to);
-/* Room for SIZE bytes of parts, the first USED of which are kept. NULL: no memory. */
+/* Private room for SIZE bytes of parts; the first USED bytes are kept. NULL: no memory. */
 unsigned char *session_gather(struct shm_socket *s, uint64_t used, uint64_t size);
-/* The message in hand becomes private bytes that hold. 0, -EBADMSG, -ENOMEM. */
+/* Verify the message in hand and make it a private copy. 0, -EBADMSG, -ENOMEM. */
 int session_open(struct shm_socket *s, struct pipe *pipe, struct ring_taken *taken);
-/* It stays unread: it may come again. */
+/* The message stays unread: allow it to be opened again. */
 void session_untake(struct pipe *pipe, const struct ring_taken *taken);
-/* Bytes that session_open() made become the caller's, on the heap, if that can be; or NULL. */
+/* Hand the buffer of session_open() over to the caller (heap memory). NULL: not possible, copy instead. */
 void *session_give(struct shm_socket *s, const void *data, size_t size);
 
 #endif

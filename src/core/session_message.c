@@ -5,8 +5,8 @@
 
 #include "core/session_state.h"
 
-#define TICKET_BITS 46                /* that a claim word has */
-#define OPEN_KEPT (UINT64_C(4) << 20) /* bytes of private buffers that are kept for the next message */
+#define TICKET_BITS 46                /* of a ticket in a claim word */
+#define OPEN_KEPT (UINT64_C(4) << 20) /* bytes: larger private buffers are not kept for the next message */
 
 /* ---- messages ---- */
 
@@ -21,7 +21,7 @@ void session_seal(struct shm_socket *s, struct pipe *pipe, const struct ring_out
     auth_seal(&frame, to, message->bytes, message->size);
 }
 
-/* A buffer that large messages do not leave large for ever. */
+/* Grow BUFFER to SIZE bytes, or shrink it if an earlier large message left it much too large. */
 static unsigned char *make_room(unsigned char **buffer, uint64_t *room, uint64_t used, uint64_t size)
 {
     if (size <= *room && (*room <= OPEN_KEPT || size > OPEN_KEPT / 4))
@@ -43,7 +43,7 @@ unsigned char *session_gather(struct shm_socket *s, uint64_t used, uint64_t size
     return make_room(&s->auth->packed, &s->auth->packed_room, used, size);
 }
 
-/* A claim word has the low bits of a ticket: it is the one of those that is nearest. */
+/* A claim word has only the low bits of a ticket: return the ticket nearest to the tail with these bits. */
 static uint64_t whole_ticket(const struct ring_in *ring, uint64_t ticket)
 {
     int64_t ahead = (int64_t)((ticket - ring->tail) << (64 - TICKET_BITS)) >> (64 - TICKET_BITS);
@@ -61,7 +61,7 @@ int session_open(struct shm_socket *s, struct pipe *pipe, struct ring_taken *tak
     uint64_t size = taken->size - AUTH_TAG_SIZE;
     uint64_t ticket = taken->redelivered ? whole_ticket(&pipe->in, taken->ticket) : taken->ticket;
     if (source->given != NULL && source->given[ticket & source->mask] > ticket)
-        return -EBADMSG; /* once is enough, whatever the claim words say */
+        return -EBADMSG; /* replay: delivered before, whatever the claim words say */
     if (taken->is_block)
         to = make_room(&s->auth->opened, &s->auth->opened_room, 0, size);
     if (to == NULL)
@@ -79,7 +79,7 @@ int session_open(struct shm_socket *s, struct pipe *pipe, struct ring_taken *tak
         source->given[ticket & source->mask] = ticket + 1;
     taken->bytes = to;
     taken->size = size;
-    taken->is_block = false; /* no part of the peer's memory any more */
+    taken->is_block = false; /* a private copy now */
     if (taken->protected)
         hazard_clear(&s->hazards, HAZARD_IN_HAND);
     taken->protected = false;

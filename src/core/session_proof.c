@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Proofs: this side answers its peers' challenges, and looks whether theirs hold. */
+/* Proofs: answer the challenges of peers, and verify their proofs. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +21,7 @@ static void state(const struct pipe *pipe, struct pipe_statement *statement, boo
     memcpy(statement->reader, mine ? pipe->member.id_hex : s->segment.id_hex, HEX);
 }
 
-/* The first ticket for this peer, which it must not go behind. */
+/* The lowest ticket that this peer may read. */
 static uint64_t first_for(const struct pipe *pipe)
 {
     const struct ring_out *out = pipe->out;
@@ -50,7 +50,7 @@ static void write_proof(struct pipe_record *record, const struct pipe_statement 
     seqlock_end(&record->proof_gen, gen + 1);
 }
 
-/* Answer the challenge that STATEMENT has. */
+/* Answer the challenge in STATEMENT. */
 static int prove(struct pipe *pipe, struct pipe_statement *statement)
 {
     struct shm_socket *s = pipe->socket;
@@ -106,7 +106,7 @@ int session_prove_pre_accept(struct pipe *pipe, const struct member *binder, uin
     return error;
 }
 
-/* The peer's statement as it stands in its record, and the proof beside it. False: just being written. */
+/* Copy the peer's statement and proof from its record. False: it is just being written. */
 static bool read_proof(struct pipe *pipe, struct pipe_statement *statement, uint8_t proof[AUTH_MAC_SIZE])
 {
     const struct pipe_record *theirs = pipe->theirs;
@@ -129,7 +129,7 @@ static bool read_proof(struct pipe *pipe, struct pipe_statement *statement, uint
     return true;
 }
 
-/* Forget sessions whose sender was dead already when the challenges were made that are still good. */
+/* Forget sessions whose sender was dead before the oldest standing challenge that is still valid was made. */
 static void prune(struct shm_socket *s)
 {
     struct auth_session *auth = s->auth;
@@ -150,8 +150,8 @@ static void prune(struct shm_socket *s)
     auth->look_at_count = 2 * auth->source_count > SOURCES_KEPT ? 2 * auth->source_count : SOURCES_KEPT;
 }
 
-/* The session that the proof names, from where it was left: 1. 0: an early proof, of one that is being read.
- * -EBADMSG: of one that has one reader, elsewhere. */
+/* Find or make the session that the proof names, and continue where we stopped reading it: 1. 0: a pre-accept proof for
+ * a session that is being read already. -EBADMSG: a single-reader session that another pipe reads. */
 static int find_source(struct pipe *pipe, const struct pipe_statement *statement, bool early)
 {
     struct shm_socket *s = pipe->socket;
@@ -201,7 +201,7 @@ static int verify(struct pipe *pipe)
     bool mine = memcmp(statement.challenge, pipe->session->challenge, sizeof statement.challenge) == 0;
     bool early = memcmp(statement.challenge, auth->standing, sizeof statement.challenge) == 0 ||
                  memcmp(statement.challenge, auth->previous, sizeof statement.challenge) == 0;
-    /* A sender whose readers pin blocks has to know them first. */
+    /* A broadcast sender must know its reader's hazard words first, so a pre-accept proof does not do. */
     if (!mine && (!early || statement.kind == RING_BROADCAST))
         return 0;
     statement.reader_record = mine ? pipe->record_block->offset : 0;

@@ -1,33 +1,33 @@
 /* SPDX-License-Identifier: MIT */
-/* What auth sessions consist of; private to session*.c. */
+/* The data of auth sessions; private to session*.c. */
 #ifndef SHMQ_CORE_SESSION_STATE_H
 #define SHMQ_CORE_SESSION_STATE_H
 
 #include "core/session.h"
 
 #define HEX (2 * SEGMENT_ID_SIZE)
-#define SOURCES_KEPT 64 /* before the dead among them are looked for */
+#define SOURCES_KEPT 64 /* below this many, dead senders are not looked for */
 
-/* A session of a peer: where this reader is, or was, in it. */
+/* A session of a peer, and our read position in it. */
 struct session_source {
     struct session_source *next;
     char sender[HEX + 1];
     uint64_t session;
     uint32_t kind;
     bool in_use, opened;
-    uint8_t *key;     /* in use */
-    uint64_t reached; /* not in use: lower tickets were read */
-    uint64_t epoch;   /* in which its sender was last known to live */
-    uint64_t *given;  /* shared: per slot, one past the last ticket that was given out here */
+    uint8_t *key;     /* while in use */
+    uint64_t reached; /* while not in use: all lower tickets were read */
+    uint64_t epoch;   /* the last in which its sender was known to live */
+    uint64_t *given;  /* SPMC: per slot, one past the last ticket delivered here */
     uint64_t mask;
 };
 
 struct auth_session {
     struct vault vault;
     uint8_t *root;
-    uint64_t standing[2], previous[2]; /* the challenges for connectors that come */
+    uint64_t standing[2], previous[2]; /* challenges for connectors that are not accepted yet */
     uint64_t epoch;                    /* how often they were renewed */
-    uint64_t sessions; /* of own rings; the last one's number */
+    uint64_t sessions; /* of own rings: the last number given */
     uint8_t *shared_key;
     uint64_t shared_session;
     struct session_source *sources;
@@ -38,18 +38,18 @@ struct auth_session {
 
 struct pipe_session {
     uint64_t challenge[2]; /* 0: used up */
-    uint64_t used[2];      /* what it was then */
-    uint64_t proved[2];    /* the peer's challenge that was answered last */
-    uint64_t pre_accept;        /* generation of the binder that was proven to before it answered */
+    uint64_t used[2];      /* the challenge that the peer's proof used up */
+    uint64_t proved[2];    /* the peer's challenge that we answered last */
+    uint64_t pre_accept;   /* generation of the binder whose standing challenge we answered */
     uint64_t their_offset;
     uint64_t start, resume;
-    uint8_t *key; /* of the own ring */
+    uint8_t *key; /* of our own ring */
     uint64_t session;
     uint8_t routing_id[256]; /* the peer's, as proven */
     uint32_t routing_id_size;
 };
 
-/* What proofs and keys are hashes of. Private; compared by recomputing. */
+/* What is hashed for proofs and keys. In private memory only: the verifier recomputes the hash. */
 struct pipe_statement {
     char label[8];
     uint32_t mode, kind, sender_type, reader_type;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a socket is made of, inside; private to src/core and src/patterns. Data only: the functions are in the
- * modules that tests/structure/order.txt lists.
+ * The data of a socket; private to src/core and src/patterns. The functions are in the modules that
+ * tests/structure/order.txt lists.
  *
  *   socket ── memberships: the endpoints it is bound or connected to
- *          └─ pipes: one per peer (per connected endpoint, also before there is a peer)
+ *          └─ pipes: one per peer (a connected endpoint has one even without a peer)
  *                 ├─ out: the ring that it sends on (its own, or the one that all peers read)
  *                 └─ in: the peer's ring, with the tail of this side
  */
@@ -24,31 +24,31 @@ struct membership {
     struct membership *next;
     struct endpoint endpoint;
     bool bound;
-    uint64_t gen; /* mine */
+    uint64_t gen; /* our generation at the endpoint */
     struct pipe **pipes; /* bound: by slot; connected: one */
-    uint64_t *rejected;  /* bound: generations turned away, by slot; or for_good() */
-    bool has_overwritten; /* bound: an answer of this one was written over, and it is still to be forgotten: */
+    uint64_t *rejected;  /* bound: by slot, the generation rejected; or for_good() of it */
+    bool has_overwritten; /* bound: we overwrote an accept record of this earlier binder, yet to be forgotten: */
     uint8_t overwritten[SEGMENT_ID_SIZE];
-    bool untold;         /* connected: the binder does not know yet that it has to look */
-    bool look_again;     /* something could not be done at the last look, and will tell nobody when it can */
-    char handed_to[2 * SEGMENT_ID_SIZE + 1]; /* the only one who comes here (handover.c), or "" */
-    bool met;            /* and has come */
+    bool untold;         /* connected: the binder could not be notified yet */
+    bool look_again;     /* something could not be done at the last look; retry, since no event will tell us to */
+    char handed_to[2 * SEGMENT_ID_SIZE + 1]; /* the only peer allowed here (api_handover.c), or "" */
+    bool met;            /* it has come */
     uint32_t capacity;
 };
 
 struct view_ref;
 
-/* How a kind of view reference lets go of what it keeps. */
+/* How a kind of view reference releases what it protects. */
 struct view_kind {
     void (*release)(struct view_ref *ref);
 };
 
-/* What keeps a view valid (view_ref.h). */
+/* Protects the bytes of a view (view_ref.h). */
 struct view_ref {
     _Atomic int refs; /* 0: free */
     const struct view_kind *kind;
     struct peer *peer;
-    shared_u64 *claim; /* by a claim: its word */
+    shared_u64 *claim; /* SPMC: the claim word */
     uint64_t ticket;
     uint32_t owner;
 };
@@ -56,36 +56,36 @@ struct view_ref {
 /* The message being received, part by part. */
 struct incoming {
     bool active;
-    bool given; /* a part of it, to the caller */
+    bool given; /* the caller has had a part of it */
     struct pipe *pipe;
     struct ring_taken taken;
     uint64_t at; /* packed: the next part */
-    uint64_t previous; /* where the last part began, should it have to be given again */
+    uint64_t previous; /* where the last part began, to read it again */
     struct view_ref *ref;
-    uint64_t *copy; /* of a block of a sender who does not know us yet */
+    uint64_t *copy; /* pre-accept: of a block that our hazard words do not protect */
     size_t copy_words;
 };
 
 /* The message being sent, part by part. */
 struct outgoing {
     bool active;  /* parts were taken, more follow */
-    bool discard; /* swallow the rest: its peer is unknown or gone */
+    bool discard; /* drop the rest: the peer is unknown or gone */
     struct pipe *pipe; /* NULL: the shared ring */
     struct ring_out *ring;
     uint32_t tag;
-    uint64_t payload; /* bytes of the caller's, for the counters */
+    uint64_t payload; /* the caller's bytes, for the counters */
     unsigned char inline_bytes[SLOT_PAYLOAD];
     uint64_t used;
-    struct block *envelope; /* when it does not fit a slot */
-    unsigned char *gathered; /* with a key, in its place: private */
-    struct block *blocks;   /* of parts */
+    struct block *envelope; /* has the packed parts when they do not fit a slot */
+    unsigned char *gathered; /* private memory in its place, with a key */
+    struct block *blocks;   /* of parts that have their own */
 };
 
-/* One part on its way in either direction. */
+/* One part of a message, sent or received. */
 struct part {
     const void *data;
     size_t size;
-    struct block *block; /* sending: a loan of this socket, which is taken on success */
+    struct block *block; /* sending: a loan of this socket, taken over on success */
     bool more;
     bool synthetic; /* receiving: not a peer's memory (a routing id, a subscription) */
 };
@@ -98,24 +98,24 @@ struct options {
 };
 
 #define EVENTS_KEPT       64
-#define SENDS_PER_LOOK    4096 /* every so many sends, should it never wait, its peers' lives are looked at */
-#define RECEIVES_PER_LOOK 256  /* likewise, for claims of the dead */
+#define SENDS_PER_LOOK    4096 /* a sender that never waits checks its peers' lives every so many sends */
+#define RECEIVES_PER_LOOK 256  /* likewise a receiver, for claims of dead readers */
 
-/* The pipes of a socket, in the order of their making, and whose turn it is. */
+/* The pipes of a socket, oldest first, and whose turn it is. */
 struct pipes {
     struct pipe **list;
     uint32_t count, capacity;
     uint32_t receive_next, send_next;
-    uint32_t draining; /* how many only drain */
+    uint32_t draining; /* how many are DRAINING */
 };
 
 /* Receiving. */
 struct rx {
     struct incoming message;
     bool last_more, last_redelivered;
-    int pending_error; /* found while looking, for the next receive */
-    bool is_plain;     /* what comes needs no look by its kind: the fast path may take it */
-    bool is_conflated; /* a publisher asks for only its newest message to be read */
+    int pending_error; /* found while polling; the next receive returns it */
+    bool is_plain;     /* the kind need not look at messages: the fast path may take them */
+    bool is_conflated; /* a publisher conflates: only its newest message is to be read */
     uint32_t count;
 };
 
@@ -125,21 +125,21 @@ struct tx {
     struct ring_out shared; /* PUB, PUSH: one ring for all peers */
     bool has_shared;
     bool refused; /* the last send did not find room */
-    bool blocked; /* a send waits: for room enough to be worth waking up for */
+    bool blocked; /* a send waits, until there is enough room to be worth waking up for */
     uint32_t count;
-    struct block *retired; /* blocks that were sent and may still be viewed */
+    struct block *retired; /* blocks that were read, but may still be viewed */
 };
 
-/* The only pipe for short messages (fast_path.h); NULL: the general way. */
+/* What the fast path may use (fast_path.h); NULL: take the general path. */
 struct fast {
     struct ring_out *out;
     struct pipe *to, *in;
 };
 
-/* When the peers' lives were looked at, in ticks. */
+/* When the peers' lives were last checked, in ticks. */
 struct liveness {
-    uint64_t looked_at, looked_moved; /* by a poller, and how many messages had moved then */
-    uint64_t adopted_at;              /* for claims of the dead */
+    uint64_t looked_at, looked_moved; /* while polling, and how many messages had moved by then */
+    uint64_t adopted_at;              /* for claims of dead readers */
 };
 
 struct events {
@@ -168,17 +168,17 @@ struct shm_socket {
     struct rx rx;
     struct tx tx;
 
-    /* its memory */
+    /* memory */
     struct segment segment;
     struct arena arena;
     struct hazards hazards;
     shared_u64 *stats;
     struct view_ref view_refs[SEGMENT_HAZARDS];
     _Atomic int refs; /* the handle and each peer */
-    bool files_awaited; /* closed, but a peer has still to map what it was sent */
+    bool files_awaited; /* closed, but a peer has yet to map what it was sent */
     struct store *store;
 
-    /* its place in the world */
+    /* control plane */
     struct membership *memberships;
     struct identity identity;
     struct auth_session *auth; /* SHM_AUTH_KEY; NULL: none */
@@ -193,22 +193,22 @@ static inline void stat_add(struct shm_socket *s, unsigned stat, uint64_t n)
     count_add(&s->stats[stat], n);
 }
 
-/* Something changed: the next message goes the general way (fast_path.h). */
+/* Something changed: the next message takes the general path (fast_path.h). */
 static inline void fast_forget(struct shm_socket *s)
 {
     s->fast.out = NULL;
     s->fast.in = NULL;
 }
 
-/* Have this socket's next call look at its peers (membership.h). */
+/* Make this socket's next call look at its peers (membership.h). */
 static inline void socket_look_again(struct shm_socket *s)
 {
     store_relaxed(&s->bell.page->changed, 1);
 }
 
 /*
- * The data plane ends no pipe. It notes that the peer wrote nonsense, or was found dead, and reads and sends nothing
- * more there; the control plane acts on it at its next look.
+ * The data plane ends no pipe. It notes that the peer broke the protocol or died, and stops using the pipe; the control
+ * plane acts on that at its next look.
  */
 static inline void pipe_note_fault(struct pipe *pipe)
 {
@@ -224,14 +224,14 @@ static inline void pipe_note_death(struct pipe *pipe)
     socket_look_again(pipe->socket);
 }
 
-/* Another peer has taken its name over: it is not heard any more. */
+/* Another peer has taken over the routing id: read nothing more from this one. */
 static inline void pipe_supersede(struct pipe *pipe)
 {
     pipe->has_in = false;
     pipe->superseded = true;
 }
 
-/* It may go better the next time: short of memory or descriptors. What the peer left has to stay until then. */
+/* Is ERROR transient (out of memory or descriptors)? Then try again later, and keep what the peer left until then. */
 static inline bool error_passes(int error)
 {
     return error < 0 && error != -EPROTO && error != -ENOENT && error != -EEXIST && error != -EBADMSG && error != -EPERM;

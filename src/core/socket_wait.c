@@ -7,8 +7,8 @@
 #include "core/rx.h"
 #include "core/tx.h"
 
-#define DRAIN_NS      1500  /* between looks for room in a large ring: a quarter of it takes longer */
-#define CHECK_BUSY_MS 10000 /* as CHECK_MS, for a poller for whom messages move all the time */
+#define DRAIN_NS      1500  /* between looks for room in a large ring: reading a quarter of it takes longer */
+#define CHECK_BUSY_MS 10000 /* like CHECK_MS, while messages keep moving */
 
 static struct shm_socket *socket_of(struct waitable *w)
 {
@@ -51,8 +51,8 @@ static void check(struct waitable *w)
     membership_check(socket_of(w));
 }
 
-/* For callers that never wait. Who receives from its only peer knows that it lives; with more peers the kernel is
- * asked now and then all the same, rarely, for it is a system call. */
+/* For callers that never wait. Moving messages show that an only peer lives. With more peers the kernel is asked even
+ * then, but rarely, since it is a system call. */
 static void check_unless_busy(struct waitable *w)
 {
     struct shm_socket *s = socket_of(w);
@@ -77,7 +77,7 @@ void socket_received_many(struct shm_socket *s)
     if (!waitable_is_past(s->liveness.adopted_at, CHECK_MS))
         return;
     s->liveness.adopted_at = cpu_ticks();
-    rx_adopt(s); /* asks the kernel only about pullers that have something in hand */
+    rx_adopt(s); /* asks the kernel only about pullers that have claims */
 }
 
 void socket_empty_poll(struct shm_socket *s)
@@ -89,7 +89,7 @@ void socket_empty_poll(struct shm_socket *s)
 
 /* ---- sleeping ---- */
 
-/* P1 for all: the own bell, and word to those whose shared ring is read that they have a waiter. */
+/* P1: announce the sleep in our own bell, and set has_waiters at the peers whose shared ring we read. */
 static void announce(struct waitable *w, uint32_t how)
 {
     struct shm_socket *s = socket_of(w);

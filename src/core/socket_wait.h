@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A socket as something that can be waited for, and how one that never waits keeps up with its peers all the same. */
+/* A socket as a waitable, and how callers that never wait notice changes and deaths of peers. */
 #ifndef SHMQ_CORE_SOCKET_WAIT_H
 #define SHMQ_CORE_SOCKET_WAIT_H
 
@@ -13,11 +13,11 @@ int socket_wait(struct shm_socket *s, short events, uint64_t deadline_ns);
 
 /* A non-blocking call found nothing: the only place where a busy poller notices a death. */
 void socket_empty_poll(struct shm_socket *s);
-/* For those who never wait, because there always is room, or a message: every so many of them. */
+/* Called every so many messages, for callers that never wait because there always is room, or a message. */
 void socket_sent_many(struct shm_socket *s);
 void socket_received_many(struct shm_socket *s);
 
-/* SHM_FD: unreadable from here on until there is something to do. */
+/* SHM_FD: make the descriptor unreadable until there is something to do. */
 void socket_fd_rearm(struct shm_socket *s);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages on their way out: their parts, their publication. (tx_room.c and tx_memory.c: what these need.) */
+/* Outgoing messages: collecting their parts and publishing them. tx_room.c and tx_memory.c find room and memory. */
 #include "core/tx.h"
 
 #include <string.h>
@@ -22,8 +22,8 @@ static int publish(struct shm_socket *s, struct ring_out *ring, struct pipe *pip
     return 0;
 }
 
-/* With a key: what MESSAGE has in private memory goes into the slot or a block sealed. Nothing can fail
- * between that and its publication, so that a ticket seals one message only. */
+/* With a key: seal MESSAGE from private memory into the slot or a block. Nothing may fail between sealing and
+ * publishing, so that no two messages are ever sealed with one ticket. */
 static int publish_sealed(struct shm_socket *s, struct ring_out *ring, struct pipe *pipe,
                           const struct ring_message *message)
 {
@@ -107,7 +107,7 @@ void tx_cancel(struct shm_socket *s)
     s->tx.message.active = s->tx.message.discard = false;
 }
 
-/* With a key parts are gathered in private memory: nobody shall change them before they are sealed. */
+/* With a key: gather parts in private memory, where no peer can change them before they are sealed. */
 static unsigned char *private_room(struct shm_socket *s, uint64_t size)
 {
     struct outgoing *out = &s->tx.message;
@@ -195,7 +195,7 @@ int tx_add_raw(struct shm_socket *s, const void *packed, size_t size)
 int tx_end(struct shm_socket *s)
 {
     struct outgoing *out = &s->tx.message;
-    /* A broadcast ring's reader protects a message by one pin: it must all hang on one block. */
+    /* A broadcast reader protects a message by one hazard word, so all its blocks must hang on one. */
     if (out->envelope == NULL && out->blocks != NULL && out->ring->kind == RING_BROADCAST) {
         out->envelope = tx_block(s, out->used);
         if (out->envelope == NULL)
@@ -236,7 +236,7 @@ int tx_continue(struct shm_socket *s, const struct part *part)
         return error;
     error = tx_end(s);
     if (error < 0) {
-        /* As it was before: a loan stays the caller's, a copy is undone. */
+        /* Undo the last part: a loan stays the caller's, a copy is freed. */
         struct block *added = out->blocks;
         if (added != blocks) {
             out->blocks = blocks;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sending: messages through pipes. A message is begun on a ring, its parts are added, and it is published whole by its
- * last part; one of a single part goes by tx_single(). None of these waits.
+ * Sending. A message is begun on a ring, parts are added, and the last part publishes it whole; tx_single() sends a
+ * message of one part. None of these waits.
  */
 #ifndef SHMQ_CORE_TX_H
 #define SHMQ_CORE_TX_H
@@ -9,17 +9,18 @@
 #include "core/peer.h"
 #include "core/socket.h"
 
-#define RING_LARGE 64 /* from this mark on a blocked sender waits for more than one place */
+#define RING_LARGE 64 /* from this high-water mark on, a blocked sender waits for more than one free slot */
 
 /* ---- room and turns (tx_room.c) ---- */
 
-bool pipe_is_open(const struct pipe *pipe); /* takes part in sending */
-/* Room for one more message? Looks at the reader's tail if need be. */
+bool pipe_is_open(const struct pipe *pipe); /* messages may be sent through it */
+/* Is there room for one more message? Reads the reader's tail only if the last known one leaves none. */
 bool pipe_has_room(struct pipe *pipe);
 void pipe_look_at_tail(struct pipe *pipe);
 bool ring_has_room(struct shm_socket *s, struct ring_out *ring, struct pipe *pipe); /* NULL: the shared ring */
-void tx_read_tails(struct shm_socket *s, struct ring_out *ring); /* how far has the slowest of all readers come? */
-/* How far has its reader come? False: it says that it read what was not sent, which is a fault only for pipe_has_room(): other callers are in the middle of something with the ring. */
+void tx_read_tails(struct shm_socket *s, struct ring_out *ring); /* update `acked` from the slowest reader's tail */
+/* Update `acked` from the reader's tail. False: the tail is ahead of the head. Only pipe_has_room() treats that as a
+ * fault, since the other callers are in the middle of work on the ring. */
 static inline bool tx_read_tail(struct pipe *pipe, struct ring_out *ring)
 {
     uint64_t tail;
@@ -31,19 +32,19 @@ static inline bool tx_read_tail(struct pipe *pipe, struct ring_out *ring)
         ring->acked = tail;
     return true;
 }
-/* The next pipe in turn that takes a message, or NULL. */
+/* The next pipe in turn that has room for a message, or NULL. */
 struct pipe *tx_choose(struct shm_socket *s);
-/* Would there be one? It keeps its turn. */
+/* Would tx_choose() find one? Uses up no turn. */
 bool tx_can_choose(struct shm_socket *s);
 
-/* Somebody who reads the shared ring sleeps: wake all subscribers, or one puller, in turn. */
+/* A reader of the shared ring sleeps: wake all subscribers, or the next puller in turn. */
 void tx_wake_readers(struct shm_socket *s);
-/* After a publication: wake whom it is for, if he sleeps. */
+/* After publishing: wake the readers that sleep. */
 void tx_wake(struct shm_socket *s, struct pipe *pipe);
 
 /* ---- memory (tx_memory.c) ---- */
 
-/* A block of SIZE bytes. NULL: EMSGSIZE never, EAGAIN not now, ENOSPC, ENOMEM. */
+/* A block of SIZE bytes. NULL: EMSGSIZE (can never be had), EAGAIN (not now), ENOSPC, ENOMEM. */
 struct block *tx_block(struct shm_socket *s, uint64_t size);
 
 /* ---- messages (tx.c) ---- */
@@ -57,13 +58,13 @@ int tx_add(struct shm_socket *s, const void *data, size_t size, struct block *bl
 int tx_add_raw(struct shm_socket *s, const void *packed, size_t size); /* parts packed already */
 int tx_end(struct shm_socket *s);
 void tx_cancel(struct shm_socket *s);
-/* A part of a message that was begun, the last one maybe; after an error it was not taken. */
+/* Add a further part, perhaps the last. After an error the part was not taken. */
 int tx_continue(struct shm_socket *s, const struct part *part);
-/* Swallow this part and those that follow it. */
+/* Discard this part and the rest of its message. */
 int tx_discard(struct shm_socket *s, const struct part *part);
-/* The peer has gone: swallow the rest of a message that was begun for PIPE. */
+/* The peer has gone: discard a message begun for PIPE, and the rest of it. */
 void tx_abandon(struct pipe *pipe);
-/* A part with or without more to follow, for a kind without an envelope. */
+/* Send a part, first or further, for a kind without an envelope. */
 int tx_part(struct shm_socket *s, struct ring_out *ring, struct pipe *pipe, const struct part *part, uint32_t tag);
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory for messages: where it comes from, and when that of a message that was sent is free again. */
+/* Memory for messages: allocating blocks, and reclaiming those of messages that were sent. */
 #include "core/tx.h"
 
-/* PUB keeps what everybody has read, for subscribers with SHM_HISTORY, while it is this little. */
+/* PUB keeps up to this many bytes that everybody has read, for subscribers with SHM_HISTORY. */
 #define HISTORY_KEPT (UINT64_C(8) << 20)
-/* With more pipes than this, memory is collected from all of them only now and then. */
+/* With more pipes than this, they are scanned for free memory only when allocation fails. */
 #define PIPES_CHEAP 16
 
 /* ---- memory ---- */
@@ -22,7 +22,7 @@ static bool is_protected(struct shm_socket *s, const struct block *blocks)
     return false;
 }
 
-/* Free what was retired and nobody holds a view of (R8: a fence stood behind whatever retired it). */
+/* Free the retired blocks that nobody has a view of (R8: a fence follows whatever retired them). */
 static void free_retired(struct shm_socket *s)
 {
     struct block *list = s->tx.retired;
@@ -73,7 +73,7 @@ struct block *tx_block(struct shm_socket *s, uint64_t size)
     }
     bool lossy = s->tx.has_shared && s->tx.shared.kind == RING_BROADCAST && !s->options.lossless;
     if (lossy && s->options.memory_limit == 0 && s->arena.limit / 4 < size)
-        s->arena.limit = size * 4; /* the default limit is not meant to forbid large messages */
+        s->arena.limit = size * 4; /* the default limit must not forbid large messages */
     reclaim(s, false);
     block = arena_reuse(&s->arena, size);
     if (block == NULL)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Is there room for one more message, how far have the readers come, whose turn is it, who sleeps? */
+/* Room for one more message, whose turn it is to get one, and waking the readers. */
 #include "core/tx.h"
 
 /* ---- room ---- */
@@ -9,8 +9,8 @@ void pipe_look_at_tail(struct pipe *pipe)
     tx_read_tail(pipe, &pipe->own_ring);
 }
 
-/* A send that waits goes on when a quarter of a large ring is free: one message at a time, sender and
- * reader would only hinder each other. */
+/* A blocked send resumes when a quarter of a large ring is free: going on one message at a time, sender and reader
+ * would only contend for the same lines. */
 static inline bool is_open(const struct shm_socket *s, const struct ring_out *ring)
 {
     uint64_t slack = unlikely(s->tx.blocked) && ring->limit >= RING_LARGE ? ring->limit / 4 : 0;
@@ -38,7 +38,7 @@ void tx_read_tails(struct shm_socket *s, struct ring_out *ring)
             continue;
         uint64_t start = load_relaxed(&pipe->record->start), tail;
         if (!pipe_peer_tail(pipe, &tail) || tail < start)
-            tail = start; /* it has not begun to read */
+            tail = start; /* it has not begun reading */
         if (tail < slowest)
             slowest = tail;
     }
@@ -98,7 +98,7 @@ bool tx_can_choose(struct shm_socket *s)
 void tx_wake_readers(struct shm_socket *s)
 {
     bool one = s->tx.shared.kind == RING_SPMC;
-    uint32_t first = s->pipes.send_next; /* changes below */
+    uint32_t first = s->pipes.send_next; /* a copy: it changes below */
     store_relaxed(&s->bell.page->has_waiters, 0); /* the fence orders it */
     fence_seq_cst();
     for (uint32_t i = 0, woken = 0; i < s->pipes.count; i++) {
@@ -107,7 +107,7 @@ void tx_wake_readers(struct shm_socket *s)
             continue;
         if (woken && one) {
             if (peer_u32(&pipe->peer->bell.page->waiting) != 0) {
-                store_relaxed(&s->bell.page->has_waiters, 1); /* there are more, for the next message */
+                store_relaxed(&s->bell.page->has_waiters, 1); /* the next message wakes another */
                 return;
             }
         } else if (bell_ring(&pipe->peer->bell)) {

@@ -19,7 +19,7 @@ static const struct view_kind by_hazard = {release_hazard}, by_claim = {release_
 
 /* ---- taking ---- */
 
-/* The number of one that is free; 0: there is none. */
+/* The index of a free reference; 0: none is free. */
 static inline unsigned unused(struct shm_socket *s)
 {
     for (unsigned i = HAZARD_IN_HAND + 1; i < SEGMENT_HAZARDS; i++)
@@ -76,7 +76,7 @@ struct view_ref *view_ref_message(struct shm_socket *s)
 
 void view_ref_release(struct view_ref *ref)
 {
-    /* The last one leaves the count at 1 until all is done: 0 means free. Nobody can race for it. */
+    /* 0 means free, so the last holder leaves the count at 1 until it has released all. Nobody else can change it. */
     int refs;
     while ((refs = atomic_load_explicit(&ref->refs, memory_order_acquire)) > 1)
         if (atomic_compare_exchange_weak_explicit(&ref->refs, &refs, refs - 1, memory_order_release,

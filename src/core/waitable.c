@@ -10,7 +10,7 @@
 #define SPIN_START_US   20
 #define SPIN_MIN_US     1
 #define SPIN_MAX_US     100
-#define SPIN_LONGEST_NS INT64_C(1000000000000) /* of a chosen time; more is the same */
+#define SPIN_LONGEST_NS INT64_C(1000000000000) /* SHM_SPIN_NS is capped here, so that ticks do not overflow */
 #define POLLS_NO_PAUSE  4096 /* polls at full speed before pausing between them */
 
 bool waitable_is_stirred(struct waitable *w, short events)
@@ -30,7 +30,7 @@ static bool one_processor(void)
     static _Atomic int known; /* 0 unknown, 1 no, 2 yes */
     int answer = atomic_load_explicit(&known, memory_order_relaxed);
     if (answer == 0) {
-        answer = os_processors() == 1 ? 2 : 1; /* not our own: peers may have others */
+        answer = os_processors() == 1 ? 2 : 1; /* of the machine, not our affinity: peers may run on others */
         atomic_store_explicit(&known, answer, memory_order_relaxed);
     }
     return answer == 2;
@@ -60,8 +60,8 @@ static void calibrate(struct waitable *w, uint64_t slept_ticks)
 }
 
 /*
- * Having caught up with a peer, give it time for a few messages, or slots, before looking again: to look at once would
- * take the very line from it that it is about to write, each time. A reply could not come sooner than this anyway.
+ * Having caught up with a peer, give it time for a few messages or slots before looking again. Looking at once would
+ * each time take the cache line that it is about to write. A reply could not come sooner than this anyway.
  */
 void pause_for_ns(uint64_t ns)
 {
@@ -70,7 +70,7 @@ void pause_for_ns(uint64_t ns)
         ;
 }
 
-/* 1 ready, 0 the budget is spent, -EAGAIN the deadline has passed. */
+/* 1: ready; 0: the budget is spent; -EAGAIN: the deadline has passed. */
 static int spin(struct waitable *w, short events, uint64_t budget, uint64_t deadline_ns)
 {
     uint64_t start = cpu_ticks();
@@ -93,7 +93,7 @@ static int spin(struct waitable *w, short events, uint64_t budget, uint64_t dead
 
 /* ---- sleeping ---- */
 
-/* One slice: 0 go on, 1 ready, -EAGAIN the deadline has passed, -EINTR. */
+/* Sleep for one slice. 0: go on; 1: ready; -EAGAIN: the deadline has passed; -EINTR. */
 static int sleep_once(struct waitable *w, short events, uint64_t deadline_ns)
 {
     w->ops->announce(w, BELL_WAITING);
@@ -130,6 +130,6 @@ int waitable_wait(struct waitable *w, short events, uint64_t deadline_ns)
         result = sleep_once(w, events, deadline_ns);
     while (result == 0);
     if (unlikely(w->descriptor.fd >= 0))
-        bell_fd_raise(w->descriptor.fifo); /* it may have been disarmed by this sleep */
+        bell_fd_raise(w->descriptor.fifo); /* this sleep may have disarmed it */
     return result < 0 ? result : 0;
 }

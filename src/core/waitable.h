@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Anything that can be waited for: a socket today, a stream or another tomorrow. It has a bell to sleep on (bell.h has
- * the argument) and a table of functions that say whether it is ready. Blocking calls, shm_poll() and SHM_FD wait on
- * this, and know no more of it.
+ * A waitable is anything that can be waited for; so far, sockets. It has a bell to sleep on (bell.h has the argument)
+ * and a table of functions that say whether it is ready. Blocking calls, shm_poll() and SHM_FD know nothing else of it.
  *
- * Waiting spins first, for as long as a sleep would cost: a sleep that ended soon after the spin suggests spinning
- * longer, one that lasted suggests less. On one processor it does not spin at all. Then it sleeps, in slices, so that
- * a peer which died at the wrong instruction is noticed.
+ * Waiting first spins, for about as long as a sleep would cost: after a short sleep the next spin is longer, after a
+ * long one shorter. On one processor it does not spin. Then it sleeps, in slices, so that a peer that died just before
+ * waking us is noticed.
  */
 #ifndef SHMQ_CORE_WAITABLE_H
 #define SHMQ_CORE_WAITABLE_H
@@ -19,18 +18,18 @@ struct waitable;
 
 struct waitable_ops {
     short (*events)(struct waitable *w, short wanted); /* which of the SHM_POLL bits hold now */
-    int (*ended)(struct waitable *w);                  /* -ETERM: it was shut down; 0 */
-    void (*look)(struct waitable *w);                  /* keep up with who comes and goes; cheap */
-    void (*check)(struct waitable *w);                 /* ask the kernel who lives */
+    int (*ended)(struct waitable *w);                  /* -ETERM: it was shut down; else 0 */
+    void (*look)(struct waitable *w);                  /* act on changes that were announced; cheap */
+    void (*check)(struct waitable *w);                 /* ask the kernel which peers live */
     void (*idle)(struct waitable *w);                  /* a caller that never waits found nothing */
-    void (*announce)(struct waitable *w, uint32_t how); /* P1: bell_announce(), and word to peers that need it */
-    const char *(*watched)(struct waitable *w, unsigned i); /* the Ith file that tells of deaths; NULL: no more */
+    void (*announce)(struct waitable *w, uint32_t how); /* P1: bell_announce(), and tell peers that need to know */
+    const char *(*watched)(struct waitable *w, unsigned i); /* the Ith file to watch for deaths; NULL: no more */
 };
 
-/* SHM_FD: all -1 as long as nobody asked for it. */
+/* SHM_FD: all -1 until somebody asks for it. */
 struct descriptor {
     int fd, inotify, fifo;
-    bool ticks; /* inotify is a timer: deaths cannot be watched for */
+    bool ticks; /* `inotify` is a timer instead, since deaths cannot be watched for */
 };
 
 struct waitable {
@@ -38,23 +37,23 @@ struct waitable {
     struct bell *bell;
     struct store *store;
     const int64_t *spin_ns; /* SHM_SPIN_NS */
-    shared_u64 *sleeps;     /* counts them */
-    uint64_t spin_ticks;    /* how long to spin: self-calibrated; 0 not known yet */
-    uint64_t apart_ns;      /* a peer that was caught up with is left alone for so long */
-    uint64_t checked_at;    /* ticks: when check() was last called; kept by check() */
+    shared_u64 *sleeps;     /* counter of sleeps */
+    uint64_t spin_ticks;    /* how long to spin, self-calibrated; 0: not known yet */
+    uint64_t apart_ns;      /* how long to leave a peer alone after catching up with it */
+    uint64_t checked_at;    /* ticks: the last check(), which sets it */
     struct descriptor descriptor;
 };
 
-#define BURST_NS 200 /* apart_ns, mostly */
-#define CHECK_MS 100 /* how often a spinner or poller asks after its peers */
+#define BURST_NS 200 /* the usual apart_ns */
+#define CHECK_MS 100 /* how often a spinner or poller checks that its peers live */
 
-/* Does the waiting end: because of EVENTS, word of a change, or a shutdown? */
+/* Should waiting end, because of EVENTS, an announced change or a shutdown? */
 bool waitable_is_stirred(struct waitable *w, short events);
 
 /* 0: something may have changed; -EAGAIN at the deadline, -EINTR, -ETERM. */
 int waitable_wait(struct waitable *w, short events, uint64_t deadline_ns);
 
-/* More than MS have passed since TICKS. */
+/* Have more than MS milliseconds passed since TICKS? */
 bool waitable_is_past(uint64_t ticks, uint64_t ms);
 
 void pause_for_ns(uint64_t ns);
@@ -80,13 +79,13 @@ static inline void spin_check(struct waitable *w)
 /* ---- the descriptor (waitable_fd.c) ---- */
 
 void descriptor_init(struct descriptor *descriptor);
-int descriptor_open(struct waitable *w); /* at the first call; returns it, or a negative errno */
+int descriptor_open(struct waitable *w); /* opens it at the first call; returns it, or a negative errno */
 void descriptor_close(struct waitable *w);
-void descriptor_watch(struct waitable *w); /* have it tell of deaths at every endpoint */
-/* Nothing to do was seen: unreadable from here on until a peer rings, or dies, or one of WANTED holds. */
+void descriptor_watch(struct waitable *w); /* watch every endpoint for deaths */
+/* Make the descriptor unreadable until a peer rings or dies, or one of WANTED holds. */
 void descriptor_rearm(struct waitable *w, short wanted);
 
-/* ---- several (waitable_many.c) ---- */
+/* ---- several at once (waitable_many.c) ---- */
 
 struct wait_item {
     struct waitable *waitable; /* NULL: FD */
@@ -94,7 +93,7 @@ struct wait_item {
     short events, revents;
 };
 
-/* As shm_poll(): how many are ready, or a negative errno. */
+/* Like shm_poll(): how many are ready, or a negative errno. */
 int waitable_poll(struct wait_item *items, int count, uint64_t deadline_ns);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The descriptor behind SHM_FD: an epoll of two, the FIFO that ringers write to and a watch of files that tells of
- * deaths. It is armed by announcing that we sleep on it, and level-triggered: readable until it is rearmed. */
+/* The descriptor behind SHM_FD: an epoll of the FIFO that peers write to when they ring, and of an inotify watch that
+ * tells of deaths. Announcing a sleep arms it; it is level-triggered: readable until it is rearmed. */
 
 #include "core/waitable.h"
 #include "transport/os.h"
@@ -10,7 +10,7 @@ void descriptor_init(struct descriptor *descriptor)
     descriptor->fd = descriptor->fifo = descriptor->inotify = -1;
 }
 
-/* The system has no watch left (fs.inotify, user.max_inotify_instances): look now and then instead. */
+/* No inotify watch is left (fs.inotify, user.max_inotify_instances): look at intervals instead. */
 static void watch_by_time(struct descriptor *descriptor)
 {
     int timer = os_ticker_new(BELL_SLICE_NS - 1);
@@ -33,7 +33,7 @@ void descriptor_watch(struct waitable *w)
     bool watched =
         descriptor->inotify >= 0 &&
         (descriptor->ticks || store_watch(w->store, fifo, descriptor->inotify, OS_WATCH_TIMES)); /* store_fifo_raise() */
-    /* The end of a peer's mapping, by death too, is told as the end of writing. */
+    /* When a peer's mapping ends, by death or otherwise, inotify reports the end of a writer. */
     for (unsigned i = 0; watched && !descriptor->ticks && (file = w->ops->watched(w, i)) != NULL; i++)
         watched = store_watch(w->store, file, descriptor->inotify, OS_WATCH_WRITERS);
     if (!watched)
@@ -59,7 +59,7 @@ int descriptor_open(struct waitable *w)
     os_group_add(epoll, descriptor->inotify);
     descriptor->fd = epoll;
     descriptor_watch(w);
-    bell_fd_raise(fifo); /* readable at first: the first look arms it */
+    bell_fd_raise(fifo); /* readable at first; the caller's first look arms it */
     return descriptor->fd;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Waiting for several at once: by their bells with one system call, or, if there are plain descriptors among them, by
- * the kernel's poll() over these and the descriptors of the others. */
+/* Waiting for several at once: on all their bells with one system call or, if plain descriptors are among them, with
+ * poll() on these and on the waitables' SHM_FD descriptors. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -8,7 +8,7 @@
 #include "shmq.h"
 #include "transport/os.h"
 
-#define FEW 16 /* that need no memory from the heap */
+#define FEW 16 /* up to so many items need no heap memory */
 
 static int look_at_items(struct wait_item *items, int count)
 {
@@ -154,7 +154,7 @@ static int poll_until(struct wait_item *items, int count, uint64_t deadline_ns, 
         if (deadline_ns != CLOCK_FOREVER && clock_now_ns() >= deadline_ns) {
             for (int i = 0; i < count; i++)
                 if (items[i].waitable != NULL)
-                    items[i].waitable->ops->idle(items[i].waitable); /* this may be all that the caller ever calls */
+                    items[i].waitable->ops->idle(items[i].waitable); /* a caller may do nothing but poll */
             break;
         }
         int error = wait_once(items, count, descriptors, deadline_ns, room, &more);

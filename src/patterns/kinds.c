@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The kinds of sockets that there are. A new one gets its line here. */
+/* The table of socket kinds. A new kind gets its line here. */
 #include "shmq.h"
 #include "core/kind.h"
 

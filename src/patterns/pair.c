@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * PAIR: one peer. Further connectors are turned away, and the next of them gets its turn when the
- * place is free. That the peer went is said once, by EPIPE: behind what it had sent and before what its
- * successor sends, for which the socket then waits.
+ * PAIR: one peer. Further connectors are rejected; when the peer goes, one of them gets its place. The loss of the peer
+ * is reported once, by EPIPE: after the last of its messages and before the first of its successor's.
  */
 #include <errno.h>
 #include <stdlib.h>

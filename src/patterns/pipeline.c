@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * PUSH and PULL: work sharing. By default all pullers take from one ring of the pusher, whoever is
- * free first; with SHM_ROUND_ROBIN (and with SHM_CONFLATE, which needs a place per peer) each puller
- * has a ring of its own and they are served in strict turns. DEALER is here too: the same turns, and
- * it receives.
+ * PUSH and PULL: work sharing. By default all pullers claim from one SPMC ring of the pusher, whoever is free first.
+ * With SHM_ROUND_ROBIN, and with SHM_CONFLATE, which keeps one message per peer, each puller has its own ring and they
+ * are served in strict turns. DEALER sends in the same turns, and receives.
  */
 #include <errno.h>
 #include <string.h>
@@ -23,7 +22,7 @@ static uint32_t ring_pull(struct shm_socket *s, int peer)
 {
     return 0;
 }
-/* From a PUSH's queue, whose claims need nobody's consent. */
+/* Claims on a PUSH's queue need no consent. */
 static uint32_t pre_accept_ring_pull(struct shm_socket *s, int peer)
 {
     return RING_SPMC;
@@ -33,13 +32,13 @@ static uint32_t ring_dealer(struct shm_socket *s, int peer)
     return s->options.conflate ? RING_BROADCAST : RING_SPSC;
 }
 
-/* A DEALER's requests bear a number of its own, which a REP's answers bring back: what a REP had still to
- * say to a DEALER that died waits for the next one that binds its name, and is not for that one. */
+/* A DEALER tags its requests with its own number, and a REP's replies bring it back. A REP's replies to a dead DEALER
+ * queue for the next binder of its name: by the tag that one can tell that they are not for it. */
 static uint32_t own_tag(const struct shm_socket *s)
 {
     uint32_t tag;
     memcpy(&tag, s->segment.header->id, sizeof tag);
-    return (tag & REQUEST_NUMBER) | 1; /* not 0, which stands for none */
+    return (tag & REQUEST_NUMBER) | 1; /* not 0, which means no request */
 }
 
 /* ---- in turns ---- */

@@ -12,7 +12,7 @@ static int compare(const struct prefix *p, const void *bytes, size_t size)
     return order != 0 ? order : (p->size > size) - (p->size < size);
 }
 
-/* Where it is, or would be. */
+/* The index where it is, or would be inserted. */
 static size_t find(const struct prefixes *set, const void *bytes, size_t size, bool *found)
 {
     size_t low = 0, high = set->count;
@@ -32,7 +32,7 @@ static size_t find(const struct prefixes *set, const void *bytes, size_t size, b
     return low;
 }
 
-/* At most as many lengths as prefixes, so the array has the room that `sorted` has. */
+/* There are at most as many lengths as prefixes, so `lengths` has the capacity of `sorted`. */
 static void relearn_lengths(struct prefixes *set)
 {
     set->length_count = 0;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A counted set of prefixes: which topics somebody wants. Matching costs a binary search per
- * distinct length of prefix. */
+/* A counted set of prefixes: the topics that are subscribed. Matching costs a binary search per distinct length. */
 #ifndef SHMQ_PATTERNS_PREFIXES_H
 #define SHMQ_PATTERNS_PREFIXES_H
 
@@ -21,10 +20,10 @@ struct prefixes {
     size_t length_count;
 };
 
-/* 1: it is new; 0: it was there, and counts once more; -ENOMEM. */
+/* 1: it is new; 0: it was there, its count goes up; -ENOMEM. */
 int prefixes_add(struct prefixes *set, const void *bytes, size_t size);
 
-/* 1: it is gone; 0: it counts once less; -ENOENT. */
+/* 1: it is removed; 0: its count goes down; -ENOENT. */
 int prefixes_remove(struct prefixes *set, const void *bytes, size_t size);
 
 bool prefixes_match(const struct prefixes *set, const void *topic, size_t size);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * PUB and SUB, XPUB and XSUB: one ring that all subscribers read, each with a tail of its own, each
- * filtering for itself: so a publisher's cost does not depend on how many there are, and one that is
- * slow harms nobody. Subscriptions travel to XPUBs only, who want to see them, on a ring per
- * subscriber, as \1topic and \0topic.
+ * PUB and SUB, XSUB; XPUB is in xpub.c. All subscribers read one broadcast ring, each with its own tail and its own
+ * filter: a publisher's cost does not depend on their number, and a slow one harms nobody. Only XPUBs are told of
+ * subscriptions, as \1topic and \0topic, on a ring per subscriber.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -32,7 +31,7 @@ int publisher_send(struct shm_socket *s, const struct part *part)
     if (s->options.conflate && part->more)
         return -EINVAL;
     if (!s->tx.has_shared)
-        return tx_discard(s, part); /* neither bound nor connected: nobody can be there */
+        return tx_discard(s, part); /* neither bound nor connected: there can be no subscriber */
     if (!ring_has_room(s, &s->tx.shared, NULL))
         return -EAGAIN;
     return tx_part(s, &s->tx.shared, NULL, part, 0);
@@ -57,7 +56,7 @@ const struct kind kind_pub = {
 
 /* ---- subscribing ---- */
 
-/* The history, which the publisher does not notice. */
+/* Reading history needs nothing from the publisher. */
 static uint32_t pre_accept_ring_subscriber(struct shm_socket *s, int peer)
 {
     return s->options.history > 0 ? RING_BROADCAST : 0;
@@ -81,7 +80,7 @@ static void close_subscriber(struct shm_socket *s)
     free(s->kind_data);
 }
 
-/* Any message to all XPUBs. Their rings have room for a million. */
+/* Send a message to all XPUBs. Its rings are of the largest size; when one is full, the message is dropped there. */
 static void pass_up(struct shm_socket *s, const void *bytes, size_t size)
 {
     struct part part = {bytes, size, NULL, false, false};
@@ -92,7 +91,7 @@ static void pass_up(struct shm_socket *s, const void *bytes, size_t size)
     }
 }
 
-/* \1topic or \0topic to one XPUB, or (NULL) to all. */
+/* Send \1topic or \0topic to the XPUB of PIPE, or (NULL) to all. */
 static void tell(struct shm_socket *s, struct pipe *pipe, unsigned char what, const void *topic, size_t size)
 {
     unsigned char small[256], *message = size + 1 <= sizeof small ? small : malloc(size + 1);
@@ -130,7 +129,7 @@ static int subscribe(struct shm_socket *s, const void *topic, size_t size)
     if (result < 0)
         return result;
     s->rx.is_plain = wanted->sorted[0].size == 0;
-    /* What was published before anything was subscribed is not for us, unless history was asked for. */
+    /* Skip what was published before the first subscription, unless history was asked for. */
     for (uint32_t i = 0; first && s->options.history == 0 && i < s->pipes.count; i++)
         if (s->pipes.list[i]->has_in && s->pipes.list[i]->in.kind == RING_BROADCAST)
             rx_skip_to_head(s->pipes.list[i]);
@@ -156,7 +155,7 @@ static int set_option(struct shm_socket *s, int option, const void *value, size_
     return option == SHM_UNSUBSCRIBE ? unsubscribe(s, value, size) : -EINVAL;
 }
 
-/* Bring s->in to the next message that was subscribed. */
+/* Bring rx.message to the next message that matches a subscription. */
 static int next_wanted(struct shm_socket *s)
 {
     const struct prefixes *wanted = s->kind_data;
@@ -171,14 +170,14 @@ static int next_wanted(struct shm_socket *s)
             return rx_fail(s, result);
         if (result < 0 || (result == 1 && prefixes_match(wanted, first.data, first.size))) {
             s->rx.message.at = s->rx.message.previous;
-            return 1; /* an error comes again when the part is read */
+            return 1; /* an error is met again, and reported, when the caller reads the part */
         }
         rx_end(s);
     }
     return 0;
 }
 
-/* Conflated: go on to the last one that is there, and back to it if others that are not wanted follow. */
+/* Conflated: skip to the newest wanted message; if only unwanted ones follow it, go back to it. */
 static int newest_wanted(struct shm_socket *s)
 {
     int result = next_wanted(s);
@@ -188,7 +187,7 @@ static int newest_wanted(struct shm_socket *s)
         rx_end(s);
         result = next_wanted(s);
         if (result == 0) {
-            pipe->in.tail = ticket; /* lapped meanwhile, it is skipped and the newer ones are looked at */
+            pipe->in.tail = ticket; /* if it was overwritten meanwhile, reading goes on with newer ones */
             return rx_begin(s, pipe);
         }
     }
@@ -203,7 +202,7 @@ static int advance_subscriber(struct shm_socket *s)
     return s->options.conflate || s->rx.is_conflated ? newest_wanted(s) : next_wanted(s);
 }
 
-/* XSUB: a subscription, or anything else for the XPUBs. */
+/* XSUB sends: \1topic subscribes, \0topic unsubscribes, anything else goes to the XPUBs as it is. */
 static int send_upstream(struct shm_socket *s, const struct part *part)
 {
     const unsigned char *bytes = part->data;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* REP: answers whom it has just heard, with the envelope that came with the request (reqrep.h). */
+/* REP: replies to the peer whose request it has just received, with that request's envelope (reqrep.h). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,9 +9,9 @@
 
 struct rep {
     bool replying;
-    struct pipe *pipe; /* NULL: the asker has gone */
+    struct pipe *pipe; /* NULL: the requester has gone */
     uint32_t tag;
-    unsigned char *envelope; /* packed parts, up to and with the empty one */
+    unsigned char *envelope; /* packed parts, up to and including the empty one */
     size_t size, room;
 };
 
@@ -41,8 +41,7 @@ static void rep_pipe_gone(struct shm_socket *s, struct pipe *pipe)
         rep->pipe = NULL;
 }
 
-/* A part of the envelope, with its bytes, wherever they lie in the asker's memory: there the answer cannot
- * point to, and what stands there may change. */
+/* Copy a part of the envelope. The reply cannot refer to the requester's memory, whose contents may change anyway. */
 static int keep_part(struct rep *rep, const struct part *part)
 {
     uint64_t word = part->size;
@@ -62,7 +61,7 @@ static int keep_part(struct rep *rep, const struct part *part)
     return 0;
 }
 
-/* Keep the envelope of the message just begun. 1 done; 0 it has none: drop it; or what rx_fail() is for. */
+/* Keep the envelope of the message just begun: 1. 0: it has none, drop the message. Negative: for rx_fail(). */
 static int read_envelope(struct shm_socket *s, struct rep *rep)
 {
     struct part part;
@@ -112,7 +111,7 @@ static int send_reply(struct shm_socket *s, const struct part *part)
     int error = 0;
     if (!rep->replying)
         return -EFSM;
-    /* A REP never waits for its asker. */
+    /* A REP never waits for its requester: without room the reply is dropped. */
     if (s->tx.message.discard ||
         (began && (rep->pipe == NULL || !pipe_is_open(rep->pipe) || !pipe_has_room(rep->pipe)))) {
         rep->replying = part->more;

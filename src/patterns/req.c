@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* REQ: asks, and waits for the answer to its last request (reqrep.h). */
+/* REQ: sends a request, then waits for the reply to it (reqrep.h). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +10,7 @@
 struct req {
     int correlate, relaxed, resend; /* SHM_REQ_CORRELATE ... */
     bool waiting;
-    bool lost;  /* the peer died with the request in hand */
+    bool lost;  /* the peer went after taking the request */
     bool began; /* a request with more parts to come */
     uint32_t id;
     struct pipe *pipe;
@@ -24,7 +24,7 @@ static int open_req(struct shm_socket *s)
     struct req *req = calloc(1, sizeof *req);
     if (req == NULL)
         return -ENOMEM;
-    /* Not from 1: what a REP still says to a dead REQ may reach the next one that binds the name. */
+    /* Not from 1: a REP's reply to a dead REQ may reach the next one that binds the name. */
     memcpy(&req->id, s->segment.header->id, sizeof req->id);
     s->kind_data = req;
     return 0;
@@ -61,7 +61,7 @@ static uint32_t next_id(const struct req *req)
     return id == 0 ? 1 : id;
 }
 
-/* Choose a peer and put the envelope. */
+/* Choose a peer and begin its message with the envelope. */
 static int begin_request(struct shm_socket *s, struct req *req)
 {
     struct pipe *pipe = tx_choose(s);
@@ -83,7 +83,7 @@ static int begin_request(struct shm_socket *s, struct req *req)
     return 0;
 }
 
-/* The peer went between two parts: in the end that is as if it had gone with the whole request. */
+/* The peer went between two parts: treat the request, once complete, as lost with it. */
 static int send_to_nobody(struct shm_socket *s, struct req *req, const struct part *part)
 {
     int error = req->resend ? keep_copy(req, part) : 0;
@@ -104,7 +104,7 @@ static int send_request(struct shm_socket *s, const struct part *part)
         if (req->waiting && !req->relaxed)
             return -EFSM;
         if (s->rx.message.active)
-            rx_end(s); /* what was not read of the last reply */
+            rx_end(s); /* drop the unread rest of the last reply */
         int error = begin_request(s, req);
         if (error < 0)
             return error;
@@ -133,7 +133,7 @@ static bool can_request(struct shm_socket *s)
     return (!req->waiting || req->relaxed) && tx_can_choose(s);
 }
 
-/* The peer went. A connector's request that nobody had read yet waits for the next binder. */
+/* The peer went. Our request is lost, unless we are a connector and it is unread: then the next binder gets it. */
 static void req_pipe_gone(struct shm_socket *s, struct pipe *pipe)
 {
     struct req *req = s->kind_data;
@@ -156,7 +156,7 @@ static int send_again(struct shm_socket *s, struct req *req)
 {
     size_t size = req->copy_size, at = 0;
     unsigned char *copy = req->copy;
-    req->copy = NULL; /* it is copied anew on its way */
+    req->copy = NULL; /* send_request() makes a new copy */
     req->copy_room = 0;
     req->waiting = false;
     int error = 0;
@@ -168,7 +168,7 @@ static int send_again(struct shm_socket *s, struct req *req)
         part.more = at < size;
         error = send_request(s, &part);
     }
-    if (error < 0) { /* nobody there yet: again at the next look */
+    if (error < 0) { /* no peer yet: try again at the next look */
         if (s->tx.message.active)
             tx_cancel(s);
         free(req->copy);
@@ -182,7 +182,7 @@ static int send_again(struct shm_socket *s, struct req *req)
     return 0;
 }
 
-/* Is the message just begun the reply? Then go past its envelope. 1, 0; -EPROTO. */
+/* Is the message just begun the reply? 1: yes, and its envelope was read; 0: no; -EPROTO. */
 static int is_reply(struct shm_socket *s, const struct req *req)
 {
     struct part part;
@@ -211,7 +211,7 @@ static int advance_req(struct shm_socket *s)
         result = is_reply(s, req);
         if (result != 0)
             return result < 0 ? rx_fail(s, result) : 1;
-        rx_end(s); /* of a request that was given up */
+        rx_end(s); /* a reply to a request that was given up */
     }
     if (result != 0 || !req->lost)
         return result;
@@ -259,7 +259,7 @@ static ssize_t fast_reply(struct shm_socket *s, void *buffer, size_t room, int f
     return size;
 }
 
-/* Has a binder that we never saw read our request, and died with it? */
+/* If this binder starts after our request, one that we never met took the request and went: it is lost. */
 static void req_pipe_up(struct shm_socket *s, struct pipe *pipe)
 {
     struct req *req = s->kind_data;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ROUTER: every message received begins with the routing id of its peer, every message sent with the
- * routing id of whom it is for. Ids are the peers' own (SHM_ROUTING_ID) or five bytes made here: a zero
- * and a number. They are found by a hash table with open addressing.
+ * ROUTER: the first part of each received message is the sender's routing id; that of each sent message is the
+ * recipient's. A peer chooses its id (SHM_ROUTING_ID) or gets five bytes made here: a zero and a number. Peers are
+ * found by a hash table with open addressing.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -14,10 +14,10 @@
 
 struct router {
     int mandatory, handover; /* SHM_ROUTER_MANDATORY, _HANDOVER */
-    struct pipe **table; /* by hash of the routing id; NULL free */
+    struct pipe **table; /* by hash of the routing id; NULL: free */
     uint32_t size, used; /* size is a power of two */
-    uint32_t last_id;    /* the number of the last id made here */
-    bool id_pending;     /* the id part of the current message has still to be given */
+    uint32_t last_id;    /* number in the last id made here */
+    bool id_pending;     /* the caller has yet to get the id part of the current message */
 };
 
 /* ---- ids ---- */
@@ -74,7 +74,7 @@ static int grow(struct router *r)
     return 0;
 }
 
-/* Close the gap, so that a search never stops too early. */
+/* Remove PIPE, and insert the entries behind it anew: a gap would end searches for them too early. */
 static void take_out(struct router *r, struct pipe *pipe)
 {
     const struct router_peer *peer = peer_of(pipe);
@@ -96,7 +96,7 @@ static void take_out(struct router *r, struct pipe *pipe)
     }
 }
 
-/* An id that no peer has: the numbers wrap, and a peer that makes us count must not get another's. */
+/* Make an id that no peer has. Numbers wrap, and a peer may make us use them up: check against the table. */
 static void make_id(struct router *r, struct router_peer *peer)
 {
     peer->id_size = 5;
@@ -108,25 +108,25 @@ static void make_id(struct router *r, struct router_peer *peer)
     } while (*find(r, peer->id, 5) != NULL);
 }
 
-/* Relaxed: nothing behind it is read for it. */
+/* relaxed: no other data is read on the strength of it. */
 static bool has_left(struct pipe *pipe)
 {
     return peer_u32(&pipe->theirs->left) != 0;
 }
 
-/* With a key, a peer may have proven itself, sent and gone before it is introduced, and its name be another's
- * by then: what it sent is read, and nothing is sent to it. */
+/* With a key, a peer may prove itself, send and go before we introduce it, and another may have its routing id by then.
+ * Such a peer goes without an entry in the table: it is read, but nothing is sent to it. */
 static bool has_gone(struct pipe *pipe)
 {
     return has_left(pipe) || pipe_is_dead(pipe);
 }
 
-/* Another peer has the id that PIPE's peer claims. 0: OTHER gives it up, or PIPE goes without; else -EEXIST. */
+/* OTHER's peer has the id that PIPE's peer claims. 0: OTHER gives it up, or PIPE goes without; else -EEXIST. */
 static int contest(struct router *r, struct pipe *pipe, struct pipe *other, bool *nameless)
 {
     bool dead = pipe_is_dead(other);
     if (dead || has_left(other)) {
-        take_out(r, other); /* before that was noticed; its place may be another's by now. It is read to its end */
+        take_out(r, other); /* its end is noticed here first; the control plane drains it later */
         if (dead)
             pipe_note_death(other);
         return 0;
@@ -163,7 +163,7 @@ static int peer_new(struct shm_socket *s, struct pipe *pipe)
         return 0;
     }
     if (id[0] == 0)
-        return -EPROTO; /* those are made here: it would take another's */
+        return -EPROTO; /* ids with a leading zero are made here only */
     struct pipe *other = *find(r, id, size);
     bool nameless = false;
     if (other != NULL && other != pipe && (error = contest(r, pipe, other, &nameless)) < 0)
@@ -201,7 +201,7 @@ static int address(struct shm_socket *s, const struct part *part)
     if (!pipe_has_room(pipe))
         return r->mandatory ? -EAGAIN : tx_discard(s, part);
     if (!part->more)
-        return tx_discard(s, part); /* a message of an address only */
+        return tx_discard(s, part); /* an address without a message */
     if (part->block != NULL)
         arena_free(&s->arena, part->block);
     tx_begin(s, pipe->out, pipe, peer_of(pipe)->request_tag);
@@ -232,7 +232,7 @@ static int advance(struct shm_socket *s)
     struct router_peer *peer = peer_of(pipe);
     peer->request_tag = tag & REQUEST_NUMBER;
     if ((tag & REQUEST_CANCELS) && peer->id[0] == 0 && pipe->state == PIPE_UP) {
-        /* Answers to what it gave up shall not reach it: it becomes somebody else. */
+        /* It gave up an earlier request: a new id keeps replies to that one from reaching it. */
         take_out(r, pipe);
         make_id(r, peer);
         insert(r, pipe);

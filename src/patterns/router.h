@@ -4,10 +4,10 @@
 
 #include <stdint.h>
 
-/* What a ROUTER knows of a peer: a pipe's kind_data. */
+/* A ROUTER's data about a peer: the pipe's kind_data. */
 struct router_peer {
-    uint32_t request_tag; /* of the last request of a REQ */
-    uint32_t id_size;     /* 0: it has no name any more */
+    uint32_t request_tag; /* of the last request, if the peer is a REQ */
+    uint32_t id_size;     /* 0: it lost its id to another peer */
     uint8_t id[256];
 };
 

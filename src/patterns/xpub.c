@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * XPUB: a PUB that sees who wants what: \1topic when somebody is the first to subscribe it, \0topic
- * when nobody does any more, also because the last one died. It keeps each subscriber's set.
+ * XPUB: a PUB that receives subscriptions: \1topic when the first peer subscribes to a topic, \0topic when the last one
+ * unsubscribes, goes or dies. It keeps each subscriber's set.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@ struct xpub {
     int verbose, verboser; /* SHM_XPUB_VERBOSE, _VERBOSER */
     struct prefixes all;
     struct note *first, **last; /* to be read by the caller */
-    struct note *given;         /* the one that is being read */
+    struct note *given;         /* the one that the caller is reading */
 };
 
 static int open_xpub(struct shm_socket *s)
@@ -117,7 +117,7 @@ static void subscription(struct shm_socket *s, struct pipe *pipe, const unsigned
     }
 }
 
-/* What subscribers sent becomes notes; anything but subscriptions is passed on as it is. */
+/* Turn what subscribers sent into notes; anything but subscriptions is passed on as it is. */
 static int read_subscribers(struct shm_socket *s)
 {
     struct part part;
@@ -130,7 +130,7 @@ static int read_subscribers(struct shm_socket *s)
             if (copy == NULL) {
                 result = -ENOMEM;
             } else {
-                peer_copy(copy, part.data, part.size); /* before it is looked at: it may change */
+                peer_copy(copy, part.data, part.size); /* before looking at it: the peer may change it */
                 if (part.size == 0 || copy[0] > 1)
                     pass_on(s->kind_data, copy, part.size);
                 else if (pipe->kind_data != NULL)
