@@ -45,7 +45,7 @@ static int await(const struct line *line, short events)
     struct os_poll item = {line->fd, events, 0};
     uint64_t now_ns = clock_now_ns();
     if (line->deadline_ns <= now_ns)
-        return -EAGAIN; /* do not poll once more: if others read this socket, that might never end */
+        return -EAGAIN; /* even if it is ready: when others read it too, being told so might never end */
     uint64_t left_ms = (line->deadline_ns - now_ns + 999999) / 1000000;
     int timeout = line->deadline_ns == UINT64_MAX ? -1 : left_ms > INT32_MAX ? INT32_MAX : (int)left_ms;
     int n = os_poll(&item, 1, timeout);

@@ -33,7 +33,7 @@ static uint32_t ring_dealer(struct shm_socket *s, int peer)
 }
 
 /* A DEALER tags its requests with its own number, and a REP's replies bring it back. A REP's replies to a dead DEALER
- * queue for the next binder of its name: by the tag that one can tell that they are not for it. */
+ * queue for the next binder of its name, which recognizes by the tag that they are not its own. */
 static uint32_t own_tag(const struct shm_socket *s)
 {
     uint32_t tag;
