@@ -53,7 +53,8 @@ SHM_API shm_socket_t *shm_socket(int type)
         return NULL;
     }
     uint64_t mark = process_mark();
-    struct shm_socket *s = mark != 0 ? aligned_alloc(CACHE_LINE, (sizeof *s + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1)) : NULL;
+    size_t size = (sizeof(struct shm_socket) + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1);
+    struct shm_socket *s = mark != 0 ? aligned_alloc(CACHE_LINE, size) : NULL;
     if (s == NULL) {
         errno = ENOMEM;
         return NULL;

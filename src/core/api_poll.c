@@ -19,7 +19,9 @@ SHM_API int shm_poll(shm_pollitem_t *items, int count, long timeout_ms)
     if (all == NULL)
         return -1;
     for (int i = 0; i < count; i++)
-        all[i] = (struct wait_item){items[i].socket != NULL ? &items[i].socket->wait : NULL, items[i].fd, items[i].events, 0};
+        all[i] = (struct wait_item){.waitable = items[i].socket != NULL ? &items[i].socket->wait : NULL,
+                                    .fd = items[i].fd,
+                                    .events = items[i].events};
     int result = waitable_poll(all, count, clock_deadline_ns(timeout_ms));
     for (int i = 0; i < count; i++)
         items[i].revents = all[i].revents;

@@ -158,7 +158,8 @@ static bool has_news(struct membership *membership)
 {
     struct accepted said;
     return endpoint_accept_read(&membership->endpoint, membership->endpoint.slot, &said) == 1 &&
-           said.peer_gen == membership->gen && said.verdict == VERDICT_ACCEPTED && said.binder_gen != membership->pipes[0]->accepted_gen;
+           said.peer_gen == membership->gen && said.verdict == VERDICT_ACCEPTED &&
+           said.binder_gen != membership->pipes[0]->accepted_gen;
 }
 
 /* Is there a drain of this peer? Reading it may need files of the peer that are not mapped yet. */
@@ -195,7 +196,8 @@ static void leave_handed(struct shm_socket *s)
         char name[ENDPOINT_NAME_MAX + 1], id_hex[2 * SEGMENT_ID_SIZE + 1];
         next = membership->next;
         if (!has_done(s, membership)) {
-            membership->look_again = membership->look_again || (membership->handed_to[0] != '\0' && !membership->met); /* it may die unmet */
+            if (membership->handed_to[0] != '\0' && !membership->met)
+                membership->look_again = true; /* it may die unmet */
             continue;
         }
         memcpy(name, membership->endpoint.name, sizeof name);

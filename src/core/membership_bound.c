@@ -138,7 +138,8 @@ static bool is_to_be_seen(struct remote *binder, const struct accepted *said)
  * looked. Our accept record would replace that binder's and lose its messages. So wake the connector first: it meets
  * the earlier binder, notes that in its pipe record and wakes us. Also true if memory is too short to find out.
  */
-static bool has_to_look_first(struct shm_socket *s, struct membership *membership, uint32_t slot, const struct member *peer)
+static bool has_to_look_first(struct shm_socket *s, struct membership *membership, uint32_t slot,
+                              const struct member *peer)
 {
     struct accepted old;
     struct remote *before, *connector;

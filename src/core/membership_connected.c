@@ -90,7 +90,8 @@ static void note_rejection(struct shm_socket *s, struct pipe *pipe, const struct
 }
 
 /* Record the outcome of pipe_meet_peer(): events, and which binder is done with. */
-static void note_result(struct shm_socket *s, struct pipe *pipe, const struct accepted *said, const char *id_hex, int error)
+static void note_result(struct shm_socket *s, struct pipe *pipe, const struct accepted *said, const char *id_hex,
+                        int error)
 {
     struct membership *membership = pipe->membership;
     if (!error_passes(error)) {

@@ -357,7 +357,8 @@ static bool is_over(struct pipe *pipe)
         if (pipe->own_ring.block != NULL && !pipe->died && peer_u32_acquire(&pipe->theirs->left) == 0 &&
             (pipe_is_awaited(pipe) || record_is_about(pipe->theirs, pipe_my_token(pipe))))
             return false; /* rejected, but it has not noticed yet */
-        return pipe->died || pipe->faulty || pipe->theirs == NULL || !hazards_any(pipe->peer->remote->header, pipe->their_tag);
+        return pipe->died || pipe->faulty || pipe->theirs == NULL ||
+               !hazards_any(pipe->peer->remote->header, pipe->their_tag);
     }
     if (pipe->state != PIPE_LEAVING)
         return false;

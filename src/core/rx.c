@@ -27,7 +27,8 @@ static void count_lost(struct shm_socket *s, struct pipe *pipe)
 static bool has_blocks(const void *bytes, uint64_t size)
 {
     uint64_t word;
-    for (uint64_t at = 0; size - at >= PART_HEADER && at < size; at += PART_HEADER + part_padded(word & PART_SIZE_MASK)) {
+    for (uint64_t at = 0; size - at >= PART_HEADER && at < size;
+         at += PART_HEADER + part_padded(word & PART_SIZE_MASK)) {
         memcpy(&word, (const char *)bytes + at, sizeof word);
         if ((word & PART_BLOCK) || part_padded(word & PART_SIZE_MASK) > size - at - PART_HEADER)
             return true;

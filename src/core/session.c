@@ -233,4 +233,3 @@ bool session_pending(const struct pipe *pipe)
            endpoint_binder(&pipe->membership->endpoint, &binder) == 1 && pipe->refused != binder.gen &&
            pipe->session->pre_accept != binder.gen;
 }
-

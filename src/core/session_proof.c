@@ -264,4 +264,3 @@ int session_begin(struct pipe *pipe, uint64_t *first)
     source->opened = source->kind != RING_SPMC || source->given != NULL;
     return source->opened ? 1 : -ENOMEM;
 }
-

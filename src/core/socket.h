@@ -234,7 +234,8 @@ static inline void pipe_supersede(struct pipe *pipe)
 /* Is ERROR transient (out of memory or descriptors)? Then try again later, and keep what the peer left until then. */
 static inline bool error_passes(int error)
 {
-    return error < 0 && error != -EPROTO && error != -ENOENT && error != -EEXIST && error != -EBADMSG && error != -EPERM;
+    return error < 0 && error != -EPROTO && error != -ENOENT && error != -EEXIST && error != -EBADMSG &&
+           error != -EPERM;
 }
 
 #endif

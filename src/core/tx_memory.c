@@ -90,4 +90,3 @@ struct block *tx_block(struct shm_socket *s, uint64_t size)
         errno = size > s->arena.limit ? EMSGSIZE : EAGAIN;
     return block;
 }
-

@@ -84,7 +84,6 @@ struct pipe *tx_choose(struct shm_socket *s)
     return NULL;
 }
 
-
 bool tx_can_choose(struct shm_socket *s)
 {
     uint32_t turn = s->pipes.send_next;
@@ -128,4 +127,3 @@ void tx_wake(struct shm_socket *s, struct pipe *pipe)
         stat_add(s, STAT_WAKES, 1);
     }
 }
-

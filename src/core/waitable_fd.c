@@ -23,7 +23,6 @@ static void watch_by_time(struct descriptor *descriptor)
     descriptor->ticks = true;
 }
 
-
 void descriptor_watch(struct waitable *w)
 {
     struct descriptor *descriptor = &w->descriptor;
@@ -32,7 +31,7 @@ void descriptor_watch(struct waitable *w)
     bell_fd_name(w->bell, fifo);
     bool watched =
         descriptor->inotify >= 0 &&
-        (descriptor->ticks || store_watch(w->store, fifo, descriptor->inotify, OS_WATCH_TIMES)); /* store_fifo_raise() */
+        (descriptor->ticks || store_watch(w->store, fifo, descriptor->inotify, OS_WATCH_TIMES));
     /* When a peer's mapping ends, by death or otherwise, inotify reports the end of a writer. */
     for (unsigned i = 0; watched && !descriptor->ticks && (file = w->ops->watched(w, i)) != NULL; i++)
         watched = store_watch(w->store, file, descriptor->inotify, OS_WATCH_WRITERS);

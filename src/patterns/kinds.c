@@ -3,8 +3,8 @@
 #include "shmq.h"
 #include "core/kind.h"
 
-extern const struct kind kind_pair, kind_pub, kind_sub, kind_req, kind_rep, kind_dealer, kind_router, kind_pull, kind_push,
-    kind_xpub, kind_xsub;
+extern const struct kind kind_pair, kind_pub, kind_sub, kind_req, kind_rep, kind_dealer, kind_router, kind_pull,
+    kind_push, kind_xpub, kind_xsub;
 
 const struct kind *const socket_kinds[KIND_COUNT] = {
     [SHM_PAIR] = &kind_pair, [SHM_PUB] = &kind_pub,       [SHM_SUB] = &kind_sub,       [SHM_REQ] = &kind_req,

@@ -11,7 +11,6 @@ struct req {
     int correlate, relaxed, resend; /* SHM_REQ_CORRELATE ... */
     bool waiting;
     bool lost;  /* the peer went after taking the request */
-    bool began; /* a request with more parts to come */
     uint32_t id;
     struct pipe *pipe;
     uint64_t ticket;

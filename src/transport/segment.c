@@ -154,4 +154,3 @@ int segment_is_alive(struct store *store, const char *id_hex)
     os_close(fd);
     return held;
 }
-
