@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Bells by themselves: how an owner sleeps, how others wake it, and what the killed leave. */
 #include <poll.h>
-#include <pthread.h>
-#include <sched.h>
 
 #include "base/clock.h"
 #include "support/harness.h"
 #include "transport/bell.h"
 #include "transport/store.h"
+#include "race.h"
 
 #define ID        "00112233445566778899aabbccddeeff"
 #define LONG_NS   UINT64_C(20000000000)
@@ -193,10 +192,13 @@ static void arrive(unsigned side, uint32_t n)
     for (unsigned polls = 1; atomic_load(&race.arrived[!side]) < n; polls++)
         if (polls % 1000 == 0)
             sched_yield();
+    for (volatile uint32_t pause = (n >> side * 6) % 64; pause > 0; pause--) /* each a bit before the other */
+        ;
 }
 
 static void *work_and_ring(void *unused)
 {
+    race_as(1);
     for (uint32_t n = 1; n <= ROUNDS; n++) {
         arrive(1, 2 * n - 1);
         store_seq_cst(&race.work, n); /* S1 */
@@ -211,6 +213,7 @@ TEST_THAT(either_the_owner_sees_the_work_or_the_ringer_that_it_is_about_to_sleep
     pthread_t ringer;
     open_bells();
     CHECK_INT(pthread_create(&ringer, NULL, work_and_ring, NULL), 0);
+    race_as(0);
     for (uint32_t n = 1; n <= ROUNDS; n++) {
         arrive(0, 2 * n - 1);
         bell_announce(&mine, BELL_WAITING);

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Claims by themselves: several readers take messages of one ring; what the dead had in hand is adopted. */
-#include <pthread.h>
-
 #include "support/harness.h"
 #include "transport/claims.h"
 #include "transport/slot.h"
 #include "transport/store.h"
+#include "race.h"
 
 #define ID "00112233445566778899aabbccddeeff"
 
@@ -131,6 +130,7 @@ static pthread_barrier_t start;
 
 static void *take_all(void *claims)
 {
+    race_as(claims == &other);
     pthread_barrier_wait(&start);
     for (uint64_t t = 0; t < TICKETS; t++)
         if (claims_take(claims, t, CLAIM_FREE, t))
@@ -305,6 +305,7 @@ TEST_THAT(a_claim_of_a_ticket_that_belongs_elsewhere_is_a_lie_and_not_adopted)
 
 static void *adopt_all(void *claims)
 {
+    race_as(claims == &other);
     pthread_barrier_wait(&start);
     for (uint64_t t; (t = claims_adopt(claims)) != UINT64_MAX;)
         times[t]++;

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Seqlocks by themselves: a reader gets a copy of one state, or none. */
-#include <pthread.h>
-#include <sched.h>
-
 #include "base/seqlock.h"
-#include "support/harness.h"
+#include "race.h"
 
 struct record {
     shared_u64 gen, a, b;
@@ -215,6 +212,7 @@ static _Atomic bool done;
 
 static void *write_always(void *record)
 {
+    race_as(1);
     for (uint64_t n = 1; !atomic_load(&done); n++)
         change(record, SEQLOCK_EVEN, n);
     return NULL;
@@ -228,6 +226,7 @@ TEST_THAT(a_reader_never_sees_half_of_a_change_nor_an_older_state_than_before)
     uint64_t last = 0, changes = 0, copies = 0;
     store_relaxed(&it.b, ~UINT64_C(0));
     CHECK_INT(pthread_create(&writer, NULL, write_always, &it), 0);
+    race_as(0);
     while (changes < CHANGES_SEEN || copies < COPIES) {
         if (!read_record(&it, SEQLOCK_EVEN, &copy))
             continue;
@@ -253,6 +252,7 @@ static bool saw[2][ROUNDS];
 static void *meet(void *argument)
 {
     size_t me = argument != NULL;
+    race_as((unsigned)me);
     for (uint64_t n = 0; n < ROUNDS; n++) {
         uint64_t gen = seqlock_begin(&sides[me].gen, 2 * n, SEQLOCK_ODD);
         atomic_store(&sides[me].arrived, n + 1);
