@@ -9,6 +9,7 @@
 #include "race.h"
 
 #define ID        "00112233445566778899aabbccddeeff"
+#define ID_OTHER  "ffeeddccbbaa99887766554433221100"
 #define LONG_NS   UINT64_C(20000000000)
 #define MOMENT_NS UINT64_C(5000000)
 
@@ -167,15 +168,15 @@ TEST_THAT(no_ring_is_lost_between_two_who_wake_each_other)
 {
     pthread_t thread;
     CHECK_OK(store_open(&store));
-    CHECK_INT(bell_new(&two[0], store, "0"), 0);
-    CHECK_INT(bell_new(&two[1], store, "1"), 0);
+    CHECK_INT(bell_new(&two[0], store, ID), 0);
+    CHECK_INT(bell_new(&two[1], store, ID_OTHER), 0);
     CHECK_INT(pthread_create(&thread, NULL, play, two), 0);
     play(NULL);
     CHECK_INT(pthread_join(thread, NULL), 0);
     for (unsigned i = 0; i < 2; i++)
         bell_detach(&two[i]);
-    bell_unlink(store, "0");
-    bell_unlink(store, "1");
+    bell_unlink(store, ID);
+    bell_unlink(store, ID_OTHER);
     store_close(store);
 }
 
@@ -276,8 +277,10 @@ static void sleep_slices(struct child *up, void *unused)
     child_say(up, 1);
     CHECK_INT(bell_sleep(&bell, BELL_WAITING, BELL_SLICE_NS), -ETIMEDOUT);
     bell_retract(&bell);
-    bell_announce(&bell, BELL_WAITING);
     child_say(up, 2);
+    child_hear(up);
+    bell_announce(&bell, BELL_WAITING);
+    child_say(up, 3);
     CHECK_INT(bell_sleep(&bell, BELL_WAITING, LONG_NS), 0);
     bell_retract(&bell);
     bell_detach(&bell);
@@ -294,6 +297,8 @@ TEST_THAT(a_ringer_killed_before_it_woke_anybody_costs_a_slice_and_the_next_one_
     child_say(&ringer, 1);
     child_hear(&ringer);
     child_kill(&ringer);
+    CHECK_INT(child_hear(&sleeper), 2);
+    child_say(&sleeper, 2);
     child_hear(&sleeper);
     await_asleep(sleeper.pid);
     CHECK_INT(bell_ring(&peers), 1);
