@@ -28,6 +28,7 @@ void make(uint32_t kind, uint64_t first)
     hazards.used = 0;
     retired = NULL;
     store_relaxed(&remote.base[0], segment);
+    free(out.in_flight); /* of the ring before */
     *header = (struct ring_header){.magic = RING_MAGIC, .kind = kind, .slots = SLOTS, .limit = SLOTS};
     store_relaxed(&header->head, first);
     store_relaxed(&header->oldest, first);

@@ -41,8 +41,8 @@ static enum pipe_state wanted(enum pipe_state from, enum pipe_event event)
 /* For every state and every event. */
 static void for_each_step(void (*check)(enum pipe_state from, enum pipe_event event, enum pipe_state to))
 {
-    for (int from = 0; from < PIPE_STATES; from++)
-        for (int event = 0; event < PIPE_EVENTS; event++)
+    for (enum pipe_state from = 0; from < PIPE_STATES; from++)
+        for (enum pipe_event event = 0; event < PIPE_EVENTS; event++)
             check(from, event, pipe_next(from, event));
 }
 
@@ -83,15 +83,15 @@ TEST_THAT(every_event_leads_from_every_state_to_where_the_table_says)
 
 TEST_THAT(every_state_is_reached_and_can_be_left_for_good)
 {
-    for (int start = 0; start < PIPE_STATES; start++) {
+    for (enum pipe_state start = 0; start < PIPE_STATES; start++) {
         bool reached[PIPE_STATES] = {false};
         reached[start] = true;
         for (int step = 0; step < PIPE_STATES; step++)
-            for (int from = 0; from < PIPE_STATES; from++)
-                for (int event = 0; reached[from] && event < PIPE_EVENTS; event++)
+            for (enum pipe_state from = 0; from < PIPE_STATES; from++)
+                for (enum pipe_event event = 0; reached[from] && event < PIPE_EVENTS; event++)
                     reached[pipe_next(from, event)] = true;
         CHECK(reached[PIPE_DRAINING] || reached[PIPE_LEAVING]);
-        for (int to = 0; start == PIPE_QUEUED && to < PIPE_STATES; to++)
+        for (enum pipe_state to = 0; start == PIPE_QUEUED && to < PIPE_STATES; to++)
             if (!reached[to])
                 FAIL("a new pipe never gets to %s", state_names[to]);
     }
@@ -132,7 +132,7 @@ TEST_THAT(a_failed_proof_lets_go_of_the_peer_and_another_may_come)
 TEST_THAT(a_pipe_is_queued_or_has_met_its_peer_or_ends)
 {
     static const char kinds[PIPE_STATES] = {'q', 'q', 'm', 'm', 'e', 'e'};
-    for (int state = 0; state < PIPE_STATES; state++) {
+    for (enum pipe_state state = 0; state < PIPE_STATES; state++) {
         struct pipe pipe = {.state = state};
         CHECK_INT(pipe_is_queued(&pipe), kinds[state] == 'q');
         CHECK_INT(pipe_has_met(&pipe), kinds[state] == 'm');

@@ -42,7 +42,7 @@ static bool read_record(const struct record *record, enum seqlock valid, struct 
 /* A test body, for records that are valid at even and at odd generations. */
 static void for_both(void (*body)(enum seqlock valid))
 {
-    for (int valid = SEQLOCK_EVEN; valid <= SEQLOCK_ODD; valid++) {
+    for (enum seqlock valid = SEQLOCK_EVEN; valid <= SEQLOCK_ODD; valid++) {
         memset(&it, 0, sizeof it);
         store_relaxed(&it.gen, (uint64_t)valid);
         body(valid);
