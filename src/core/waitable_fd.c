@@ -7,7 +7,7 @@
 
 void descriptor_init(struct descriptor *descriptor)
 {
-    descriptor->fd = descriptor->fifo = descriptor->inotify = -1;
+    *descriptor = (struct descriptor){.fd = -1, .fifo = -1, .inotify = -1};
 }
 
 /* No inotify watch is left (fs.inotify, user.max_inotify_instances): look at intervals instead. */
