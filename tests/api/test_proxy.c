@@ -3,6 +3,8 @@
 #include "support/ends.h"
 
 #include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
 
 struct proxy {
     shm_socket_t *front, *back, *capture;
@@ -174,4 +176,90 @@ TEST_THAT(subscriptions_pass_upstream)
     CHECK_MEM(got, 6, "\0topic", 6);
     CHECK_OK(shm_close(pub));
     proxy_stop(&proxy, true);
+}
+
+/* A DEALER that answers each request twice, with room for one message each way. */
+static void *answer_twice(void *socket)
+{
+    char id[64], text[8];
+
+    for (int requests = 0; requests < 6; requests++) {
+        ssize_t size = CHECK_OK(shm_recv(socket, id, sizeof id, 0));
+        ssize_t length = CHECK_OK(shm_recv(socket, text, sizeof text, 0));
+        for (int i = 0; i < 2; i++) {
+            CHECK_OK(shm_send(socket, id, (size_t)size, SHM_SNDMORE));
+            CHECK_OK(shm_send(socket, text, (size_t)length, 0));
+        }
+    }
+    return NULL;
+}
+
+TEST_THAT(a_full_direction_does_not_hold_up_the_other)
+{
+    struct proxy proxy = {.front = socket_new(SHM_ROUTER), .back = socket_new(SHM_DEALER)};
+    pthread_t worker;
+
+    for (int option = SHM_SNDHWM; option <= SHM_RCVHWM; option++)
+        set_int(proxy.back, option, 1);
+    CHECK_OK(shm_bind(proxy.front, "front"));
+    CHECK_OK(shm_bind(proxy.back, "back"));
+    shm_socket_t *server = socket_new(SHM_DEALER), *client = client_new(SHM_DEALER, "front");
+    for (int option = SHM_SNDHWM; option <= SHM_RCVHWM; option++)
+        set_int(server, option, 1);
+    CHECK_OK(shm_connect(server, "back"));
+    join(proxy.back, server);
+    CHECK_INT(pthread_create(&worker, NULL, answer_twice, server), 0);
+    CHECK_INT(pthread_create(&proxy.thread, NULL, run_proxy, &proxy), 0);
+    for (int i = 0; i < 6; i++)
+        send_text(client, "q", 0);
+    for (int i = 0; i < 12; i++)
+        expect_text(client, "q", 0);
+    CHECK_INT(pthread_join(worker, NULL), 0);
+    CLOSE_ALL(client, server);
+    proxy_stop(&proxy, false);
+}
+
+static void handle(int signal)
+{
+}
+
+/* As run_proxy(), and goes on after a signal. */
+static void *run_proxy_through_signals(void *argument)
+{
+    struct proxy *proxy = argument;
+
+    do
+        run_proxy(proxy);
+    while (proxy->errnum == EINTR);
+    return NULL;
+}
+
+TEST_THAT(a_signal_loses_nothing)
+{
+    struct proxy proxy = {.front = socket_new(SHM_PULL), .back = socket_new(SHM_PUSH)};
+    struct sigaction action = {.sa_handler = handle};
+    int got;
+
+    CHECK_OK(sigaction(SIGUSR1, &action, NULL));
+    set_int(proxy.back, SHM_SNDHWM, 1);
+    CHECK_OK(shm_bind(proxy.front, "front"));
+    CHECK_OK(shm_bind(proxy.back, "back"));
+    shm_socket_t *in = client_new(SHM_PUSH, "front"), *out = socket_new(SHM_PULL);
+    set_int(out, SHM_RCVHWM, 1);
+    CHECK_OK(shm_connect(out, "back"));
+    join(proxy.front, in);
+    join(proxy.back, out);
+    CHECK_INT(pthread_create(&proxy.thread, NULL, run_proxy_through_signals, &proxy), 0);
+    for (int i = 0; i < 4; i++)
+        CHECK_OK(shm_send(in, &i, sizeof i, 0));
+    for (int i = 0; i < 20; i++) { /* the first fills the queue; the next one waits for room */
+        CHECK_INT(pthread_kill(proxy.thread, SIGUSR1), 0);
+        usleep(5000);
+    }
+    for (int i = 0; i < 4; i++) {
+        CHECK_INT(shm_recv(out, &got, sizeof got, 0), sizeof got);
+        CHECK_INT(got, i);
+    }
+    CLOSE_ALL(in, out);
+    proxy_stop(&proxy, false);
 }
