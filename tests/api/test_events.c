@@ -2,6 +2,10 @@
 /* What shm_event_recv() tells: order, limits, polling. (Who died or left: test_common_fork.c.) */
 #include "support/ends.h"
 
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+
 static void drop_events(shm_socket_t *socket)
 {
     shm_event_t event;
@@ -158,4 +162,32 @@ TEST_THAT(every_type_has_events)
         CHECK_INT(event.event, SHM_EVENT_BOUND);
         CHECK_OK(shm_close(socket));
     }
+}
+
+static int64_t cpu_time_ns(void)
+{
+    struct timespec used;
+
+    CHECK_OK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used));
+    return (int64_t)used.tv_sec * 1000000000 + used.tv_nsec;
+}
+
+/* A bound socket has an unread event from the start. */
+TEST_THAT(an_unread_event_lets_a_poll_rest_that_did_not_ask_for_events)
+{
+    shm_socket_t *socket = socket_new(SHM_PULL);
+    int ends[2];
+
+    CHECK_OK(pipe2(ends, O_CLOEXEC));
+    CHECK_OK(shm_bind(socket, "it"));
+    shm_pollitem_t items[] = {{socket, -1, SHM_POLLIN, 0}, {NULL, ends[0], SHM_POLLIN, 0}};
+    int64_t before = cpu_time_ns();
+    CHECK_INT(shm_poll(items, 2, 500), 0);
+    CHECK(cpu_time_ns() - before < 250000000);
+    items[0].events = SHM_POLLPRI;
+    CHECK_INT(shm_poll(items, 2, 500), 1);
+    CHECK_INT(items[0].revents, SHM_POLLPRI);
+    close(ends[0]);
+    close(ends[1]);
+    CHECK_OK(shm_close(socket));
 }
