@@ -104,6 +104,11 @@ SHM_API int shm_msg_loan(shm_msg_t *msg, shm_socket_t *s, size_t size)
     if (s->auth != NULL)
         return loan_private(msg, s->options.memory_limit, size);
     struct block *block = tx_block(s, size);
+    if (block == NULL && errno == EAGAIN) { /* whose views keep the memory may have died */
+        socket_empty_poll(s);
+        membership_look(s);
+        block = tx_block(s, size);
+    }
     if (block == NULL)
         return -1;
     struct message *m = message_of(msg);

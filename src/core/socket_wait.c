@@ -8,7 +8,7 @@
 #include "core/tx.h"
 
 #define DRAIN_NS      1500  /* between looks for room in a large ring: reading a quarter of it takes longer */
-#define CHECK_BUSY_MS 10000 /* like CHECK_MS, while messages keep moving */
+#define CHECK_BUSY_MS 1000  /* like CHECK_MS, while messages keep moving */
 
 static struct shm_socket *socket_of(struct waitable *w)
 {
@@ -51,8 +51,7 @@ static void check(struct waitable *w)
     membership_check(socket_of(w));
 }
 
-/* For callers that never wait. Moving messages show that an only peer lives. With more peers the kernel is asked even
- * then, but rarely, since it is a system call. */
+/* For callers that never wait. While messages move the kernel is asked more rarely, since that is a system call. */
 static void check_unless_busy(struct waitable *w)
 {
     struct shm_socket *s = socket_of(w);
@@ -62,7 +61,7 @@ static void check_unless_busy(struct waitable *w)
     bool busy = moved != s->liveness.looked_moved;
     s->liveness.looked_at = cpu_ticks();
     s->liveness.looked_moved = moved;
-    if (!busy || (s->pipes.count > 1 && waitable_is_past(w->checked_at, CHECK_BUSY_MS)))
+    if (!busy || waitable_is_past(w->checked_at, CHECK_BUSY_MS))
         membership_check(s);
 }
 

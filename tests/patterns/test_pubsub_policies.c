@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* PUB and SUB: lossless, history, conflate, several publishers, and the publisher's restart. */
+#include <unistd.h>
+
 #include "support/short.h"
 
 static shm_socket_t *sub_new(void)
@@ -402,4 +404,55 @@ TEST_THAT(subscriptions_change_while_messages_wait)
     expect_text_now(sub, "b2");
     expect_nothing(sub);
     CLOSE_ALL(sub, pub);
+}
+
+#define HELD_VIEWS 8
+#define HELD_SIZE  ((size_t)1 << 20)
+
+static void hold_views(struct child *up, void *argument)
+{
+    shm_socket_t *sub = sub_new();
+    shm_msg_t views[HELD_VIEWS];
+
+    CHECK_OK(shm_connect(sub, "it"));
+    await_event(sub, SHM_EVENT_CONNECTED);
+    for (int i = 0; i < HELD_VIEWS; i++) {
+        CHECK_OK(shm_msg_init(&views[i]));
+        CHECK_INT(shm_msg_recv(&views[i], sub, 0), HELD_SIZE);
+    }
+    child_say(up, 1);
+    child_hear(up);
+}
+
+static int loan_and_send(shm_socket_t *pub)
+{
+    shm_msg_t msg;
+
+    if (shm_msg_loan(&msg, pub, HELD_SIZE) < 0)
+        return -1;
+    return CHECK_INT(shm_msg_send(&msg, pub, 0), HELD_SIZE), 0;
+}
+
+TEST_THAT(a_pub_that_only_loans_notices_that_who_held_its_memory_died)
+{
+    struct child child = child_start(hold_views, NULL);
+    shm_socket_t *pub = socket_new(SHM_PUB);
+    uint64_t limit = HELD_VIEWS * HELD_SIZE;
+
+    if (test_has_key()) /* loans are private memory then, and views are copies */
+        limit = UINT64_MAX;
+    CHECK_OK(shm_setsockopt(pub, SHM_MEMORY_LIMIT, &limit, sizeof limit));
+    CHECK_OK(shm_bind(pub, "it"));
+    await_event(pub, SHM_EVENT_CONNECTED);
+    for (int i = 0; i < HELD_VIEWS; i++)
+        CHECK_OK(loan_and_send(pub));
+    CHECK_INT(child_hear(&child), 1);
+    if (!test_has_key())
+        CHECK_ERR(loan_and_send(pub), EAGAIN);
+    child_kill(&child);
+    while (loan_and_send(pub) < 0) { /* nothing but loans, to the deadline of the test */
+        CHECK_INT(errno, EAGAIN);
+        usleep(1000);
+    }
+    CHECK_OK(shm_close(pub));
 }
