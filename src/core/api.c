@@ -168,7 +168,9 @@ SHM_API int shm_close(shm_socket_t *s)
     descriptor_close(&s->wait);
     while (s->pipes.count > 0)
         pipe_discard(s->pipes.list[s->pipes.count - 1]);
-    memory_unref(s);
+    s->kept_by_loans = s->loans > 0;
+    if (!s->kept_by_loans)
+        memory_unref(s);
     return 0;
 }
 

@@ -8,6 +8,7 @@
 
 #include "core/api.h"
 #include "core/fast_path.h"
+#include "core/memory.h"
 #include "core/session.h"
 #include "core/tx.h"
 #include "core/view_ref.h"
@@ -55,13 +56,21 @@ static inline void make_empty(struct message *m)
     m->is_inline = 1;
 }
 
+static inline void return_loan(struct shm_socket *s)
+{
+    if (unlikely(--s->loans == 0 && s->kept_by_loans))
+        memory_unref(s);
+}
+
 /* Release its loan, view or heap memory. */
 static inline void let_go(struct message *m)
 {
     if (m->ref != NULL && view_ref_is_mine(m->ref))
         view_ref_release(m->ref);
-    if (m->block != NULL && process_is_mine(m->socket->mark))
+    if (m->block != NULL && process_is_mine(m->socket->mark)) {
         arena_free(&m->socket->arena, m->block);
+        return_loan(m->socket);
+    }
     if (m->heap != NULL)
         free(m->heap);
     make_empty(m);
@@ -118,6 +127,7 @@ SHM_API int shm_msg_loan(shm_msg_t *msg, shm_socket_t *s, size_t size)
     m->size = size;
     m->socket = s;
     m->block = block;
+    s->loans++;
     return 0;
 }
 
@@ -168,7 +178,7 @@ SHM_API ssize_t shm_msg_send(shm_msg_t *msg, shm_socket_t *s, int flags)
         fast_plan(s);
     }
     if (part.block != NULL)
-        m->block = NULL; /* the ring owns it now */
+        s->loans--, m->block = NULL; /* the ring owns it now */
     let_go(m);
     return (ssize_t)part.size;
 }

@@ -175,6 +175,8 @@ struct shm_socket {
     shared_u64 *stats;
     struct view_ref view_refs[SEGMENT_HAZARDS];
     _Atomic int refs; /* the handle and each peer */
+    uint32_t loans;     /* messages that are memory of this socket, not sent yet: the socket's thread */
+    bool kept_by_loans; /* closed with some: the last one to go lets go of the memory */
     bool files_awaited; /* closed, but a peer has yet to map what it was sent */
     struct store *store;
 
