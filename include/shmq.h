@@ -329,7 +329,8 @@ SHM_API int shm_msg_init(shm_msg_t *msg);
 
 /*
  * Make MSG of SIZE bytes of memory that is already shared: fill shm_msg_data(), then shm_msg_send() it
- * on the same SOCKET without a copy (on another socket it is copied). MSG need not be initialized before.
+ * on the same SOCKET without a copy (on another socket it is copied). MSG keeps the memory of SOCKET, also after
+ * that was closed. MSG need not be initialized before.
  * Returns 0. Errors: ENOTSUP, EMSGSIZE, ENOSPC, ENOMEM, EAGAIN (SHM_MEMORY_LIMIT is reached until receivers
  * release messages).
  */

@@ -32,6 +32,8 @@ struct board {
 extern struct board *board;
 extern struct record *record; /* of each worker, and of the run that it makes */
 
+/* Before the workers begin: what the library can do. */
+void cases_begin(void);
 /* One run, in a process of its own. True: nothing wrong. */
 bool run_one(const struct scenario *scenario, enum mode mode, const struct point *first, const struct point *second);
 /* All runs of a case. */

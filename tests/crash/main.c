@@ -227,6 +227,7 @@ int main(int argc, char **argv)
     snprintf(base_directory, sizeof base_directory, "/dev/shm/shmq-crash-XXXXXX");
     CHECK(mkdtemp(base_directory) != NULL);
     setenv("SHMQ_DIR", base_directory, 1);
+    cases_begin();
     failed = run_workers();
     remove_tree(base_directory);
     if (options.list)
