@@ -1,45 +1,45 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Deaths of exporters and importers, by SIGKILL, around legacy handles.
- * (Those of VMM memory and events are with their own cases.)
+ * Deaths of exporters and importers, by SIGKILL, around legacy handles. (Those of VMM memory and events are with their
+ * own cases.)
  */
 #include "conformance.h"
 
 static void export_and_live(struct role *r)
 {
-	legacy_export(r, 0, 0xa5);
-	/* Until killed, or until role 0 is done without that. */
-	role_hear(r, 0);
-	role_die(r);
+    legacy_export(r, 0, 0xa5);
+    /* Until killed, or until role 0 is done without that. */
+    role_hear(r, 0);
+    role_die(r);
 }
 
 /* ---- dead before the open ---- */
 
 /*
- * The socket of a dying process may close before the driver has heard of its death, so
- * the refusal may come a moment late; but it must come.
+ * The socket of a dying process may close before the driver has heard of its death, so the refusal may come a moment
+ * late; but it must come.
  */
 static drv_result_t refused_soon(struct role *r, drv_ipc_mem_t handle)
 {
-	uint64_t deadline = now_ns() + (uint64_t)5 * 1000000000u;
-	drv_result_t error;
-	drv_ptr_t ptr;
+    uint64_t deadline = now_ns() + (uint64_t)5 * 1000000000u;
+    drv_result_t error;
+    drv_ptr_t ptr;
 
-	while ((error = r->cu->cuIpcOpenMemHandle(&ptr, handle, LAZY)) == DRV_CUDA_SUCCESS) {
-		CU(r, cuIpcCloseMemHandle, ptr);
-		CHECK(r, now_ns() < deadline);
-	}
-	return error;
+    while ((error = r->cu->cuIpcOpenMemHandle(&ptr, handle, LAZY)) == DRV_CUDA_SUCCESS) {
+        CU(r, cuIpcCloseMemHandle, ptr);
+        CHECK(r, now_ns() < deadline);
+    }
+    return error;
 }
 
 static void open_of_dead(struct role *r)
 {
-	drv_ipc_mem_t handle = legacy_handle(r, 1);
+    drv_ipc_mem_t handle = legacy_handle(r, 1);
 
-	role_say(r, 1);
-	role_await_death(r, 1);
-	fact_result(r, refused_soon(r, handle));
-	check_context(r);
+    role_say(r, 1);
+    role_await_death(r, 1);
+    fact_result(r, refused_soon(r, handle));
+    check_context(r);
 }
 
 /* ---- dead while mapped: what is seen then is a fact, that one survives it is a check ---- */
@@ -47,132 +47,135 @@ static void open_of_dead(struct role *r)
 /* False when a fault of the device may have ended the context: then there's nothing to detach. */
 static bool look_and_close(struct role *r, drv_ptr_t ptr)
 {
-	unsigned char byte = 0;
-	drv_result_t look = first_byte(r, ptr, &byte), close = r->cu->cuIpcCloseMemHandle(ptr);
+    unsigned char byte = 0;
+    drv_result_t look = first_byte(r, ptr, &byte), close = r->cu->cuIpcCloseMemHandle(ptr);
 
-	role_fact(r, "a copy gives %d, %s; closing gives %d", look,
-		  look != 0 ? "no bytes" : byte == 0xa5 ? "the old bytes" : "other bytes", close);
-	return look == DRV_CUDA_SUCCESS && close == DRV_CUDA_SUCCESS;
+    role_fact(r, "a copy gives %d, %s; closing gives %d", look,
+              look != 0      ? "no bytes"
+              : byte == 0xa5 ? "the old bytes"
+                             : "other bytes",
+              close);
+    return look == DRV_CUDA_SUCCESS && close == DRV_CUDA_SUCCESS;
 }
 
 static void use_of_dead(struct role *r)
 {
-	drv_ptr_t ptr = legacy_import(r, 1);
-	bool works;
+    drv_ptr_t ptr = legacy_import(r, 1);
+    bool works;
 
-	check_bytes(r, ptr, 0xa5, SIZE);
-	role_say(r, 1);
-	role_await_death(r, 1);
-	works = look_and_close(r, ptr);
-	if (!works)
-		role_leave(r);
-	check_context(r);
+    check_bytes(r, ptr, 0xa5, SIZE);
+    role_say(r, 1);
+    role_await_death(r, 1);
+    works = look_and_close(r, ptr);
+    if (!works)
+        role_leave(r);
+    check_context(r);
 }
 
 /* ---- dead while being opened, at several moments ---- */
 
 static void open_of_dying(struct role *r)
 {
-	drv_ipc_mem_t handle;
-	int opened = 0, refused = 0;
-	drv_result_t error = DRV_CUDA_SUCCESS;
-	drv_ptr_t ptr;
+    drv_ipc_mem_t handle;
+    int opened = 0, refused = 0;
+    drv_result_t error = DRV_CUDA_SUCCESS;
+    drv_ptr_t ptr;
 
-	for (int i = 1; i < r->count; i++) {
-		role_recv(r, i, &handle, sizeof(handle));
-		/* The kill is on its way while we open; how far it got differs each time. */
-		for (int n = 0; n < 40; n++) {
-			if (n == 5 * i)
-				role_kill(r, i);
-			error = r->cu->cuIpcOpenMemHandle(&ptr, handle, LAZY);
-			if (error == DRV_CUDA_ERROR_NOT_SUPPORTED)
-				role_skip(r, "cuIpcOpenMemHandle is not supported here");
-			refused += error != DRV_CUDA_SUCCESS;
-			opened += error == DRV_CUDA_SUCCESS;
-			if (error == DRV_CUDA_SUCCESS)
-				CU(r, cuIpcCloseMemHandle, ptr);
-		}
-		role_await_death(r, i);
-		refused_soon(r, handle);
-	}
-	role_fact(r, "%d opened, %d refused", opened, refused);
-	check_context(r);
+    for (int i = 1; i < r->count; i++) {
+        role_recv(r, i, &handle, sizeof(handle));
+        /* The kill is on its way while we open; how far it got differs each time. */
+        for (int n = 0; n < 40; n++) {
+            if (n == 5 * i)
+                role_kill(r, i);
+            error = r->cu->cuIpcOpenMemHandle(&ptr, handle, LAZY);
+            if (error == DRV_CUDA_ERROR_NOT_SUPPORTED)
+                role_skip(r, "cuIpcOpenMemHandle is not supported here");
+            refused += error != DRV_CUDA_SUCCESS;
+            opened += error == DRV_CUDA_SUCCESS;
+            if (error == DRV_CUDA_SUCCESS)
+                CU(r, cuIpcCloseMemHandle, ptr);
+        }
+        role_await_death(r, i);
+        refused_soon(r, handle);
+    }
+    role_fact(r, "%d opened, %d refused", opened, refused);
+    check_context(r);
 }
 
 /* ---- dead importers: here role 0 exports ---- */
 
 static void export_to_dying(struct role *r)
 {
-	drv_ipc_mem_t handle;
-	drv_ptr_t ptr;
+    drv_ipc_mem_t handle;
+    drv_ptr_t ptr;
 
-	ptr = legacy_export(r, 1, 0xa5);
-	role_hear(r, 1);
-	role_kill(r, 1);
-	role_await_death(r, 1);
-	/* The exporter and a later importer notice nothing. */
-	check_bytes(r, ptr, 0xa5, SIZE);
-	CU(r, cuIpcGetMemHandle, &handle, ptr);
-	role_send(r, 2, &handle, sizeof(handle));
-	role_hear(r, 2);
-	check_bytes(r, ptr, 0x66, SIZE);
-	CU(r, cuMemFree, ptr);
-	check_context(r);
+    ptr = legacy_export(r, 1, 0xa5);
+    role_hear(r, 1);
+    role_kill(r, 1);
+    role_await_death(r, 1);
+    /* The exporter and a later importer notice nothing. */
+    check_bytes(r, ptr, 0xa5, SIZE);
+    CU(r, cuIpcGetMemHandle, &handle, ptr);
+    role_send(r, 2, &handle, sizeof(handle));
+    role_hear(r, 2);
+    check_bytes(r, ptr, 0x66, SIZE);
+    CU(r, cuMemFree, ptr);
+    check_context(r);
 }
 
 static void import_and_die(struct role *r)
 {
-	drv_ptr_t ptr = legacy_import(r, 0);
+    drv_ptr_t ptr = legacy_import(r, 0);
 
-	check_bytes(r, ptr, 0xa5, SIZE);
-	role_say(r, 0);
-	role_hear(r, 0);
-	role_fail(r, "was not killed");
+    check_bytes(r, ptr, 0xa5, SIZE);
+    role_say(r, 0);
+    role_hear(r, 0);
+    role_fail(r, "was not killed");
 }
 
 static void import_after_death(struct role *r)
 {
-	drv_ptr_t ptr = legacy_import(r, 0);
+    drv_ptr_t ptr = legacy_import(r, 0);
 
-	check_bytes(r, ptr, 0xa5, SIZE);
-	fill(r, ptr, 0x66, SIZE);
-	CU(r, cuIpcCloseMemHandle, ptr);
-	role_say(r, 0);
+    check_bytes(r, ptr, 0xa5, SIZE);
+    fill(r, ptr, 0x66, SIZE);
+    CU(r, cuIpcCloseMemHandle, ptr);
+    role_say(r, 0);
 }
 
 /* ---- freed under the importer: undefined by the manual, so only a fact ---- */
 
 static void free_under_importer(struct role *r)
 {
-	drv_ptr_t ptr = legacy_export(r, 0, 0xa5);
+    drv_ptr_t ptr = legacy_export(r, 0, 0xa5);
 
-	role_hear(r, 0);
-	CU(r, cuMemFree, ptr);
-	role_say(r, 0);
-	role_hear(r, 0);
+    role_hear(r, 0);
+    CU(r, cuMemFree, ptr);
+    role_say(r, 0);
+    role_hear(r, 0);
 }
 
 static void look_at_freed(struct role *r)
 {
-	drv_ptr_t ptr = legacy_import(r, 1);
-	bool works;
+    drv_ptr_t ptr = legacy_import(r, 1);
+    bool works;
 
-	role_say(r, 1);
-	role_hear(r, 1);
-	works = look_and_close(r, ptr);
-	role_say(r, 1);
-	if (!works)
-		role_leave(r);
-	check_context(r);
+    role_say(r, 1);
+    role_hear(r, 1);
+    works = look_and_close(r, ptr);
+    role_say(r, 1);
+    if (!works)
+        role_leave(r);
+    check_context(r);
 }
 
 static const struct test_case cases[] = {
-	CASE_DYING(1u << 1, "death: a dead exporter's handle cannot be opened", open_of_dead, export_and_live),
-	CASE_DYING(1u << 1, "death: the exporter dies while its memory is open", use_of_dead, export_and_live),
-	CASE_DYING(0xe, "death: exporters die while being opened",
-	     open_of_dying, export_and_live, export_and_live, export_and_live),
-	CASE_DYING(1u << 1, "death: an importer dies with the memory open",
-	     export_to_dying, import_and_die, import_after_death),
-	CASE("undefined: memory is freed under its importer", look_at_freed, free_under_importer),
+    CASE_DYING(1u << 1, "death: a dead exporter's handle cannot be opened", open_of_dead, export_and_live),
+    CASE_DYING(1u << 1, "death: the exporter dies while its memory is open", use_of_dead, export_and_live),
+    CASE_DYING(0xe, "death: exporters die while being opened", open_of_dying, export_and_live, export_and_live,
+               export_and_live),
+    CASE_DYING(1u << 1, "death: an importer dies with the memory open", export_to_dying, import_and_die,
+               import_after_death),
+    CASE("undefined: memory is freed under its importer", look_at_freed, free_under_importer),
 };
 const struct test_group death_cases = CASES(cases);

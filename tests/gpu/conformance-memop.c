@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Words that streams write and wait for, in shared memory of the host.
- * Role 1 makes the memory, role 0 opens it; each registers it with its driver.
+ * Words that streams write and wait for, in shared memory of the host. Role 1 makes the memory, role 0 opens it; each
+ * registers it with its driver.
  */
 #include "conformance.h"
 
@@ -9,239 +9,239 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define DATA ((size_t)1 << 20)
+#define DATA   ((size_t)1 << 20)
 #define ROUNDS 100
-#define GEQ DRV_CU_STREAM_WAIT_VALUE_GEQ
+#define GEQ    DRV_CU_STREAM_WAIT_VALUE_GEQ
 
 /* What lies in the shared memory: each word has one writer and a cache line. */
 struct area {
-	_Alignas(128) _Atomic uint64_t ping;
-	_Alignas(128) _Atomic uint64_t pong;
-	_Alignas(128) unsigned char data[DATA];
+    _Alignas(128) _Atomic uint64_t ping;
+    _Alignas(128) _Atomic uint64_t pong;
+    _Alignas(128) unsigned char data[DATA];
 };
 
-#define PING offsetof(struct area, ping)
-#define PONG offsetof(struct area, pong)
+#define PING    offsetof(struct area, ping)
+#define PONG    offsetof(struct area, pong)
 #define DATA_AT offsetof(struct area, data)
 
 static struct area *words_make(struct role *r, drv_ptr_t *ptr)
 {
-	need_memops(r);
-	return area_make(r, sizeof(struct area), ptr);
+    need_memops(r);
+    return area_make(r, sizeof(struct area), ptr);
 }
 
 static struct area *words_open(struct role *r, drv_ptr_t *ptr)
 {
-	need_memops(r);
-	return area_open(r, sizeof(struct area), ptr);
+    need_memops(r);
+    return area_open(r, sizeof(struct area), ptr);
 }
 
 /* ---- a stream writes, the other process's CPU reads, and back ---- */
 
 static void stream_writes(struct role *r)
 {
-	drv_ptr_t ptr;
-	struct area *a = words_make(r, &ptr);
+    drv_ptr_t ptr;
+    struct area *a = words_make(r, &ptr);
 
-	CU(r, cuStreamWriteValue64, r->stream, ptr + PING, 41, 0);
-	CU(r, cuStreamWaitValue64, r->stream, ptr + PONG, 42, DRV_CU_STREAM_WAIT_VALUE_EQ);
-	CU(r, cuStreamWriteValue64, r->stream, ptr + PING, 43, 0);
-	role_hear(r, 0);
-	CU(r, cuStreamSynchronize, r->stream);
-	area_close(r, a, sizeof(*a));
+    CU(r, cuStreamWriteValue64, r->stream, ptr + PING, 41, 0);
+    CU(r, cuStreamWaitValue64, r->stream, ptr + PONG, 42, DRV_CU_STREAM_WAIT_VALUE_EQ);
+    CU(r, cuStreamWriteValue64, r->stream, ptr + PING, 43, 0);
+    role_hear(r, 0);
+    CU(r, cuStreamSynchronize, r->stream);
+    area_close(r, a, sizeof(*a));
 }
 
 static void cpu_answers(struct role *r)
 {
-	drv_ptr_t ptr;
-	struct area *a = words_open(r, &ptr);
+    drv_ptr_t ptr;
+    struct area *a = words_open(r, &ptr);
 
-	CHECK(r, wait_word(&a->ping, 41, 10));
-	atomic_store_explicit(&a->pong, 42, memory_order_release);
-	CHECK(r, wait_word(&a->ping, 43, 10));
-	role_say(r, 1);
-	area_close(r, a, sizeof(*a));
+    CHECK(r, wait_word(&a->ping, 41, 10));
+    atomic_store_explicit(&a->pong, 42, memory_order_release);
+    CHECK(r, wait_word(&a->ping, 43, 10));
+    role_say(r, 1);
+    area_close(r, a, sizeof(*a));
 }
 
 /* ---- streams of both processes, no CPU in between ---- */
 
 static void play_ping(struct role *r)
 {
-	drv_ptr_t ptr;
-	struct area *a = words_make(r, &ptr);
+    drv_ptr_t ptr;
+    struct area *a = words_make(r, &ptr);
 
-	for (uint64_t i = 1; i <= ROUNDS; i++) {
-		CU(r, cuStreamWriteValue64, r->stream, ptr + PING, i, 0);
-		CU(r, cuStreamWaitValue64, r->stream, ptr + PONG, i, GEQ);
-	}
-	CU(r, cuStreamSynchronize, r->stream);
-	CHECK(r, a->pong == ROUNDS);
-	role_say(r, 0);
-	area_close(r, a, sizeof(*a));
+    for (uint64_t i = 1; i <= ROUNDS; i++) {
+        CU(r, cuStreamWriteValue64, r->stream, ptr + PING, i, 0);
+        CU(r, cuStreamWaitValue64, r->stream, ptr + PONG, i, GEQ);
+    }
+    CU(r, cuStreamSynchronize, r->stream);
+    CHECK(r, a->pong == ROUNDS);
+    role_say(r, 0);
+    area_close(r, a, sizeof(*a));
 }
 
 static void play_pong(struct role *r)
 {
-	drv_ptr_t ptr;
-	struct area *a = words_open(r, &ptr);
+    drv_ptr_t ptr;
+    struct area *a = words_open(r, &ptr);
 
-	for (uint64_t i = 1; i <= ROUNDS; i++) {
-		CU(r, cuStreamWaitValue64, r->stream, ptr + PING, i, GEQ);
-		CU(r, cuStreamWriteValue64, r->stream, ptr + PONG, i, 0);
-	}
-	CU(r, cuStreamSynchronize, r->stream);
-	role_hear(r, 1);
-	area_close(r, a, sizeof(*a));
+    for (uint64_t i = 1; i <= ROUNDS; i++) {
+        CU(r, cuStreamWaitValue64, r->stream, ptr + PING, i, GEQ);
+        CU(r, cuStreamWriteValue64, r->stream, ptr + PONG, i, 0);
+    }
+    CU(r, cuStreamSynchronize, r->stream);
+    role_hear(r, 1);
+    area_close(r, a, sizeof(*a));
 }
 
 /* ---- who sees the word sees the data before it ---- */
 
 static void publish_data(struct role *r)
 {
-	drv_ptr_t ptr, own;
-	struct area *a = words_make(r, &ptr);
+    drv_ptr_t ptr, own;
+    struct area *a = words_make(r, &ptr);
 
-	CU(r, cuMemAlloc, &own, DATA);
-	for (uint64_t i = 1; i <= ROUNDS; i++) {
-		CU(r, cuMemsetD8Async, own, (unsigned char)i, DATA, r->stream);
-		CU(r, cuMemcpyDtoDAsync, ptr + DATA_AT, own, DATA, r->stream);
-		CU(r, cuStreamWriteValue64, r->stream, ptr + PING, i, 0);
-		CU(r, cuStreamWaitValue64, r->stream, ptr + PONG, i, GEQ);
-	}
-	CU(r, cuStreamSynchronize, r->stream);
-	CU(r, cuMemFree, own);
-	area_close(r, a, sizeof(*a));
+    CU(r, cuMemAlloc, &own, DATA);
+    for (uint64_t i = 1; i <= ROUNDS; i++) {
+        CU(r, cuMemsetD8Async, own, (unsigned char)i, DATA, r->stream);
+        CU(r, cuMemcpyDtoDAsync, ptr + DATA_AT, own, DATA, r->stream);
+        CU(r, cuStreamWriteValue64, r->stream, ptr + PING, i, 0);
+        CU(r, cuStreamWaitValue64, r->stream, ptr + PONG, i, GEQ);
+    }
+    CU(r, cuStreamSynchronize, r->stream);
+    CU(r, cuMemFree, own);
+    area_close(r, a, sizeof(*a));
 }
 
 static void check_data(struct role *r)
 {
-	drv_ptr_t ptr;
-	struct area *a = words_open(r, &ptr);
+    drv_ptr_t ptr;
+    struct area *a = words_open(r, &ptr);
 
-	for (uint64_t i = 1; i <= ROUNDS; i++) {
-		CHECK(r, wait_word(&a->ping, i, 10));
-		/* The last bytes are the ones that would come late. */
-		CHECK(r, a->data[0] == (unsigned char)i);
-		CHECK(r, a->data[DATA / 2] == (unsigned char)i);
-		CHECK(r, a->data[DATA - 1] == (unsigned char)i);
-		atomic_store_explicit(&a->pong, i, memory_order_release);
-	}
-	area_close(r, a, sizeof(*a));
+    for (uint64_t i = 1; i <= ROUNDS; i++) {
+        CHECK(r, wait_word(&a->ping, i, 10));
+        /* The last bytes are the ones that would come late. */
+        CHECK(r, a->data[0] == (unsigned char)i);
+        CHECK(r, a->data[DATA / 2] == (unsigned char)i);
+        CHECK(r, a->data[DATA - 1] == (unsigned char)i);
+        atomic_store_explicit(&a->pong, i, memory_order_release);
+    }
+    area_close(r, a, sizeof(*a));
 }
 
 /* ---- what the conditions mean ---- */
 
-static bool passes(struct role *r, drv_ptr_t ptr, struct area *a, uint64_t has, uint64_t wants,
-		   unsigned flags, uint64_t release)
+static bool passes(struct role *r, drv_ptr_t ptr, struct area *a, uint64_t has, uint64_t wants, unsigned flags,
+                   uint64_t release)
 {
-	drv_result_t result;
-	drv_stream_t stream;
-	bool passed;
+    drv_result_t result;
+    drv_stream_t stream;
+    bool passed;
 
-	a->ping = has;
-	CU(r, cuStreamCreate, &stream, DRV_CU_STREAM_NON_BLOCKING);
-	CU(r, cuStreamWaitValue64, stream, ptr + PING, wants, flags);
-	/* Nothing can be awaited that must not happen: so much patience must do. */
-	passed = stream_ends(r, stream, 200, &result);
-	a->ping = release;
-	CHECK(r, stream_ends(r, stream, 10000, &result) && result == DRV_CUDA_SUCCESS);
-	CU(r, cuStreamDestroy, stream);
-	return passed;
+    a->ping = has;
+    CU(r, cuStreamCreate, &stream, DRV_CU_STREAM_NON_BLOCKING);
+    CU(r, cuStreamWaitValue64, stream, ptr + PING, wants, flags);
+    /* Nothing can be awaited that must not happen: so much patience must do. */
+    passed = stream_ends(r, stream, 200, &result);
+    a->ping = release;
+    CHECK(r, stream_ends(r, stream, 10000, &result) && result == DRV_CUDA_SUCCESS);
+    CU(r, cuStreamDestroy, stream);
+    return passed;
 }
 
 static void conditions(struct role *r)
 {
-	const unsigned eq = DRV_CU_STREAM_WAIT_VALUE_EQ, and = DRV_CU_STREAM_WAIT_VALUE_AND;
-	drv_ptr_t ptr;
-	struct area *a = words_make(r, &ptr);
+    const unsigned eq = DRV_CU_STREAM_WAIT_VALUE_EQ, and = DRV_CU_STREAM_WAIT_VALUE_AND;
+    drv_ptr_t ptr;
+    struct area *a = words_make(r, &ptr);
 
-	CHECK(r, passes(r, ptr, a, 7, 7, GEQ, 7));
-	CHECK(r, passes(r, ptr, a, 8, 7, GEQ, 7));
-	CHECK(r, !passes(r, ptr, a, 6, 7, GEQ, 7));
-	/* GEQ is of a circle: generations may wrap. */
-	CHECK(r, passes(r, ptr, a, 3, UINT64_MAX - 3, GEQ, 3));
-	CHECK(r, !passes(r, ptr, a, UINT64_MAX - 3, 3, GEQ, 3));
-	CHECK(r, passes(r, ptr, a, 7, 7, eq, 7));
-	CHECK(r, !passes(r, ptr, a, 8, 7, eq, 7));
-	CHECK(r, passes(r, ptr, a, 6, 2, and, 2));
-	CHECK(r, !passes(r, ptr, a, 5, 2, and, 2));
-	area_close(r, a, sizeof(*a));
+    CHECK(r, passes(r, ptr, a, 7, 7, GEQ, 7));
+    CHECK(r, passes(r, ptr, a, 8, 7, GEQ, 7));
+    CHECK(r, !passes(r, ptr, a, 6, 7, GEQ, 7));
+    /* GEQ is of a circle: generations may wrap. */
+    CHECK(r, passes(r, ptr, a, 3, UINT64_MAX - 3, GEQ, 3));
+    CHECK(r, !passes(r, ptr, a, UINT64_MAX - 3, 3, GEQ, 3));
+    CHECK(r, passes(r, ptr, a, 7, 7, eq, 7));
+    CHECK(r, !passes(r, ptr, a, 8, 7, eq, 7));
+    CHECK(r, passes(r, ptr, a, 6, 2, and, 2));
+    CHECK(r, !passes(r, ptr, a, 5, 2, and, 2));
+    area_close(r, a, sizeof(*a));
 }
 
 /* Where a device can touch any host memory by itself (HMM, ATS) no address is unknown. */
 static void refused(struct role *r)
 {
-	drv_result_t write, wait, odd;
-	uint64_t *page;
-	drv_ptr_t own;
-	bool pageable;
+    drv_result_t write, wait, odd;
+    uint64_t *page;
+    drv_ptr_t own;
+    bool pageable;
 
-	need_memops(r);
-	pageable = device_attribute(r, DRV_CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS) != 0;
-	page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	CHECK(r, page != MAP_FAILED);
-	write = r->cu->cuStreamWriteValue64(r->stream, (uintptr_t)page, 1, 0);
-	wait = r->cu->cuStreamWaitValue64(r->stream, (uintptr_t)page, 0, GEQ);
-	CU(r, cuStreamSynchronize, r->stream);
-	munmap(page, 4096);
-	role_fact(r, "writing to a pageable address: %d, waiting: %d%s", write, wait,
-		  pageable ? " (this device can touch pageable memory)" : "");
-	CHECK(r, pageable || (write != DRV_CUDA_SUCCESS && wait != DRV_CUDA_SUCCESS));
-	CU(r, cuMemAlloc, &own, 4096);
-	odd = r->cu->cuStreamWriteValue64(r->stream, own + 4, 1, 0);
-	role_fact(r, "an address that is not a multiple of 8: %d", odd);
-	CU(r, cuMemFree, own);
-	check_context(r);
+    need_memops(r);
+    pageable = device_attribute(r, DRV_CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS) != 0;
+    page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(r, page != MAP_FAILED);
+    write = r->cu->cuStreamWriteValue64(r->stream, (uintptr_t)page, 1, 0);
+    wait = r->cu->cuStreamWaitValue64(r->stream, (uintptr_t)page, 0, GEQ);
+    CU(r, cuStreamSynchronize, r->stream);
+    munmap(page, 4096);
+    role_fact(r, "writing to a pageable address: %d, waiting: %d%s", write, wait,
+              pageable ? " (this device can touch pageable memory)" : "");
+    CHECK(r, pageable || (write != DRV_CUDA_SUCCESS && wait != DRV_CUDA_SUCCESS));
+    CU(r, cuMemAlloc, &own, 4096);
+    odd = r->cu->cuStreamWriteValue64(r->stream, own + 4, 1, 0);
+    role_fact(r, "an address that is not a multiple of 8: %d", odd);
+    CU(r, cuMemFree, own);
+    check_context(r);
 }
 
 static void device_word(struct role *r)
 {
-	drv_ptr_t own;
+    drv_ptr_t own;
 
-	need_memops(r);
-	CU(r, cuMemAlloc, &own, 4096);
-	fill(r, own, 0, 4096);
-	CU(r, cuStreamWriteValue64, r->stream, own, 0x0101010101010101u, 0);
-	CU(r, cuStreamWaitValue64, r->stream, own, 0x0101010101010101u, GEQ);
-	check_bytes(r, own, 1, 8);
-	check_bytes(r, own + 8, 0, 8);
-	CU(r, cuMemFree, own);
+    need_memops(r);
+    CU(r, cuMemAlloc, &own, 4096);
+    fill(r, own, 0, 4096);
+    CU(r, cuStreamWriteValue64, r->stream, own, 0x0101010101010101u, 0);
+    CU(r, cuStreamWaitValue64, r->stream, own, 0x0101010101010101u, GEQ);
+    check_bytes(r, own, 1, 8);
+    check_bytes(r, own + 8, 0, 8);
+    CU(r, cuMemFree, own);
 }
 
 /* ---- a stream that waits for the dead is released by a third ---- */
 
 static void make_word_and_die(struct role *r)
 {
-	drv_ptr_t ptr;
+    drv_ptr_t ptr;
 
-	words_make(r, &ptr);
-	role_hear(r, 0);
-	role_die(r);
+    words_make(r, &ptr);
+    role_hear(r, 0);
+    role_die(r);
 }
 
 static void reap(struct role *r)
 {
-	drv_result_t result;
-	drv_ptr_t ptr;
-	struct area *a = words_open(r, &ptr);
+    drv_result_t result;
+    drv_ptr_t ptr;
+    struct area *a = words_open(r, &ptr);
 
-	CU(r, cuStreamWaitValue64, r->stream, ptr + PING, 1, GEQ);
-	role_say(r, 1);
-	role_await_death(r, 1);
-	CHECK(r, r->cu->cuStreamQuery(r->stream) == DRV_CUDA_ERROR_NOT_READY);
-	/* Any process that maps the word could do this: it is plain host memory. */
-	atomic_store_explicit(&a->ping, 1, memory_order_release);
-	CHECK(r, stream_ends(r, r->stream, 10000, &result) && result == DRV_CUDA_SUCCESS);
-	area_close(r, a, sizeof(*a));
+    CU(r, cuStreamWaitValue64, r->stream, ptr + PING, 1, GEQ);
+    role_say(r, 1);
+    role_await_death(r, 1);
+    CHECK(r, r->cu->cuStreamQuery(r->stream) == DRV_CUDA_ERROR_NOT_READY);
+    /* Any process that maps the word could do this: it is plain host memory. */
+    atomic_store_explicit(&a->ping, 1, memory_order_release);
+    CHECK(r, stream_ends(r, r->stream, 10000, &result) && result == DRV_CUDA_SUCCESS);
+    area_close(r, a, sizeof(*a));
 }
 
 static const struct test_case cases[] = {
-	CASE_PROBE("memop: a stream's word reaches the other CPU and back", cpu_answers, stream_writes),
-	CASE_PROBE("memop: streams of two processes take turns", play_pong, play_ping),
-	CASE("memop: who sees the word sees the data", check_data, publish_data),
-	CASE("memop: the conditions mean what they say", conditions),
-	CASE("memop: unknown addresses are refused", refused),
-	CASE("memop: words in device memory", device_word),
-	CASE_DYING(1u << 1, "memop: a wait for the dead can be released", reap, make_word_and_die),
+    CASE_PROBE("memop: a stream's word reaches the other CPU and back", cpu_answers, stream_writes),
+    CASE_PROBE("memop: streams of two processes take turns", play_pong, play_ping),
+    CASE("memop: who sees the word sees the data", check_data, publish_data),
+    CASE("memop: the conditions mean what they say", conditions),
+    CASE("memop: unknown addresses are refused", refused),
+    CASE("memop: words in device memory", device_word),
+    CASE_DYING(1u << 1, "memop: a wait for the dead can be released", reap, make_word_and_die),
 };
 const struct test_group memop_cases = CASES(cases);

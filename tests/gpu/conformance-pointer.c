@@ -9,210 +9,211 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-
 struct attributes {
-	int type, ordinal, legacy, mapped;
-	drv_ptr_t start;
-	size_t size;
-	uint64_t handle_types;
+    int type, ordinal, legacy, mapped;
+    drv_ptr_t start;
+    size_t size;
+    uint64_t handle_types;
 };
 
 static void ask(struct role *r, drv_ptr_t ptr, struct attributes *a)
 {
-	drv_pointer_attribute_t names[] = {
-		DRV_CU_POINTER_ATTRIBUTE_MEMORY_TYPE, DRV_CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL,
-		DRV_CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE,
-		DRV_CU_POINTER_ATTRIBUTE_MAPPED, DRV_CU_POINTER_ATTRIBUTE_RANGE_START_ADDR,
-		DRV_CU_POINTER_ATTRIBUTE_RANGE_SIZE, DRV_CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES,
-	};
-	void *values[] = {&a->type, &a->ordinal, &a->legacy, &a->mapped, &a->start, &a->size,
-			  &a->handle_types};
+    drv_pointer_attribute_t names[] = {
+        DRV_CU_POINTER_ATTRIBUTE_MEMORY_TYPE,
+        DRV_CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL,
+        DRV_CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE,
+        DRV_CU_POINTER_ATTRIBUTE_MAPPED,
+        DRV_CU_POINTER_ATTRIBUTE_RANGE_START_ADDR,
+        DRV_CU_POINTER_ATTRIBUTE_RANGE_SIZE,
+        DRV_CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES,
+    };
+    void *values[] = {&a->type, &a->ordinal, &a->legacy, &a->mapped, &a->start, &a->size, &a->handle_types};
 
-	memset(a, 0, sizeof(*a));
-	CU(r, cuPointerGetAttributes, sizeof(names) / sizeof(names[0]), names, values, ptr);
+    memset(a, 0, sizeof(*a));
+    CU(r, cuPointerGetAttributes, sizeof(names) / sizeof(names[0]), names, values, ptr);
 }
 
 static void of_allocation(struct role *r)
 {
-	struct attributes a;
-	drv_ptr_t ptr, base;
-	size_t size;
+    struct attributes a;
+    drv_ptr_t ptr, base;
+    size_t size;
 
-	CU(r, cuMemAlloc, &ptr, SIZE);
-	ask(r, ptr + MIB, &a);
-	CU(r, cuMemGetAddressRange, &base, &size, ptr + MIB);
-	CHECK(r, a.type == DRV_CU_MEMORYTYPE_DEVICE);
-	CHECK(r, a.ordinal == r->device);
-	CHECK(r, a.start == base && a.size == size);
-	CHECK(r, base == ptr && size >= SIZE);
-	role_fact(r, "legacy capable %d, mapped %d, handle types %llx", a.legacy, a.mapped,
-		  (unsigned long long)a.handle_types);
-	CU(r, cuMemFree, ptr);
+    CU(r, cuMemAlloc, &ptr, SIZE);
+    ask(r, ptr + MIB, &a);
+    CU(r, cuMemGetAddressRange, &base, &size, ptr + MIB);
+    CHECK(r, a.type == DRV_CU_MEMORYTYPE_DEVICE);
+    CHECK(r, a.ordinal == r->device);
+    CHECK(r, a.start == base && a.size == size);
+    CHECK(r, base == ptr && size >= SIZE);
+    role_fact(r, "legacy capable %d, mapped %d, handle types %llx", a.legacy, a.mapped,
+              (unsigned long long)a.handle_types);
+    CU(r, cuMemFree, ptr);
 }
 
 static void of_vmm(struct role *r)
 {
-	struct attributes a;
-	struct vmm_block b;
+    struct attributes a;
+    struct vmm_block b;
 
-	vmm_create(r, &b, SIZE);
-	ask(r, b.ptr + MIB, &a);
-	CHECK(r, a.type == DRV_CU_MEMORYTYPE_DEVICE);
-	CHECK(r, a.legacy == 0);
-	CHECK(r, (a.handle_types & DRV_CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) != 0);
-	CHECK(r, a.start <= b.ptr + MIB && b.ptr + MIB < a.start + a.size);
-	role_fact(r, "ordinal %d, mapped %d, range of %zu bytes", a.ordinal, a.mapped, a.size);
-	vmm_free(r, &b);
+    vmm_create(r, &b, SIZE);
+    ask(r, b.ptr + MIB, &a);
+    CHECK(r, a.type == DRV_CU_MEMORYTYPE_DEVICE);
+    CHECK(r, a.legacy == 0);
+    CHECK(r, (a.handle_types & DRV_CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) != 0);
+    CHECK(r, a.start <= b.ptr + MIB && b.ptr + MIB < a.start + a.size);
+    role_fact(r, "ordinal %d, mapped %d, range of %zu bytes", a.ordinal, a.mapped, a.size);
+    vmm_free(r, &b);
 }
 
 static void of_host(struct role *r)
 {
-	struct attributes a;
-	unsigned char *area;
-	drv_ptr_t ptr;
+    struct attributes a;
+    unsigned char *area;
+    drv_ptr_t ptr;
 
-	area = area_make(r, MIB, &ptr);
-	ask(r, ptr + 4096, &a);
-	CHECK(r, a.type == DRV_CU_MEMORYTYPE_HOST);
-	CHECK(r, a.legacy == 0);
-	area_close(r, area, MIB);
+    area = area_make(r, MIB, &ptr);
+    ask(r, ptr + 4096, &a);
+    CHECK(r, a.type == DRV_CU_MEMORYTYPE_HOST);
+    CHECK(r, a.legacy == 0);
+    area_close(r, area, MIB);
 }
 
 static void of_unknown(struct role *r)
 {
-	struct attributes a;
-	int here = 0;
+    struct attributes a;
+    int here = 0;
 
-	ask(r, (uintptr_t)&here, &a);
-	CHECK(r, a.legacy == 0 && a.handle_types == 0);
-	role_fact(r, "type %d, ordinal %d", a.type, a.ordinal);
+    ask(r, (uintptr_t)&here, &a);
+    CHECK(r, a.legacy == 0 && a.handle_types == 0);
+    role_fact(r, "type %d, ordinal %d", a.type, a.ordinal);
 }
 
 /* ---- devices ---- */
 
 struct device_names {
-	int count;
-	drv_uuid_t uuid[16];
+    int count;
+    drv_uuid_t uuid[16];
 };
 
 static void name_devices(struct role *r, struct device_names *n)
 {
-	drv_device_t device;
+    drv_device_t device;
 
-	memset(n, 0, sizeof(*n));
-	n->count = r->cu->device_count < 16 ? r->cu->device_count : 16;
-	for (int i = 0; i < n->count; i++) {
-		CU(r, cuDeviceGet, &device, i);
-		CU(r, cuDeviceGetUuid, &n->uuid[i], device);
-	}
+    memset(n, 0, sizeof(*n));
+    n->count = r->cu->device_count < 16 ? r->cu->device_count : 16;
+    for (int i = 0; i < n->count; i++) {
+        CU(r, cuDeviceGet, &device, i);
+        CU(r, cuDeviceGetUuid, &n->uuid[i], device);
+    }
 }
 
 static bool same_uuid(const drv_uuid_t *a, const drv_uuid_t *b)
 {
-	return memcmp(a, b, sizeof(*a)) == 0;
+    return memcmp(a, b, sizeof(*a)) == 0;
 }
 
 static void send_names(struct role *r)
 {
-	struct device_names n;
+    struct device_names n;
 
-	name_devices(r, &n);
-	role_send(r, 0, &n, sizeof(n));
-	role_hear(r, 0);
+    name_devices(r, &n);
+    role_send(r, 0, &n, sizeof(n));
+    role_hear(r, 0);
 }
 
 static void compare_names(struct role *r)
 {
-	struct device_names mine, theirs;
-	int found = 0;
+    struct device_names mine, theirs;
+    int found = 0;
 
-	name_devices(r, &mine);
-	role_recv(r, 1, &theirs, sizeof(theirs));
-	for (int i = 0; i < mine.count; i++)
-		for (int j = 0; j < i; j++)
-			CHECK(r, !same_uuid(&mine.uuid[i], &mine.uuid[j]));
-	for (int i = 0; i < mine.count; i++)
-		for (int j = 0; j < theirs.count; j++)
-			found += same_uuid(&mine.uuid[i], &theirs.uuid[j]);
-	CHECK(r, mine.count == theirs.count && found == mine.count);
-	role_say(r, 1);
+    name_devices(r, &mine);
+    role_recv(r, 1, &theirs, sizeof(theirs));
+    for (int i = 0; i < mine.count; i++)
+        for (int j = 0; j < i; j++)
+            CHECK(r, !same_uuid(&mine.uuid[i], &mine.uuid[j]));
+    for (int i = 0; i < mine.count; i++)
+        for (int j = 0; j < theirs.count; j++)
+            found += same_uuid(&mine.uuid[i], &theirs.uuid[j]);
+    CHECK(r, mine.count == theirs.count && found == mine.count);
+    role_say(r, 1);
 }
 
 /* ---- peers ---- */
 
 static void need_peer(struct role *r)
 {
-	int can = 0;
+    int can = 0;
 
-	CU(r, cuDeviceCanAccessPeer, &can, r->device, 0);
-	if (!can)
-		role_skip(r, "the devices cannot reach each other");
+    CU(r, cuDeviceCanAccessPeer, &can, r->device, 0);
+    if (!can)
+        role_skip(r, "the devices cannot reach each other");
 }
 
 static void export_on_first(struct role *r)
 {
-	drv_ptr_t ptr = legacy_export(r, 0, 0xa5);
+    drv_ptr_t ptr = legacy_export(r, 0, 0xa5);
 
-	role_hear(r, 0);
-	CU(r, cuMemFree, ptr);
+    role_hear(r, 0);
+    CU(r, cuMemFree, ptr);
 }
 
 static void import_on_second(struct role *r)
 {
-	drv_ptr_t ptr;
+    drv_ptr_t ptr;
 
-	need_peer(r);
-	ptr = legacy_import(r, 1);
-	check_bytes(r, ptr, 0xa5, SIZE);
-	CU(r, cuIpcCloseMemHandle, ptr);
-	role_say(r, 1);
+    need_peer(r);
+    ptr = legacy_import(r, 1);
+    check_bytes(r, ptr, 0xa5, SIZE);
+    CU(r, cuIpcCloseMemHandle, ptr);
+    role_say(r, 1);
 }
 
 static void import_without_peer(struct role *r)
 {
-	drv_ipc_mem_t handle;
-	drv_ptr_t ptr;
-	int can = 1;
+    drv_ipc_mem_t handle;
+    drv_ptr_t ptr;
+    int can = 1;
 
-	CU(r, cuDeviceCanAccessPeer, &can, r->device, 0);
-	if (can)
-		role_skip(r, "the devices can reach each other");
-	role_recv(r, 1, &handle, sizeof(handle));
-	fact_result(r, CU_FAILS(r, cuIpcOpenMemHandle, &ptr, handle, LAZY));
-	check_context(r);
-	role_say(r, 1);
+    CU(r, cuDeviceCanAccessPeer, &can, r->device, 0);
+    if (can)
+        role_skip(r, "the devices can reach each other");
+    role_recv(r, 1, &handle, sizeof(handle));
+    fact_result(r, CU_FAILS(r, cuIpcOpenMemHandle, &ptr, handle, LAZY));
+    check_context(r);
+    role_say(r, 1);
 }
 
 /* ---- fork ---- */
 
 static void forked(struct role *r)
 {
-	int status = 0;
-	pid_t child;
+    int status = 0;
+    pid_t child;
 
-	child = fork();
-	CHECK(r, child >= 0);
-	if (child == 0) {
-		const struct gpu_driver *cu;
-		drv_result_t result = r->cu->cuInit(0);
+    child = fork();
+    CHECK(r, child >= 0);
+    if (child == 0) {
+        const struct gpu_driver *cu;
+        drv_result_t result = r->cu->cuInit(0);
 
-		_exit(gpu_driver_get(&cu) == 0 ? 1 : result == DRV_CUDA_SUCCESS ? 2 : 0);
-	}
-	CHECK(r, waitpid(child, &status, 0) == child);
-	CHECK(r, WIFEXITED(status));
-	CHECK(r, WEXITSTATUS(status) != 1);
-	role_fact(r, "cuInit in a child %s", WEXITSTATUS(status) == 2 ? "succeeds" : "fails");
-	check_context(r);
+        _exit(gpu_driver_get(&cu) == 0 ? 1 : result == DRV_CUDA_SUCCESS ? 2 : 0);
+    }
+    CHECK(r, waitpid(child, &status, 0) == child);
+    CHECK(r, WIFEXITED(status));
+    CHECK(r, WEXITSTATUS(status) != 1);
+    role_fact(r, "cuInit in a child %s", WEXITSTATUS(status) == 2 ? "succeeds" : "fails");
+    check_context(r);
 }
 
 static const struct test_case cases[] = {
-	CASE("pointer: attributes of an allocation", of_allocation),
-	CASE("pointer: attributes of VMM memory", of_vmm),
-	CASE("pointer: attributes of registered host memory", of_host),
-	CASE("pointer: attributes of an unknown address", of_unknown),
-	CASE("device: every process sees the same UUIDs", compare_names, send_names),
-	CASE_ON(1, "device: a handle opens on a peer", import_on_second, export_on_first),
-	CASE_ON(1, "device: a handle does not open where no peer is", import_without_peer, export_on_first),
-	CASE("device: a started driver does not survive fork", forked),
+    CASE("pointer: attributes of an allocation", of_allocation),
+    CASE("pointer: attributes of VMM memory", of_vmm),
+    CASE("pointer: attributes of registered host memory", of_host),
+    CASE("pointer: attributes of an unknown address", of_unknown),
+    CASE("device: every process sees the same UUIDs", compare_names, send_names),
+    CASE_ON(1, "device: a handle opens on a peer", import_on_second, export_on_first),
+    CASE_ON(1, "device: a handle does not open where no peer is", import_without_peer, export_on_first),
+    CASE("device: a started driver does not survive fork", forked),
 };
 const struct test_group pointer_cases = CASES(cases);

@@ -2,8 +2,8 @@
 /*
  * Plays one case: forks its roles, hears their reports, judges, leaves no process.
  *
- * A role in other namespaces is forked twice, since unshare(CLONE_NEWPID) only takes
- * effect for children; the process between waits, and takes the inner one with it.
+ * A role in other namespaces is forked twice, since unshare(CLONE_NEWPID) only takes effect for children; the process
+ * between waits, and takes the inner one with it.
  */
 #include "conformance.h"
 
@@ -25,9 +25,9 @@
 enum report_kind { REPORT_FAIL, REPORT_SKIP, REPORT_FACT, REPORT_COST, REPORT_DONE };
 
 struct report {
-	int kind;
-	int role;
-	char text[240];
+    int kind;
+    int role;
+    char text[240];
 };
 _Static_assert(sizeof(struct report) <= 512, "a report is written to the pipe in one piece");
 
@@ -35,401 +35,397 @@ _Static_assert(sizeof(struct report) <= 512, "a report is written to the pipe in
 
 static void report(struct role *r, enum report_kind kind, const char *format, va_list args)
 {
-	struct report message;
-	int saved = errno;
+    struct report message;
+    int saved = errno;
 
-	memset(&message, 0, sizeof(message));
-	message.kind = (int)kind;
-	message.role = r->index;
-	vsnprintf(message.text, sizeof(message.text), format, args);
-	if (write(r->report, &message, sizeof(message)) != (ssize_t)sizeof(message))
-		_exit(3);
-	errno = saved;
+    memset(&message, 0, sizeof(message));
+    message.kind = (int)kind;
+    message.role = r->index;
+    vsnprintf(message.text, sizeof(message.text), format, args);
+    if (write(r->report, &message, sizeof(message)) != (ssize_t)sizeof(message))
+        _exit(3);
+    errno = saved;
 }
 
-#define REPORT(r, kind, format) \
-	do { \
-		va_list report_args; \
-		va_start(report_args, format); \
-		report(r, kind, format, report_args); \
-		va_end(report_args); \
-	} while (0)
+#define REPORT(r, kind, format)                                                                                        \
+    do {                                                                                                               \
+        va_list report_args;                                                                                           \
+        va_start(report_args, format);                                                                                 \
+        report(r, kind, format, report_args);                                                                          \
+        va_end(report_args);                                                                                           \
+    } while (0)
 
 void role_fail(struct role *r, const char *format, ...)
 {
-	REPORT(r, REPORT_FAIL, format);
-	_exit(1);
+    REPORT(r, REPORT_FAIL, format);
+    _exit(1);
 }
 
 void role_skip(struct role *r, const char *format, ...)
 {
-	REPORT(r, REPORT_SKIP, format);
-	_exit(0);
+    REPORT(r, REPORT_SKIP, format);
+    _exit(0);
 }
 
 void role_fact(struct role *r, const char *format, ...)
 {
-	REPORT(r, REPORT_FACT, format);
+    REPORT(r, REPORT_FACT, format);
 }
 
 void role_cost(struct role *r, const char *format, ...)
 {
-	REPORT(r, REPORT_COST, format);
+    REPORT(r, REPORT_COST, format);
 }
 
 static void role_done(struct role *r, const char *format, ...)
 {
-	REPORT(r, REPORT_DONE, format);
+    REPORT(r, REPORT_DONE, format);
 }
 
 void role_leave(struct role *r)
 {
-	role_done(r, "left");
-	_exit(0);
+    role_done(r, "left");
+    _exit(0);
 }
 
 void role_die(struct role *r)
 {
-	(void)r;
-	raise(SIGKILL);
-	_exit(3);
+    (void)r;
+    raise(SIGKILL);
+    _exit(3);
 }
 
 void role_kill(struct role *r, int other)
 {
-	if (r->pid[other] <= 1)
-		role_fail(r, "role %d has no pid to kill", other);
-	kill(r->pid[other], SIGKILL);
+    if (r->pid[other] <= 1)
+        role_fail(r, "role %d has no pid to kill", other);
+    kill(r->pid[other], SIGKILL);
 }
 
 /* ---- between roles ---- */
 
 static void await(struct role *r, int fd, short events)
 {
-	struct pollfd p = {fd, events, 0};
-	int n;
+    struct pollfd p = {fd, events, 0};
+    int n;
 
-	do
-		n = poll(&p, 1, DEADLINE_S * 1000);
-	while (n < 0 && errno == EINTR);
-	if (n <= 0)
-		role_fail(r, "no word from the other role within %d s", DEADLINE_S);
+    do
+        n = poll(&p, 1, DEADLINE_S * 1000);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0)
+        role_fail(r, "no word from the other role within %d s", DEADLINE_S);
 }
 
 void role_send(struct role *r, int to, const void *data, size_t size)
 {
-	if (send(r->link[to], data, size, MSG_NOSIGNAL) != (ssize_t)size)
-		role_fail(r, "role %d is gone: %s", to, strerror(errno));
+    if (send(r->link[to], data, size, MSG_NOSIGNAL) != (ssize_t)size)
+        role_fail(r, "role %d is gone: %s", to, strerror(errno));
 }
 
 void role_recv(struct role *r, int from, void *data, size_t size)
 {
-	ssize_t n;
+    ssize_t n;
 
-	await(r, r->link[from], POLLIN);
-	n = recv(r->link[from], data, size, 0);
-	if (n != (ssize_t)size)
-		role_fail(r, "role %d sent %zd bytes instead of %zu%s", from, n, size,
-			  n == 0 ? ": it is gone" : "");
+    await(r, r->link[from], POLLIN);
+    n = recv(r->link[from], data, size, 0);
+    if (n != (ssize_t)size)
+        role_fail(r, "role %d sent %zd bytes instead of %zu%s", from, n, size, n == 0 ? ": it is gone" : "");
 }
 
 void role_say(struct role *r, int to)
 {
-	role_send(r, to, "!", 1);
+    role_send(r, to, "!", 1);
 }
 
 void role_hear(struct role *r, int from)
 {
-	char c;
+    char c;
 
-	role_recv(r, from, &c, 1);
+    role_recv(r, from, &c, 1);
 }
 
 void role_await_death(struct role *r, int other)
 {
-	char c;
+    char c;
 
-	await(r, r->link[other], POLLIN);
-	if (recv(r->link[other], &c, 1, 0) > 0)
-		role_fail(r, "role %d speaks, but should have died", other);
+    await(r, r->link[other], POLLIN);
+    if (recv(r->link[other], &c, 1, 0) > 0)
+        role_fail(r, "role %d speaks, but should have died", other);
 }
 
 void role_send_fd(struct role *r, int to, int fd)
 {
-	char byte = 'f', control[CMSG_SPACE(sizeof(int))] = {0};
-	struct iovec iov = {&byte, 1};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
-			   .msg_controllen = sizeof(control)};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    char byte = 'f', control[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec iov = {&byte, 1};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	if (sendmsg(r->link[to], &m, MSG_NOSIGNAL) != 1)
-		role_fail(r, "cannot send a descriptor: %s", strerror(errno));
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+    if (sendmsg(r->link[to], &m, MSG_NOSIGNAL) != 1)
+        role_fail(r, "cannot send a descriptor: %s", strerror(errno));
 }
 
 int role_recv_fd(struct role *r, int from)
 {
-	char byte, control[CMSG_SPACE(sizeof(int))] = {0};
-	struct iovec iov = {&byte, 1};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
-			   .msg_controllen = sizeof(control)};
-	struct cmsghdr *c;
-	int fd = -1;
+    char byte, control[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec iov = {&byte, 1};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+    struct cmsghdr *c;
+    int fd = -1;
 
-	await(r, r->link[from], POLLIN);
-	if (recvmsg(r->link[from], &m, MSG_CMSG_CLOEXEC) != 1)
-		role_fail(r, "role %d is gone", from);
-	c = CMSG_FIRSTHDR(&m);
-	if (c == NULL || c->cmsg_type != SCM_RIGHTS)
-		role_fail(r, "role %d sent no descriptor", from);
-	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-	return fd;
+    await(r, r->link[from], POLLIN);
+    if (recvmsg(r->link[from], &m, MSG_CMSG_CLOEXEC) != 1)
+        role_fail(r, "role %d is gone", from);
+    c = CMSG_FIRSTHDR(&m);
+    if (c == NULL || c->cmsg_type != SCM_RIGHTS)
+        role_fail(r, "role %d sent no descriptor", from);
+    memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+    return fd;
 }
 
 /* ---- the runner ---- */
 
 struct play {
-	const struct test_case *t;
-	int count;
-	int link[ROLES_MAX][2];     /* [i][0] is role 0's end, [i][1] role i's */
-	int report[2];
-	pid_t pid[ROLES_MAX];
-	unsigned done;              /* a bit per role */
-	bool judged;
-	enum verdict verdict;
-	char why[240];
+    const struct test_case *t;
+    int count;
+    int link[ROLES_MAX][2]; /* [i][0] is role 0's end, [i][1] role i's */
+    int report[2];
+    pid_t pid[ROLES_MAX];
+    unsigned done; /* a bit per role */
+    bool judged;
+    enum verdict verdict;
+    char why[240];
 };
 
 static void close_fd(int *fd)
 {
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
 }
 
 static int write_file(const char *path, const char *text)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	ssize_t n;
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    ssize_t n;
 
-	if (fd < 0)
-		return -1;
-	n = write(fd, text, strlen(text));
-	close(fd);
-	return n < 0 ? -1 : 0;
+    if (fd < 0)
+        return -1;
+    n = write(fd, text, strlen(text));
+    close(fd);
+    return n < 0 ? -1 : 0;
 }
 
 /* Without privilege a user namespace gives it; users keep their number there. */
 static int unshare_all(int flags)
 {
-	char map[64];
-	uid_t uid = geteuid();
-	gid_t gid = getegid();
+    char map[64];
+    uid_t uid = geteuid();
+    gid_t gid = getegid();
 
-	if (unshare(flags) == 0)
-		return 0;
-	if (unshare(flags | CLONE_NEWUSER) < 0)
-		return -1;
-	snprintf(map, sizeof(map), "%u %u 1", uid, uid);
-	write_file("/proc/self/setgroups", "deny");
-	if (write_file("/proc/self/uid_map", map) < 0)
-		return -1;
-	snprintf(map, sizeof(map), "%u %u 1", gid, gid);
-	return write_file("/proc/self/gid_map", map);
+    if (unshare(flags) == 0)
+        return 0;
+    if (unshare(flags | CLONE_NEWUSER) < 0)
+        return -1;
+    snprintf(map, sizeof(map), "%u %u 1", uid, uid);
+    write_file("/proc/self/setgroups", "deny");
+    if (write_file("/proc/self/uid_map", map) < 0)
+        return -1;
+    snprintf(map, sizeof(map), "%u %u 1", gid, gid);
+    return write_file("/proc/self/gid_map", map);
 }
 
 /* Returns in the inner process alone. */
 static void enter_namespaces(struct role *r, int flags)
 {
-	int status;
-	pid_t inner;
+    int status;
+    pid_t inner;
 
-	if (unshare_all(flags) < 0)
-		role_skip(r, "namespaces are not permitted here: %s", strerror(errno));
-	inner = fork();
-	if (inner < 0)
-		role_skip(r, "cannot fork into the new namespaces: %s", strerror(errno));
-	if (inner > 0) {
-		/* Nothing may stay open here: others wait for the end of these. */
-		close_fd(&r->link[0]);
-		close_fd(&r->report);
-		while (waitpid(inner, &status, 0) < 0 && errno == EINTR)
-			;
-		_exit(0);
-	}
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	/* /proc belongs to the namespaces; where it can't be had, the old one stays. */
-	if ((flags & CLONE_NEWNS) != 0 &&
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-	    (flags & CLONE_NEWPID) != 0)
-		mount("proc", "/proc", "proc", 0, NULL);
+    if (unshare_all(flags) < 0)
+        role_skip(r, "namespaces are not permitted here: %s", strerror(errno));
+    inner = fork();
+    if (inner < 0)
+        role_skip(r, "cannot fork into the new namespaces: %s", strerror(errno));
+    if (inner > 0) {
+        /* Nothing may stay open here: others wait for the end of these. */
+        close_fd(&r->link[0]);
+        close_fd(&r->report);
+        while (waitpid(inner, &status, 0) < 0 && errno == EINTR)
+            ;
+        _exit(0);
+    }
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    /* /proc belongs to the namespaces; where it can't be had, the old one stays. */
+    if ((flags & CLONE_NEWNS) != 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+        (flags & CLONE_NEWPID) != 0)
+        mount("proc", "/proc", "proc", 0, NULL);
 }
 
 __attribute__((noreturn)) static void play_role(struct play *p, int index)
 {
-	struct role r = {.index = index, .count = p->count, .report = p->report[1]};
+    struct role r = {.index = index, .count = p->count, .report = p->report[1]};
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	close(p->report[0]);
-	for (int i = 0; i < ROLES_MAX; i++) {
-		r.link[i] = -1;
-		if (i == 0 || i >= p->count)
-			continue;
-		/* A role keeps no end of others: the end of a socket is the news of a death. */
-		if (index == 0) {
-			r.link[i] = p->link[i][0];
-			r.pid[i] = p->pid[i];
-			close_fd(&p->link[i][1]);
-		} else {
-			close_fd(&p->link[i][0]);
-			if (i == index)
-				r.link[0] = p->link[i][1];
-			else
-				close_fd(&p->link[i][1]);
-		}
-	}
-	if (index != 0 && p->t->namespaces != 0)
-		enter_namespaces(&r, p->t->namespaces);
-	if (!p->t->bare)
-		role_attach(&r, index == 0 ? p->t->device : 0);
-	p->t->roles[index](&r);
-	role_detach(&r);
-	role_done(&r, "done");
-	_exit(0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    close(p->report[0]);
+    for (int i = 0; i < ROLES_MAX; i++) {
+        r.link[i] = -1;
+        if (i == 0 || i >= p->count)
+            continue;
+        /* A role keeps no end of others: the end of a socket is the news of a death. */
+        if (index == 0) {
+            r.link[i] = p->link[i][0];
+            r.pid[i] = p->pid[i];
+            close_fd(&p->link[i][1]);
+        } else {
+            close_fd(&p->link[i][0]);
+            if (i == index)
+                r.link[0] = p->link[i][1];
+            else
+                close_fd(&p->link[i][1]);
+        }
+    }
+    if (index != 0 && p->t->namespaces != 0)
+        enter_namespaces(&r, p->t->namespaces);
+    if (!p->t->bare)
+        role_attach(&r, index == 0 ? p->t->device : 0);
+    p->t->roles[index](&r);
+    role_detach(&r);
+    role_done(&r, "done");
+    _exit(0);
 }
 
 static int prepare(struct play *p)
 {
-	for (int i = 0; i < ROLES_MAX; i++)
-		p->link[i][0] = p->link[i][1] = -1;
-	while (p->count < ROLES_MAX && p->t->roles[p->count] != NULL)
-		p->count++;
-	if (pipe2(p->report, O_CLOEXEC) < 0)
-		return -1;
-	for (int i = 1; i < p->count; i++)
-		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, p->link[i]) < 0)
-			return -1;
-	return 0;
+    for (int i = 0; i < ROLES_MAX; i++)
+        p->link[i][0] = p->link[i][1] = -1;
+    while (p->count < ROLES_MAX && p->t->roles[p->count] != NULL)
+        p->count++;
+    if (pipe2(p->report, O_CLOEXEC) < 0)
+        return -1;
+    for (int i = 1; i < p->count; i++)
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, p->link[i]) < 0)
+            return -1;
+    return 0;
 }
 
 /* Role 0 last: it knows the others' pids. */
 static int start(struct play *p)
 {
-	fflush(NULL);
-	for (int i = p->count - 1; i >= 0; i--) {
-		p->pid[i] = fork();
-		if (p->pid[i] < 0)
-			return -1;
-		if (p->pid[i] == 0)
-			play_role(p, i);
-	}
-	return 0;
+    fflush(NULL);
+    for (int i = p->count - 1; i >= 0; i--) {
+        p->pid[i] = fork();
+        if (p->pid[i] < 0)
+            return -1;
+        if (p->pid[i] == 0)
+            play_role(p, i);
+    }
+    return 0;
 }
 
 static void judge(struct play *p, enum verdict verdict, const char *why)
 {
-	if (p->judged)
-		return;
-	p->judged = true;
-	p->verdict = verdict;
-	snprintf(p->why, sizeof(p->why), "%s", why);
+    if (p->judged)
+        return;
+    p->judged = true;
+    p->verdict = verdict;
+    snprintf(p->why, sizeof(p->why), "%s", why);
 }
 
 static void take(struct play *p, const struct report *m)
 {
-	switch (m->kind) {
-	case REPORT_FAIL:
-		judge(p, FAILED, m->text);
-		break;
-	case REPORT_SKIP:
-		judge(p, SKIPPED, m->text);
-		break;
-	case REPORT_FACT:
-		printf("fact  %-52s %s\n", p->t->name, m->text);
-		break;
-	case REPORT_COST:
-		printf("cost  %s\n", m->text);
-		break;
-	default:
-		p->done |= 1u << m->role;
-		break;
-	}
+    switch (m->kind) {
+    case REPORT_FAIL:
+        judge(p, FAILED, m->text);
+        break;
+    case REPORT_SKIP:
+        judge(p, SKIPPED, m->text);
+        break;
+    case REPORT_FACT:
+        printf("fact  %-52s %s\n", p->t->name, m->text);
+        break;
+    case REPORT_COST:
+        printf("cost  %s\n", m->text);
+        break;
+    default:
+        p->done |= 1u << m->role;
+        break;
+    }
 }
 
 /* Until every role has closed its end of the pipe. */
 static void listen_to_roles(struct play *p)
 {
-	uint64_t deadline = now_ns() + (uint64_t)(2 * DEADLINE_S) * 1000000000u;
-	struct pollfd item = {p->report[0], POLLIN, 0};
-	struct report m;
+    uint64_t deadline = now_ns() + (uint64_t)(2 * DEADLINE_S) * 1000000000u;
+    struct pollfd item = {p->report[0], POLLIN, 0};
+    struct report m;
 
-	for (;;) {
-		uint64_t now = now_ns();
-		int n = now < deadline ? poll(&item, 1, (int)((deadline - now) / 1000000) + 1) : 0;
+    for (;;) {
+        uint64_t now = now_ns();
+        int n = now < deadline ? poll(&item, 1, (int)((deadline - now) / 1000000) + 1) : 0;
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			judge(p, FAILED, "the roles did not come to an end");
-			return;
-		}
-		if (read(p->report[0], &m, sizeof(m)) != (ssize_t)sizeof(m))
-			return;
-		take(p, &m);
-	}
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            judge(p, FAILED, "the roles did not come to an end");
+            return;
+        }
+        if (read(p->report[0], &m, sizeof(m)) != (ssize_t)sizeof(m))
+            return;
+        take(p, &m);
+    }
 }
 
 static void end_role(struct play *p, int i, bool kill_it)
 {
-	char why[120];
-	int status = 0;
+    char why[120];
+    int status = 0;
 
-	if (p->pid[i] <= 1)
-		return;
-	if (kill_it)
-		kill(p->pid[i], SIGKILL);
-	while (waitpid(p->pid[i], &status, 0) < 0 && errno == EINTR)
-		;
-	if ((p->done & (1u << i)) != 0 || (p->t->dying & (1u << i)) != 0)
-		return;
-	if (WIFSIGNALED(status))
-		snprintf(why, sizeof(why), "role %d died of signal %d", i, WTERMSIG(status));
-	else
-		snprintf(why, sizeof(why), "role %d ended without a word", i);
-	judge(p, FAILED, why);
+    if (p->pid[i] <= 1)
+        return;
+    if (kill_it)
+        kill(p->pid[i], SIGKILL);
+    while (waitpid(p->pid[i], &status, 0) < 0 && errno == EINTR)
+        ;
+    if ((p->done & (1u << i)) != 0 || (p->t->dying & (1u << i)) != 0)
+        return;
+    if (WIFSIGNALED(status))
+        snprintf(why, sizeof(why), "role %d died of signal %d", i, WTERMSIG(status));
+    else
+        snprintf(why, sizeof(why), "role %d ended without a word", i);
+    judge(p, FAILED, why);
 }
 
 enum verdict judge_case(const struct test_case *t, char *why, size_t size)
 {
-	struct play p = {.t = t, .verdict = PASSED, .report = {-1, -1}};
-	bool started = prepare(&p) == 0 && start(&p) == 0;
+    struct play p = {.t = t, .verdict = PASSED, .report = {-1, -1}};
+    bool started = prepare(&p) == 0 && start(&p) == 0;
 
-	if (!started)
-		judge(&p, FAILED, strerror(errno));
-	close_fd(&p.report[1]);
-	for (int i = 0; i < ROLES_MAX; i++) {
-		close_fd(&p.link[i][0]);
-		close_fd(&p.link[i][1]);
-	}
-	if (started)
-		listen_to_roles(&p);
-	for (int i = 0; i < p.count; i++)
-		end_role(&p, i, !started || (p.judged && p.verdict == FAILED));
-	close_fd(&p.report[0]);
-	snprintf(why, size, "%s", p.why);
-	return p.verdict;
+    if (!started)
+        judge(&p, FAILED, strerror(errno));
+    close_fd(&p.report[1]);
+    for (int i = 0; i < ROLES_MAX; i++) {
+        close_fd(&p.link[i][0]);
+        close_fd(&p.link[i][1]);
+    }
+    if (started)
+        listen_to_roles(&p);
+    for (int i = 0; i < p.count; i++)
+        end_role(&p, i, !started || (p.judged && p.verdict == FAILED));
+    close_fd(&p.report[0]);
+    snprintf(why, size, "%s", p.why);
+    return p.verdict;
 }
 
 enum verdict run_case(const struct test_case *t)
 {
-	static const char *const words[] = {"ok", "FAIL", "skip"};
-	char why[256];
-	enum verdict verdict = judge_case(t, why, sizeof(why));
+    static const char *const words[] = {"ok", "FAIL", "skip"};
+    char why[256];
+    enum verdict verdict = judge_case(t, why, sizeof(why));
 
-	printf("%-5s %-52s %s\n", words[verdict], t->name, why);
-	fflush(stdout);
-	return verdict;
+    printf("%-5s %-52s %s\n", words[verdict], t->name, why);
+    fflush(stdout);
+    return verdict;
 }

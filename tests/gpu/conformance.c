@@ -5,18 +5,17 @@
  *	conformance [--probe] [--no-costs] [--undefined] [--list] [--only TEXT]
  *	            [--seconds N] [--max-skips N] [--self-test]
  *
- * --undefined adds what the manual calls undefined, for a machine of one's own;
- * --seconds limits the whole run, and what is left then has failed; --max-skips makes
- * more skips than that a failure, so that a run cannot pass by doing nothing;
- * --self-test plays cases that must fail, without a driver, and checks that they do.
+ * --undefined adds what the manual calls undefined, for a machine of one's own; --seconds limits the whole run, and
+ * what is left then has failed; --max-skips makes more skips than that a failure, so that a run cannot pass by doing
+ * nothing; --self-test plays cases that must fail, without a driver, and checks that they do.
  *
- * It runs on the driver that src/gpu/driver.c finds: a real one, or the stand-in when
- * SHMQ_CUDA_DRIVER names that. Lines begin with
+ * It runs on the driver that src/gpu/driver.c finds: a real one, or the stand-in when SHMQ_CUDA_DRIVER names that.
+ * Lines begin with
  *	ok, FAIL, skip   the verdict on a case, with the reason
  *	fact             what this driver does where no manual promises anything
  *	cost             times of calls
- * and the last line counts. Exit status: 0 all passed or were skipped, 1 something
- * failed, 2 usage, 77 there is no usable driver.
+ * and the last line counts. Exit status: 0 all passed or were skipped, 1 something failed, 2 usage, 77 there is no
+ * usable driver.
  */
 #include "conformance.h"
 
@@ -31,153 +30,154 @@
 #define EXIT_NO_DRIVER 77
 
 static const struct test_group *const groups[] = {
-	&legacy_cases, &death_cases, &vmm_cases,       &event_cases, &host_cases,
-	&memop_cases,  &pointer_cases, &namespace_cases, &cost_cases,
+    &legacy_cases, &death_cases,   &vmm_cases,       &event_cases, &host_cases,
+    &memop_cases,  &pointer_cases, &namespace_cases, &cost_cases,
 };
 
 struct options {
-	bool probe, list, no_costs, undefined, self_test;
-	const char *only;
-	unsigned seconds, max_skips;
+    bool probe, list, no_costs, undefined, self_test;
+    const char *only;
+    unsigned seconds, max_skips;
 };
 
 static int usage(const char *program)
 {
-	fprintf(stderr, "usage: %s [--probe] [--no-costs] [--undefined] [--list] [--only TEXT] "
-		"[--seconds N] [--max-skips N] [--self-test]\n", program);
-	return 2;
+    fprintf(stderr,
+            "usage: %s [--probe] [--no-costs] [--undefined] [--list] [--only TEXT] "
+            "[--seconds N] [--max-skips N] [--self-test]\n",
+            program);
+    return 2;
 }
 
 static int parse(struct options *o, int argc, char **argv)
 {
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--probe") == 0)
-			o->probe = true;
-		else if (strcmp(argv[i], "--no-costs") == 0)
-			o->no_costs = true;
-		else if (strcmp(argv[i], "--undefined") == 0)
-			o->undefined = true;
-		else if (strcmp(argv[i], "--self-test") == 0)
-			o->self_test = true;
-		else if (strcmp(argv[i], "--list") == 0)
-			o->list = true;
-		else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)
-			o->seconds = (unsigned)strtoul(argv[++i], NULL, 10);
-		else if (strcmp(argv[i], "--max-skips") == 0 && i + 1 < argc)
-			o->max_skips = (unsigned)strtoul(argv[++i], NULL, 10);
-		else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc)
-			o->only = argv[++i];
-		else
-			return -1;
-	}
-	return 0;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--probe") == 0)
+            o->probe = true;
+        else if (strcmp(argv[i], "--no-costs") == 0)
+            o->no_costs = true;
+        else if (strcmp(argv[i], "--undefined") == 0)
+            o->undefined = true;
+        else if (strcmp(argv[i], "--self-test") == 0)
+            o->self_test = true;
+        else if (strcmp(argv[i], "--list") == 0)
+            o->list = true;
+        else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)
+            o->seconds = (unsigned)strtoul(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--max-skips") == 0 && i + 1 < argc)
+            o->max_skips = (unsigned)strtoul(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc)
+            o->only = argv[++i];
+        else
+            return -1;
+    }
+    return 0;
 }
 
 static bool wanted(const struct options *o, const struct test_case *t)
 {
-	if (o->probe && !t->probe)
-		return false;
-	if (o->no_costs && strncmp(t->name, "cost:", 5) == 0)
-		return false;
-	if (!o->undefined && strncmp(t->name, "undefined:", 10) == 0)
-		return false;
-	return o->only == NULL || strstr(t->name, o->only) != NULL;
+    if (o->probe && !t->probe)
+        return false;
+    if (o->no_costs && strncmp(t->name, "cost:", 5) == 0)
+        return false;
+    if (!o->undefined && strncmp(t->name, "undefined:", 10) == 0)
+        return false;
+    return o->only == NULL || strstr(t->name, o->only) != NULL;
 }
 
 /* In a process of its own: the runner must never have started a driver. */
 static void describe(void)
 {
-	const struct gpu_driver *cu;
-	struct utsname system;
-	char name[128], date[32];
-	drv_device_t device;
-	drv_uuid_t uuid;
-	time_t now = time(NULL);
+    const struct gpu_driver *cu;
+    struct utsname system;
+    char name[128], date[32];
+    drv_device_t device;
+    drv_uuid_t uuid;
+    time_t now = time(NULL);
 
-	if (gpu_driver_get(&cu) < 0) {
-		printf("no usable CUDA driver: %s\n", gpu_driver_reason());
-		fflush(stdout);
-		_exit(EXIT_NO_DRIVER);
-	}
-	uname(&system);
-	strftime(date, sizeof(date), "%Y-%m-%d %H:%M UTC", gmtime(&now));
-	printf("date    %s\nsystem  %s %s %s\ndriver  CUDA %d.%d, %d device%s\n", date,
-	       system.sysname, system.release, system.machine, cu->version / 1000,
-	       cu->version % 1000 / 10, cu->device_count, cu->device_count == 1 ? "" : "s");
-	for (int i = 0; i < cu->device_count; i++) {
-		if (cu->cuDeviceGet(&device, i) != 0 ||
-		    cu->cuDeviceGetName(name, sizeof(name), device) != 0 ||
-		    cu->cuDeviceGetUuid(&uuid, device) != 0)
-			continue;
-		printf("device  %d %s, UUID ", i, name);
-		for (size_t b = 0; b < sizeof(uuid.bytes); b++)
-			printf("%02x", (unsigned char)uuid.bytes[b]);
-		printf("\n");
-	}
-	fflush(stdout);
-	_exit(0);
+    if (gpu_driver_get(&cu) < 0) {
+        printf("no usable CUDA driver: %s\n", gpu_driver_reason());
+        fflush(stdout);
+        _exit(EXIT_NO_DRIVER);
+    }
+    uname(&system);
+    strftime(date, sizeof(date), "%Y-%m-%d %H:%M UTC", gmtime(&now));
+    printf("date    %s\nsystem  %s %s %s\ndriver  CUDA %d.%d, %d device%s\n", date, system.sysname, system.release,
+           system.machine, cu->version / 1000, cu->version % 1000 / 10, cu->device_count,
+           cu->device_count == 1 ? "" : "s");
+    for (int i = 0; i < cu->device_count; i++) {
+        if (cu->cuDeviceGet(&device, i) != 0 || cu->cuDeviceGetName(name, sizeof(name), device) != 0 ||
+            cu->cuDeviceGetUuid(&uuid, device) != 0)
+            continue;
+        printf("device  %d %s, UUID ", i, name);
+        for (size_t b = 0; b < sizeof(uuid.bytes); b++)
+            printf("%02x", (unsigned char)uuid.bytes[b]);
+        printf("\n");
+    }
+    fflush(stdout);
+    _exit(0);
 }
 
 static int describe_apart(void)
 {
-	int status = 0;
-	pid_t child;
+    int status = 0;
+    pid_t child;
 
-	fflush(NULL);
-	child = fork();
-	if (child == 0)
-		describe();
-	if (child < 0 || waitpid(child, &status, 0) != child)
-		return 1;
-	if (WIFSIGNALED(status)) {
-		printf("the driver died of signal %d when it was started\n", WTERMSIG(status));
-		return 1;
-	}
-	return WEXITSTATUS(status);
+    fflush(NULL);
+    child = fork();
+    if (child == 0)
+        describe();
+    if (child < 0 || waitpid(child, &status, 0) != child)
+        return 1;
+    if (WIFSIGNALED(status)) {
+        printf("the driver died of signal %d when it was started\n", WTERMSIG(status));
+        return 1;
+    }
+    return WEXITSTATUS(status);
 }
 
 static enum verdict run_in_time(const struct options *o, const struct test_case *t, uint64_t start)
 {
-	if (now_ns() - start < (uint64_t)o->seconds * 1000000000u)
-		return run_case(t);
-	printf("%-5s %-52s no time left\n", "FAIL", t->name);
-	return FAILED;
+    if (now_ns() - start < (uint64_t)o->seconds * 1000000000u)
+        return run_case(t);
+    printf("%-5s %-52s no time left\n", "FAIL", t->name);
+    return FAILED;
 }
 
 int main(int argc, char **argv)
 {
-	struct options o = {.seconds = 86400, .max_skips = UINT32_MAX};
-	unsigned count[3] = {0, 0, 0};
-	uint64_t start = now_ns();
-	int status;
+    struct options o = {.seconds = 86400, .max_skips = UINT32_MAX};
+    unsigned count[3] = {0, 0, 0};
+    uint64_t start = now_ns();
+    int status;
 
-	if (parse(&o, argc, argv) < 0)
-		return usage(argv[0]);
-	if (o.self_test)
-		return self_test();
-	if (!o.list && (status = describe_apart()) != 0)
-		return status;
-	for (size_t g = 0; g < sizeof(groups) / sizeof(groups[0]); g++) {
-		for (size_t i = 0; i < groups[g]->count; i++) {
-			const struct test_case *t = &groups[g]->cases[i];
+    if (parse(&o, argc, argv) < 0)
+        return usage(argv[0]);
+    if (o.self_test)
+        return self_test();
+    if (!o.list && (status = describe_apart()) != 0)
+        return status;
+    for (size_t g = 0; g < sizeof(groups) / sizeof(groups[0]); g++) {
+        for (size_t i = 0; i < groups[g]->count; i++) {
+            const struct test_case *t = &groups[g]->cases[i];
 
-			if (!wanted(&o, t))
-				continue;
-			if (o.list)
-				printf("%s\n", t->name);
-			else
-				count[run_in_time(&o, t, start)]++;
-		}
-	}
-	if (o.list)
-		return 0;
-	printf("%u passed, %u failed, %u skipped in %.1f s\n", count[PASSED], count[FAILED],
-	       count[SKIPPED], (double)(now_ns() - start) / 1e9);
-	if (count[PASSED] + count[FAILED] + count[SKIPPED] == 0)
-		return 2;
-	if (count[SKIPPED] > o.max_skips) {
-		printf("only %u may be skipped\n", o.max_skips);
-		return 1;
-	}
-	return count[FAILED] > 0 ? 1 : 0;
+            if (!wanted(&o, t))
+                continue;
+            if (o.list)
+                printf("%s\n", t->name);
+            else
+                count[run_in_time(&o, t, start)]++;
+        }
+    }
+    if (o.list)
+        return 0;
+    printf("%u passed, %u failed, %u skipped in %.1f s\n", count[PASSED], count[FAILED], count[SKIPPED],
+           (double)(now_ns() - start) / 1e9);
+    if (count[PASSED] + count[FAILED] + count[SKIPPED] == 0)
+        return 2;
+    if (count[SKIPPED] > o.max_skips) {
+        printf("only %u may be skipped\n", o.max_skips);
+        return 1;
+    }
+    return count[FAILED] > 0 ? 1 : 0;
 }

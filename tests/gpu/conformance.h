@@ -2,14 +2,13 @@
 /*
  * The conformance suite of a CUDA driver: its frame.
  *
- * A case is played by one to four processes, its roles. Each is forked from a runner
- * that never touches CUDA, starts a driver of its own and tells the runner what it
- * found. Role 0 has a socket to each other role; over it go bytes, descriptors and,
- * by its end, the news of a death. Nothing sleeps to synchronize, everything has a
- * deadline, and a missed deadline is a failure.
+ * A case is played by one to four processes, its roles. Each is forked from a runner that never touches CUDA, starts a
+ * driver of its own and tells the runner what it found. Role 0 has a socket to each other role; over it go bytes,
+ * descriptors and, by its end, the news of a death. Nothing sleeps to synchronize, everything has a deadline, and a
+ * missed deadline is a failure.
  *
- * A check that fails is a failure of the case. What no manual promises is a *fact*:
- * printed, not judged, until a real card has shown what is right.
+ * A check that fails is a failure of the case. What no manual promises is a *fact*: printed, not judged, until a real
+ * card has shown what is right.
  *
  * The suite needs a C compiler and a driver: no cmocka, no meson, no CUDA toolkit.
  */
@@ -23,50 +22,68 @@
 
 #include "gpu/driver.h"
 
-#define ROLES_MAX 4
+#define ROLES_MAX  4
 #define DEADLINE_S 20
-#define MIB ((size_t)1 << 20)
+#define MIB        ((size_t)1 << 20)
 
 struct standin;
 
 struct role {
-	int index, count;
-	int link[ROLES_MAX];         /* role 0: to each other; others: link[0] */
-	pid_t pid[ROLES_MAX];        /* role 0 alone: of each other */
-	int report;
-	/* Of a role that is attached to a device, as all are unless their case says otherwise: */
-	const struct gpu_driver *cu;
-	drv_device_t device;
-	drv_stream_t stream;         /* non-blocking */
-	const struct standin *standin; /* NULL on a real driver */
+    int index, count;
+    int link[ROLES_MAX];  /* role 0: to each other; others: link[0] */
+    pid_t pid[ROLES_MAX]; /* role 0 alone: of each other */
+    int report;
+    /* Of a role that is attached to a device, as all are unless their case says otherwise: */
+    const struct gpu_driver *cu;
+    drv_device_t device;
+    drv_stream_t stream;           /* non-blocking */
+    const struct standin *standin; /* NULL on a real driver */
 };
 
 typedef void role_fn(struct role *r);
 
 struct test_case {
-	const char *name;
-	role_fn *roles[ROLES_MAX];
-	bool probe;                  /* part of the quick first look at a machine */
-	unsigned dying;              /* a bit per role that may end without a word */
-	int namespaces;              /* CLONE_* for roles other than 0 */
-	int device;                  /* of role 0; the others have device 0 */
-	bool bare;                   /* no role is attached to a device */
+    const char *name;
+    role_fn *roles[ROLES_MAX];
+    bool probe;     /* part of the quick first look at a machine */
+    unsigned dying; /* a bit per role that may end without a word */
+    int namespaces; /* CLONE_* for roles other than 0 */
+    int device;     /* of role 0; the others have device 0 */
+    bool bare;      /* no role is attached to a device */
 };
 
-#define CASE(title, ...) {.name = title, .roles = {__VA_ARGS__}}
-#define CASE_PROBE(title, ...) {.name = title, .roles = {__VA_ARGS__}, .probe = true}
-#define CASE_DYING(bits, title, ...) {.name = title, .roles = {__VA_ARGS__}, .dying = bits}
-#define CASE_INSIDE(flags, title, ...) {.name = title, .roles = {__VA_ARGS__}, .namespaces = flags}
-#define CASE_ON(ordinal, title, ...) {.name = title, .roles = {__VA_ARGS__}, .device = ordinal}
-#define CASES(list) {list, sizeof(list) / sizeof((list)[0])}
+#define CASE(title, ...)                                                                                               \
+    {                                                                                                                  \
+        .name = title, .roles = { __VA_ARGS__ }                                                                        \
+    }
+#define CASE_PROBE(title, ...)                                                                                         \
+    {                                                                                                                  \
+        .name = title, .roles = {__VA_ARGS__}, .probe = true                                                           \
+    }
+#define CASE_DYING(bits, title, ...)                                                                                   \
+    {                                                                                                                  \
+        .name = title, .roles = {__VA_ARGS__}, .dying = bits                                                           \
+    }
+#define CASE_INSIDE(flags, title, ...)                                                                                 \
+    {                                                                                                                  \
+        .name = title, .roles = {__VA_ARGS__}, .namespaces = flags                                                     \
+    }
+#define CASE_ON(ordinal, title, ...)                                                                                   \
+    {                                                                                                                  \
+        .name = title, .roles = {__VA_ARGS__}, .device = ordinal                                                       \
+    }
+#define CASES(list)                                                                                                    \
+    {                                                                                                                  \
+        list, sizeof(list) / sizeof((list)[0])                                                                         \
+    }
 
 struct test_group {
-	const struct test_case *cases;
-	size_t count;
+    const struct test_case *cases;
+    size_t count;
 };
 
-extern const struct test_group legacy_cases, death_cases, vmm_cases, event_cases, host_cases,
-	memop_cases, pointer_cases, namespace_cases, cost_cases;
+extern const struct test_group legacy_cases, death_cases, vmm_cases, event_cases, host_cases, memop_cases,
+    pointer_cases, namespace_cases, cost_cases;
 
 /* ---- reports; those that end the role don't return ---- */
 
@@ -77,25 +94,22 @@ __attribute__((format(printf, 2, 3))) void role_cost(struct role *r, const char 
 /* Ends the role in good order, but leaves the driver as it is (a stream may be stuck). */
 __attribute__((noreturn)) void role_leave(struct role *r);
 
-#define CHECK(r, condition) \
-	do { \
-		if (!(condition)) \
-			role_fail(r, "%s:%d: not so: %s", __FILE_NAME__, __LINE__, #condition); \
-	} while (0)
+#define CHECK(r, condition)                                                                                            \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            role_fail(r, "%s:%d: not so: %s", __FILE_NAME__, __LINE__, #condition);                                    \
+    } while (0)
 /* The call must succeed. A call that this machine does not support skips the case. */
-#define CU(r, call, ...) \
-	cu_succeeds(r, (r)->cu->call(__VA_ARGS__), #call, __FILE_NAME__, __LINE__)
+#define CU(r, call, ...) cu_succeeds(r, (r)->cu->call(__VA_ARGS__), #call, __FILE_NAME__, __LINE__)
 /* The call must not succeed; gives its error. */
-#define CU_FAILS(r, call, ...) \
-	cu_refuses(r, (r)->cu->call(__VA_ARGS__), #call, __FILE_NAME__, __LINE__)
+#define CU_FAILS(r, call, ...) cu_refuses(r, (r)->cu->call(__VA_ARGS__), #call, __FILE_NAME__, __LINE__)
 
 #ifndef __FILE_NAME__
 #define __FILE_NAME__ __FILE__
 #endif
 
 void cu_succeeds(struct role *r, drv_result_t result, const char *call, const char *file, int line);
-drv_result_t cu_refuses(struct role *r, drv_result_t result, const char *call, const char *file,
-			int line);
+drv_result_t cu_refuses(struct role *r, drv_result_t result, const char *call, const char *file, int line);
 const char *result_name(drv_result_t result);
 
 /* ---- between roles ---- */
@@ -104,10 +118,10 @@ void role_send(struct role *r, int to, const void *data, size_t size);
 void role_recv(struct role *r, int from, void *data, size_t size);
 void role_send_fd(struct role *r, int to, int fd);
 int role_recv_fd(struct role *r, int from);
-void role_say(struct role *r, int to);     /* a barrier in halves */
+void role_say(struct role *r, int to); /* a barrier in halves */
 void role_hear(struct role *r, int from);
 void role_await_death(struct role *r, int other);
-void role_kill(struct role *r, int other); /* role 0 alone */
+void role_kill(struct role *r, int other);               /* role 0 alone */
 __attribute__((noreturn)) void role_die(struct role *r); /* SIGKILL to itself */
 
 /* ---- the device, gpu.c of this suite ---- */
@@ -133,7 +147,7 @@ bool stream_ends(struct role *r, drv_stream_t stream, int ms, drv_result_t *resu
 
 /* A closed gate in a stream: work behind it waits until gate_open(). */
 struct gate {
-	int pipe[2];
+    int pipe[2];
 };
 void gate_close(struct role *r, drv_stream_t stream, struct gate *g);
 void gate_open(struct role *r, struct gate *g);
@@ -148,9 +162,9 @@ drv_ptr_t legacy_import(struct role *r, int from);
 
 /* Memory of the VMM calls, mapped and accessible. */
 struct vmm_block {
-	drv_mem_handle_t handle;
-	drv_ptr_t ptr;
-	size_t size;
+    drv_mem_handle_t handle;
+    drv_ptr_t ptr;
+    size_t size;
 };
 void vmm_prop(struct role *r, drv_mem_prop_t *prop, int handle_type);
 void vmm_create(struct role *r, struct vmm_block *b, size_t size);
