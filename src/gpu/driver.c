@@ -57,39 +57,15 @@ __attribute__((format(printf, 1, 2))) static int fail(const char *format, ...)
 /* Without a driver. NULL: none. */
 static const char *known_name(drv_result_t result)
 {
-    /* Error codes alone: the flags in DRV_CONSTANTS share their numbers. */
     switch (result) {
-#define NAME(code)                                                                                                     \
-    case DRV_##code:                                                                                                   \
-        return #code
-        NAME(CUDA_SUCCESS);
-        NAME(CUDA_ERROR_INVALID_VALUE);
-        NAME(CUDA_ERROR_OUT_OF_MEMORY);
-        NAME(CUDA_ERROR_NOT_INITIALIZED);
-        NAME(CUDA_ERROR_STUB_LIBRARY);
-        NAME(CUDA_ERROR_NO_DEVICE);
-        NAME(CUDA_ERROR_INVALID_DEVICE);
-        NAME(CUDA_ERROR_INVALID_CONTEXT);
-        NAME(CUDA_ERROR_MAP_FAILED);
-        NAME(CUDA_ERROR_PEER_ACCESS_UNSUPPORTED);
-        NAME(CUDA_ERROR_OPERATING_SYSTEM);
-        NAME(CUDA_ERROR_INVALID_HANDLE);
-        NAME(CUDA_ERROR_NOT_FOUND);
-        NAME(CUDA_ERROR_NOT_READY);
-        NAME(CUDA_ERROR_ILLEGAL_ADDRESS);
-        NAME(CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED);
-        NAME(CUDA_ERROR_CONTEXT_IS_DESTROYED);
-        NAME(CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED);
-        NAME(CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED);
-        NAME(CUDA_ERROR_NOT_PERMITTED);
-        NAME(CUDA_ERROR_NOT_SUPPORTED);
-        NAME(CUDA_ERROR_SYSTEM_DRIVER_MISMATCH);
-        NAME(CUDA_ERROR_UNKNOWN);
+#define NAME(code, value)                                                                                              \
+    case value:                                                                                                        \
+        return #code;
+        DRV_RESULTS(NAME)
 #undef NAME
     default:
-        break;
+        return NULL;
     }
-    return NULL;
 }
 
 /* One message for a failed start, whichever call it surfaced in. */

@@ -79,8 +79,8 @@ _Static_assert(sizeof(drv_mem_prop_t) == 32, "CUmemAllocationProp");
 _Static_assert(offsetof(drv_mem_prop_t, win32HandleMetaData) == 16, "CUmemAllocationProp");
 _Static_assert(sizeof(drv_mem_access_t) == 12, "CUmemAccessDesc");
 
-/* X(name in cuda.h, value): becomes DRV_<name>. */
-#define DRV_CONSTANTS(X)                                                                                               \
+/* X(name in cuda.h, value): becomes DRV_<name>. Results first: their names are also asked for at run time. */
+#define DRV_RESULTS(X)                                                                                                 \
     X(CUDA_SUCCESS, 0)                                                                                                 \
     X(CUDA_ERROR_INVALID_VALUE, 1)                                                                                     \
     X(CUDA_ERROR_OUT_OF_MEMORY, 2)                                                                                     \
@@ -103,7 +103,9 @@ _Static_assert(sizeof(drv_mem_access_t) == 12, "CUmemAccessDesc");
     X(CUDA_ERROR_NOT_PERMITTED, 800)                                                                                   \
     X(CUDA_ERROR_NOT_SUPPORTED, 801)                                                                                   \
     X(CUDA_ERROR_SYSTEM_DRIVER_MISMATCH, 803)                                                                          \
-    X(CUDA_ERROR_UNKNOWN, 999)                                                                                         \
+    X(CUDA_ERROR_UNKNOWN, 999)
+#define DRV_CONSTANTS(X)                                                                                               \
+    DRV_RESULTS(X)                                                                                                     \
     X(CU_IPC_HANDLE_SIZE, 64)                                                                                          \
     X(CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS, 1)                                                                           \
     X(CU_STREAM_DEFAULT, 0)                                                                                            \
@@ -112,10 +114,7 @@ _Static_assert(sizeof(drv_mem_access_t) == 12, "CUmemAccessDesc");
     X(CU_STREAM_WAIT_VALUE_EQ, 1)                                                                                      \
     X(CU_STREAM_WAIT_VALUE_AND, 2)                                                                                     \
     X(CU_STREAM_WAIT_VALUE_NOR, 3)                                                                                     \
-    X(CU_STREAM_WRITE_VALUE_DEFAULT, 0)                                                                                \
     X(CU_STREAM_WRITE_VALUE_NO_MEMORY_BARRIER, 1)                                                                      \
-    X(CU_EVENT_DEFAULT, 0)                                                                                             \
-    X(CU_EVENT_BLOCKING_SYNC, 1)                                                                                       \
     X(CU_EVENT_DISABLE_TIMING, 2)                                                                                      \
     X(CU_EVENT_INTERPROCESS, 4)                                                                                        \
     X(CU_EVENT_WAIT_DEFAULT, 0)                                                                                        \
@@ -127,7 +126,6 @@ _Static_assert(sizeof(drv_mem_access_t) == 12, "CUmemAccessDesc");
     X(CU_MEM_HANDLE_TYPE_NONE, 0)                                                                                      \
     X(CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 1)                                                                     \
     X(CU_MEM_ACCESS_FLAGS_PROT_NONE, 0)                                                                                \
-    X(CU_MEM_ACCESS_FLAGS_PROT_READ, 1)                                                                                \
     X(CU_MEM_ACCESS_FLAGS_PROT_READWRITE, 3)                                                                           \
     X(CU_MEM_LOCATION_TYPE_DEVICE, 1)                                                                                  \
     X(CU_MEM_ALLOCATION_TYPE_PINNED, 1)                                                                                \
@@ -149,7 +147,6 @@ _Static_assert(sizeof(drv_mem_access_t) == 12, "CUmemAccessDesc");
     X(CU_DEVICE_ATTRIBUTE_CAN_MAP_HOST_MEMORY, 19)                                                                     \
     X(CU_DEVICE_ATTRIBUTE_UNIFIED_ADDRESSING, 41)                                                                      \
     X(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, 75)                                                                \
-    X(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, 76)                                                                \
     X(CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS, 88)                                                                  \
     X(CU_DEVICE_ATTRIBUTE_CAN_USE_HOST_POINTER_FOR_REGISTERED_MEM, 91)                                                 \
     X(CU_DEVICE_ATTRIBUTE_HOST_REGISTER_SUPPORTED, 99)                                                                 \
@@ -171,13 +168,12 @@ enum { DRV_CONSTANTS(DRV_DEFINE_CONSTANT) };
  * X(base name, CUDA version asked for, symbol that the version means, arguments).
  *
  * The version is the one in which this prototype appeared, never "the newest": cuGetProcAddress may hand out a later,
- * incompatible prototype for a later version (cuCtxSynchronize and cuCtxGetDevice changed theirs in CUDA 13).
+ * incompatible prototype for a later version (cuCtxSynchronize changed its own in CUDA 13).
  */
 #define DRV_CALLS(X)                                                                                                   \
     X(cuInit, 2000, cuInit, (unsigned int flags))                                                                      \
     X(cuDriverGetVersion, 2020, cuDriverGetVersion, (int *version))                                                    \
     X(cuGetErrorName, 6000, cuGetErrorName, (drv_result_t error, const char **text))                                   \
-    X(cuGetErrorString, 6000, cuGetErrorString, (drv_result_t error, const char **text))                               \
     X(cuDeviceGet, 2000, cuDeviceGet, (drv_device_t * device, int ordinal))                                            \
     X(cuDeviceGetCount, 2000, cuDeviceGetCount, (int *count))                                                          \
     X(cuDeviceGetName, 2000, cuDeviceGetName, (char *name, int size, drv_device_t device))                             \
@@ -189,10 +185,7 @@ enum { DRV_CONSTANTS(DRV_DEFINE_CONSTANT) };
     X(cuDevicePrimaryCtxRelease, 11000, cuDevicePrimaryCtxRelease_v2, (drv_device_t device))                           \
     X(cuCtxPushCurrent, 4000, cuCtxPushCurrent_v2, (drv_context_t context))                                            \
     X(cuCtxPopCurrent, 4000, cuCtxPopCurrent_v2, (drv_context_t * context))                                            \
-    X(cuCtxGetCurrent, 4000, cuCtxGetCurrent, (drv_context_t * context))                                               \
-    X(cuCtxGetDevice, 2000, cuCtxGetDevice, (drv_device_t * device))                                                   \
     X(cuCtxSynchronize, 2000, cuCtxSynchronize, (void))                                                                \
-    X(cuCtxEnablePeerAccess, 4000, cuCtxEnablePeerAccess, (drv_context_t peer, unsigned int flags))                    \
     X(cuMemAlloc, 3020, cuMemAlloc_v2, (drv_ptr_t * ptr, size_t size))                                                 \
     X(cuMemFree, 3020, cuMemFree_v2, (drv_ptr_t ptr))                                                                  \
     X(cuMemGetAddressRange, 3020, cuMemGetAddressRange_v2, (drv_ptr_t * base, size_t * size, drv_ptr_t ptr))           \
@@ -200,17 +193,11 @@ enum { DRV_CONSTANTS(DRV_DEFINE_CONSTANT) };
     X(cuMemHostUnregister, 4000, cuMemHostUnregister, (void *host))                                                    \
     X(cuMemHostGetDevicePointer, 3020, cuMemHostGetDevicePointer_v2,                                                   \
       (drv_ptr_t * ptr, void *host, unsigned int flags))                                                               \
-    X(cuMemcpyHtoD, 3020, cuMemcpyHtoD_v2, (drv_ptr_t to, const void *from, size_t size))                              \
-    X(cuMemcpyDtoH, 3020, cuMemcpyDtoH_v2, (void *to, drv_ptr_t from, size_t size))                                    \
-    X(cuMemcpyDtoD, 3020, cuMemcpyDtoD_v2, (drv_ptr_t to, drv_ptr_t from, size_t size))                                \
     X(cuMemcpyHtoDAsync, 3020, cuMemcpyHtoDAsync_v2,                                                                   \
       (drv_ptr_t to, const void *from, size_t size, drv_stream_t stream))                                              \
     X(cuMemcpyDtoHAsync, 3020, cuMemcpyDtoHAsync_v2, (void *to, drv_ptr_t from, size_t size, drv_stream_t stream))     \
     X(cuMemcpyDtoDAsync, 3020, cuMemcpyDtoDAsync_v2, (drv_ptr_t to, drv_ptr_t from, size_t size, drv_stream_t stream)) \
-    X(cuMemsetD8, 3020, cuMemsetD8_v2, (drv_ptr_t to, unsigned char value, size_t count))                              \
-    X(cuMemsetD32, 3020, cuMemsetD32_v2, (drv_ptr_t to, unsigned int value, size_t count))                             \
     X(cuMemsetD8Async, 3020, cuMemsetD8Async, (drv_ptr_t to, unsigned char value, size_t count, drv_stream_t stream))  \
-    X(cuMemsetD32Async, 3020, cuMemsetD32Async, (drv_ptr_t to, unsigned int value, size_t count, drv_stream_t stream)) \
     X(cuPointerGetAttributes, 7000, cuPointerGetAttributes,                                                            \
       (unsigned int count, drv_pointer_attribute_t *attributes, void **values, drv_ptr_t ptr))                         \
     X(cuStreamCreate, 2000, cuStreamCreate, (drv_stream_t * stream, unsigned int flags))                               \

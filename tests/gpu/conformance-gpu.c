@@ -4,7 +4,6 @@
  */
 #include "conformance.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -51,22 +50,6 @@ drv_result_t cu_refuses(struct role *r, drv_result_t result, const char *call, c
 
 /* ---- attaching ---- */
 
-static const struct standin *find_standin(void)
-{
-    const char *path = getenv("SHMQ_CUDA_DRIVER");
-    const struct standin *(*introspect)(void);
-    void *library, *symbol;
-
-    if (path == NULL || path[0] == '\0')
-        return NULL;
-    library = dlopen(path, RTLD_NOW | RTLD_NOLOAD);
-    symbol = library != NULL ? dlsym(library, STANDIN_SYMBOL) : NULL;
-    if (symbol == NULL)
-        return NULL;
-    memcpy(&introspect, &symbol, sizeof(symbol));
-    return introspect();
-}
-
 void role_attach(struct role *r, int ordinal)
 {
     drv_context_t context;
@@ -75,7 +58,7 @@ void role_attach(struct role *r, int ordinal)
         role_skip(r, "%s", gpu_driver_reason());
     if (ordinal >= r->cu->device_count)
         role_skip(r, "there is no device %d", ordinal);
-    r->standin = find_standin();
+    r->standin = standin_find();
     CU(r, cuDeviceGet, &r->device, ordinal);
     CU(r, cuDevicePrimaryCtxRetain, &context, r->device);
     CU(r, cuCtxPushCurrent, context);

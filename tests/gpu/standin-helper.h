@@ -1,87 +1,122 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For tests of the stand-in itself: a child process with a context and a stream.
+ * For tests of the stand-in itself: a process with a context and a stream. SHMQ_CUDA_DRIVER names the stand-in; every
+ * test has a process of its own (support/harness.h), so it starts the driver as it wants it.
  */
 #ifndef SHMQ_TESTS_STANDIN_HELPER_H
 #define SHMQ_TESTS_STANDIN_HELPER_H
 
-#include <dlfcn.h>
+#include <poll.h>
 #include <sched.h>
-#include <stdatomic.h>
-#include <time.h>
 
-#include "child.h"
 #include "gpu/driver.h"
 #include "standin/standin.h"
+#include "support/harness.h"
 
 static const struct gpu_driver *cu;
 static const struct standin *standin;
 static drv_stream_t stream;
-static char standin_variable[512];
 
-#define LAZY      DRV_CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS
-#define MIB       ((size_t)1 << 20)
-#define WITH(...) ((const char *const[]){standin_variable, __VA_ARGS__, NULL})
-#define PLAIN     ((const char *const[]){standin_variable, NULL})
-/* A cmocka test that a body passes in a child; wants cmocka.h where it is used. */
-#define PASSES(name, body)                                                                                             \
-    static void name(void **state)                                                                                     \
-    {                                                                                                                  \
-        (void)state;                                                                                                   \
-        assert_true(child_ok(PLAIN, body));                                                                            \
-    }
-#define OK(call) EXPECT((call) == DRV_CUDA_SUCCESS)
+#define LAZY DRV_CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS
+#define MIB  ((size_t)1 << 20)
+/* The call must succeed, or give this error. */
+#define OK(call)           CHECK_INT(cu->call, DRV_CUDA_SUCCESS)
+#define GIVES(error, call) CHECK_INT(cu->call, DRV_CUDA_ERROR_##error)
 
-static inline void find_standin(void)
+/* Starts the driver; `setting` is "NAME=value" of docs/GPU.md, or NULL. */
+static inline void start(const char *setting)
 {
-    const struct standin *(*introspect)(void);
-    void *library, *symbol;
-
-    EXPECT(gpu_driver_get(&cu) == 0);
-    library = dlopen(getenv("SHMQ_CUDA_DRIVER"), RTLD_NOW | RTLD_NOLOAD);
-    EXPECT(library != NULL);
-    symbol = dlsym(library, STANDIN_SYMBOL);
-    EXPECT(symbol != NULL);
-    memcpy(&introspect, &symbol, sizeof(symbol));
-    standin = introspect();
-    EXPECT(standin->abi == STANDIN_ABI);
+    if (setting != NULL)
+        putenv((char *)(uintptr_t)setting);
+    CHECK_OK(gpu_driver_get(&cu));
+    standin = CHECK_PTR((void *)(uintptr_t)standin_find());
 }
 
-static inline void attach(void)
+static inline void push_context(drv_device_t device)
 {
     drv_context_t context;
 
-    find_standin();
-    OK(cu->cuDevicePrimaryCtxRetain(&context, 0));
-    OK(cu->cuCtxPushCurrent(context));
-    OK(cu->cuStreamCreate(&stream, DRV_CU_STREAM_NON_BLOCKING));
+    OK(cuDevicePrimaryCtxRetain(&context, device));
+    OK(cuCtxPushCurrent(context));
 }
 
-static inline unsigned leaked(void)
+static inline void attach(const char *setting)
+{
+    start(setting);
+    push_context(0);
+    OK(cuStreamCreate(&stream, DRV_CU_STREAM_NON_BLOCKING));
+}
+
+static inline struct standin_leaks leaks(void)
 {
     struct standin_leaks l;
 
     standin->leaks(&l);
-    return standin_leaks_total(&l);
+    return l;
 }
 
+/* Also waits for the end of the driver's threads: the harness looks for them. */
 static inline void detach(void)
 {
-    OK(cu->cuStreamDestroy(stream));
-    OK(cu->cuCtxPopCurrent(NULL));
-    OK(cu->cuDevicePrimaryCtxRelease(0));
-    EXPECT(leaked() == 0);
+    struct standin_leaks l;
+
+    OK(cuStreamDestroy(stream));
+    OK(cuCtxPopCurrent(NULL));
+    OK(cuDevicePrimaryCtxRelease(0));
+    l = leaks();
+    CHECK_INT(standin_leaks_total(&l), 0);
+    while (count_files("/proc/self/task") > 1)
+        sched_yield();
+}
+
+static inline drv_ptr_t allocate(size_t size)
+{
+    drv_ptr_t ptr;
+
+    OK(cuMemAlloc(&ptr, size));
+    return ptr;
 }
 
 static inline unsigned char byte_at(drv_ptr_t ptr)
 {
     unsigned char value = 0;
 
-    OK(cu->cuMemcpyDtoH(&value, ptr, 1));
+    OK(cuMemcpyDtoHAsync(&value, ptr, 1, stream));
     return value;
 }
 
-/* Work behind a closed gate has certainly not begun. */
+/* ---- memory of the VMM calls ---- */
+
+#define EXPORTABLE                                                                                                     \
+    (&(const drv_mem_prop_t){.type = DRV_CU_MEM_ALLOCATION_TYPE_PINNED,                                                \
+                             .requestedHandleTypes = DRV_CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR,                     \
+                             .location = {DRV_CU_MEM_LOCATION_TYPE_DEVICE, 0}})
+
+struct mapping {
+    drv_mem_handle_t handle;
+    drv_ptr_t ptr;
+};
+
+/* 2 MiB, mapped; no device may touch them yet. */
+static inline struct mapping mapping_new(void)
+{
+    struct mapping m;
+
+    OK(cuMemCreate(&m.handle, 2 * MIB, EXPORTABLE, 0));
+    OK(cuMemAddressReserve(&m.ptr, 2 * MIB, 0, 0, 0));
+    OK(cuMemMap(m.ptr, 2 * MIB, 0, m.handle, 0));
+    return m;
+}
+
+static inline drv_result_t mapping_allow(const struct mapping *m, drv_device_t device)
+{
+    drv_mem_access_t access = {{DRV_CU_MEM_LOCATION_TYPE_DEVICE, device}, DRV_CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+
+    return cu->cuMemSetAccess(m->ptr, 2 * MIB, &access, 1);
+}
+
+/* ---- a gate: work behind a closed one has certainly not begun ---- */
+
 struct gate {
     int pipe[2];
 };
@@ -89,32 +124,24 @@ struct gate {
 static inline void gate_wait(void *data)
 {
     struct gate *g = data;
-    struct pollfd p = {g->pipe[0], POLLIN, 0};
+    char byte;
 
-    poll(&p, 1, CHILD_SECONDS * 1000);
+    CHECK_INT(read(g->pipe[0], &byte, 1), 1);
 }
 
 static inline void gate_close(struct gate *g, drv_stream_t in)
 {
-    EXPECT(pipe(g->pipe) == 0);
-    OK(cu->cuLaunchHostFunc(in, gate_wait, g));
+    CHECK_OK(pipe(g->pipe));
+    OK(cuLaunchHostFunc(in, gate_wait, g));
 }
 
-static inline void gate_open(struct gate *g)
+/* Also waits until the function has let the work through. */
+static inline void gate_open(struct gate *g, drv_stream_t in)
 {
-    EXPECT(write(g->pipe[1], "!", 1) == 1);
-}
-
-static inline int helper_init(void)
-{
-    const char *path = getenv("SHMQ_TEST_STANDIN");
-
-    if (path == NULL) {
-        fprintf(stderr, "SHMQ_TEST_STANDIN must name the stand-in driver\n");
-        return -1;
-    }
-    snprintf(standin_variable, sizeof(standin_variable), "SHMQ_CUDA_DRIVER=%s", path);
-    return 0;
+    CHECK_INT(write(g->pipe[1], "!", 1), 1);
+    OK(cuStreamSynchronize(in));
+    close(g->pipe[0]);
+    close(g->pipe[1]);
 }
 
 #endif

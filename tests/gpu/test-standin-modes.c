@@ -1,24 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The stand-in's modes, injected faults, counters and leak report.
- */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+/* The stand-in's modes, injected faults and counters. */
 #include <fcntl.h>
+#include <sys/wait.h>
 
 #include "standin-helper.h"
 
-#define PASSES_IN(name, mode, body)                                                                                    \
-    static void name(void **state)                                                                                     \
-    {                                                                                                                  \
-        (void)state;                                                                                                   \
-        assert_true(child_ok(WITH(mode), body));                                                                       \
-    }
+#define SHARED (DRV_CU_EVENT_INTERPROCESS | DRV_CU_EVENT_DISABLE_TIMING)
 
 static _Alignas(8) unsigned char page[8192];
 
@@ -26,59 +13,43 @@ static int device_attribute(int which)
 {
     int value = -1;
 
-    OK(cu->cuDeviceGetAttribute(&value, which, 0));
+    OK(cuDeviceGetAttribute(&value, which, 0));
     return value;
 }
 
-static const drv_mem_prop_t exportable = {
-    .type = DRV_CU_MEM_ALLOCATION_TYPE_PINNED,
-    .requestedHandleTypes = DRV_CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR,
-    .location = {DRV_CU_MEM_LOCATION_TYPE_DEVICE, 0},
-};
-
 /* ---- modes ---- */
 
-static void without_peers(void)
+TEST_THAT(nopeer_means_no_peer)
 {
-    drv_mem_access_t second = {{DRV_CU_MEM_LOCATION_TYPE_DEVICE, 1}, 3};
-    drv_context_t other;
-    drv_mem_handle_t handle;
-    drv_ptr_t ptr;
+    struct mapping m;
     int can = -1;
 
-    attach();
-    OK(cu->cuDeviceCanAccessPeer(&can, 0, 1));
-    EXPECT(can == 0);
-    OK(cu->cuDevicePrimaryCtxRetain(&other, 1));
-    EXPECT(cu->cuCtxEnablePeerAccess(other, 0) == DRV_CUDA_ERROR_PEER_ACCESS_UNSUPPORTED);
-    OK(cu->cuDevicePrimaryCtxRelease(1));
-    OK(cu->cuMemCreate(&handle, 2 * MIB, &exportable, 0));
-    OK(cu->cuMemAddressReserve(&ptr, 2 * MIB, 0, 0, 0));
-    OK(cu->cuMemMap(ptr, 2 * MIB, 0, handle, 0));
-    EXPECT(cu->cuMemSetAccess(ptr, 2 * MIB, &second, 1) == DRV_CUDA_ERROR_PEER_ACCESS_UNSUPPORTED);
-    OK(cu->cuMemUnmap(ptr, 2 * MIB));
-    OK(cu->cuMemAddressFree(ptr, 2 * MIB));
-    OK(cu->cuMemRelease(handle));
+    attach("SHMQ_STANDIN_MODE=nopeer");
+    OK(cuDeviceCanAccessPeer(&can, 0, 1));
+    CHECK_INT(can, 0);
+    m = mapping_new();
+    CHECK_INT(mapping_allow(&m, 1), DRV_CUDA_ERROR_PEER_ACCESS_UNSUPPORTED);
+    OK(cuMemUnmap(m.ptr, 2 * MIB));
+    OK(cuMemAddressFree(m.ptr, 2 * MIB));
+    OK(cuMemRelease(m.handle));
     detach();
 }
-PASSES_IN(nopeer_means_no_peer, "SHMQ_STANDIN_MODE=nopeer", without_peers)
 
-static void without_memops(void)
+TEST_THAT(nomemops_means_no_memops)
 {
     drv_ptr_t ptr;
 
-    attach();
-    EXPECT(device_attribute(DRV_CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS) == 0);
-    OK(cu->cuMemAlloc(&ptr, 4096));
-    EXPECT(cu->cuStreamWriteValue64(stream, ptr, 1, 0) == DRV_CUDA_ERROR_NOT_SUPPORTED);
-    EXPECT(cu->cuStreamWaitValue64(stream, ptr, 0, 0) == DRV_CUDA_ERROR_NOT_SUPPORTED);
-    OK(cu->cuMemFree(ptr));
+    attach("SHMQ_STANDIN_MODE=nomemops");
+    CHECK_INT(device_attribute(DRV_CU_DEVICE_ATTRIBUTE_CAN_USE_64_BIT_STREAM_MEM_OPS), 0);
+    ptr = allocate(4096);
+    GIVES(NOT_SUPPORTED, cuStreamWriteValue64(stream, ptr, 1, 0));
+    GIVES(NOT_SUPPORTED, cuStreamWaitValue64(stream, ptr, 0, 0));
+    OK(cuMemFree(ptr));
     detach();
 }
-PASSES_IN(nomemops_means_no_memops, "SHMQ_STANDIN_MODE=nomemops", without_memops)
 
 /* The attributes promise; only trying shows. */
-static void on_wsl(void)
+TEST_THAT(wsl_promises_and_fails)
 {
     drv_mem_handle_t mem;
     drv_ipc_event_t event_handle;
@@ -86,328 +57,235 @@ static void on_wsl(void)
     drv_event_t event;
     drv_ptr_t ptr;
 
-    attach();
-    EXPECT(device_attribute(DRV_CU_DEVICE_ATTRIBUTE_IPC_EVENT_SUPPORTED) == 1);
-    EXPECT(device_attribute(DRV_CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED) == 1);
-    OK(cu->cuMemAlloc(&ptr, 4096));
-    EXPECT(cu->cuIpcGetMemHandle(&handle, ptr) == DRV_CUDA_ERROR_NOT_SUPPORTED);
-    EXPECT(cu->cuMemCreate(&mem, 2 * MIB, &exportable, 0) == DRV_CUDA_ERROR_NOT_SUPPORTED);
-    OK(cu->cuEventCreate(&event, 6));
-    EXPECT(cu->cuIpcGetEventHandle(&event_handle, event) == DRV_CUDA_ERROR_NOT_SUPPORTED);
-    OK(cu->cuEventDestroy(event));
-    OK(cu->cuMemFree(ptr));
+    attach("SHMQ_STANDIN_MODE=wsl");
+    CHECK_INT(device_attribute(DRV_CU_DEVICE_ATTRIBUTE_IPC_EVENT_SUPPORTED), 1);
+    CHECK_INT(device_attribute(DRV_CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED), 1);
+    ptr = allocate(4096);
+    GIVES(NOT_SUPPORTED, cuIpcGetMemHandle(&handle, ptr));
+    GIVES(NOT_SUPPORTED, cuMemCreate(&mem, 2 * MIB, EXPORTABLE, 0));
+    OK(cuEventCreate(&event, SHARED));
+    GIVES(NOT_SUPPORTED, cuIpcGetEventHandle(&event_handle, event));
+    OK(cuEventDestroy(event));
+    OK(cuMemFree(ptr));
     detach();
 }
-PASSES_IN(wsl_promises_and_fails, "SHMQ_STANDIN_MODE=wsl", on_wsl)
 
-static void backwards(void)
+TEST_THAT(reordered_devices_keep_their_uuid)
 {
     drv_uuid_t first, second;
 
-    find_standin();
-    OK(cu->cuDeviceGetUuid(&first, 0));
-    OK(cu->cuDeviceGetUuid(&second, 1));
-    EXPECT(memcmp(first.bytes, "shmq-stand-in-01", 16) == 0);
-    EXPECT(memcmp(second.bytes, "shmq-stand-in-00", 16) == 0);
+    start("SHMQ_STANDIN_MODE=reordered");
+    OK(cuDeviceGetUuid(&first, 0));
+    OK(cuDeviceGetUuid(&second, 1));
+    CHECK_MEM(first.bytes, 16, "shmq-stand-in-01", 16);
+    CHECK_MEM(second.bytes, 16, "shmq-stand-in-00", 16);
 }
-PASSES_IN(reordered_devices_keep_their_uuid, "SHMQ_STANDIN_MODE=reordered", backwards)
 
-static void old_tegra(void)
+TEST_THAT(an_integrated_device_without_handles)
 {
     drv_ipc_mem_t handle;
     drv_ptr_t ptr;
 
-    attach();
-    EXPECT(device_attribute(DRV_CU_DEVICE_ATTRIBUTE_INTEGRATED) == 1);
-    OK(cu->cuMemAlloc(&ptr, 4096));
-    EXPECT(cu->cuIpcGetMemHandle(&handle, ptr) == DRV_CUDA_ERROR_NOT_SUPPORTED);
-    OK(cu->cuMemFree(ptr));
+    attach("SHMQ_STANDIN_MODE=integrated,nolegacy");
+    CHECK_INT(device_attribute(DRV_CU_DEVICE_ATTRIBUTE_INTEGRATED), 1);
+    ptr = allocate(4096);
+    GIVES(NOT_SUPPORTED, cuIpcGetMemHandle(&handle, ptr));
+    OK(cuMemFree(ptr));
     detach();
 }
-PASSES_IN(an_integrated_device_without_handles, "SHMQ_STANDIN_MODE=integrated,nolegacy", old_tegra)
 
-static void without_vmm(void)
+TEST_THAT(novmm_means_no_vmm)
 {
     drv_mem_handle_t handle;
     drv_event_t event;
     drv_ptr_t ptr;
 
-    attach();
-    EXPECT(device_attribute(DRV_CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED) == 0);
-    EXPECT(cu->cuMemCreate(&handle, 2 * MIB, &exportable, 0) == DRV_CUDA_ERROR_NOT_SUPPORTED);
-    EXPECT(cu->cuMemAddressReserve(&ptr, 2 * MIB, 0, 0, 0) == DRV_CUDA_ERROR_NOT_SUPPORTED);
-    EXPECT(cu->cuEventCreate(&event, 6) == DRV_CUDA_ERROR_NOT_SUPPORTED);
+    attach("SHMQ_STANDIN_MODE=novmm,noipcevents");
+    CHECK_INT(device_attribute(DRV_CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED), 0);
+    GIVES(NOT_SUPPORTED, cuMemCreate(&handle, 2 * MIB, EXPORTABLE, 0));
+    GIVES(NOT_SUPPORTED, cuMemAddressReserve(&ptr, 2 * MIB, 0, 0, 0));
+    GIVES(NOT_SUPPORTED, cuEventCreate(&event, SHARED));
     detach();
 }
-PASSES_IN(novmm_means_no_vmm, "SHMQ_STANDIN_MODE=novmm,noipcevents", without_vmm)
 
-static void ranges(bool own)
+static void check_ranges(const char *mode, bool own)
 {
     drv_ptr_t first, second, base;
     size_t size;
 
-    attach();
-    OK(cu->cuMemAlloc(&first, 100));
-    OK(cu->cuMemAlloc(&second, 100));
-    EXPECT(second - first == 512);
-    OK(cu->cuMemGetAddressRange(&base, &size, second + 50));
-    EXPECT(base == (own ? second : first) && size == (own ? 100 : 2 * MIB));
-    OK(cu->cuMemFree(first));
-    OK(cu->cuMemFree(second));
+    attach(mode);
+    first = allocate(100);
+    second = allocate(100);
+    CHECK_INT(second - first, 512);
+    OK(cuMemGetAddressRange(&base, &size, second + 50));
+    CHECK(base == (own ? second : first) && size == (own ? 100 : 2 * MIB));
+    OK(cuMemFree(first));
+    OK(cuMemFree(second));
     detach();
 }
 
-static void ranges_of_blocks(void)
+TEST_THAT(small_allocations_share_a_block)
 {
-    ranges(false);
+    check_ranges(NULL, false);
 }
 
-static void ranges_of_allocations(void)
+TEST_THAT(ownrange_gives_ranges_of_their_own)
 {
-    ranges(true);
+    check_ranges("SHMQ_STANDIN_MODE=ownrange", true);
 }
-PASSES_IN(small_allocations_share_a_block, "SHMQ_STANDIN_MODE=", ranges_of_blocks)
-PASSES_IN(ownrange_gives_ranges_of_their_own, "SHMQ_STANDIN_MODE=ownrange", ranges_of_allocations)
 
-static void addresses(bool same)
+static void check_addresses(const char *mode, bool same)
 {
     drv_ptr_t ptr;
 
-    attach();
-    EXPECT(device_attribute(DRV_CU_DEVICE_ATTRIBUTE_CAN_USE_HOST_POINTER_FOR_REGISTERED_MEM) == same);
-    OK(cu->cuMemHostRegister(page + 8, 4096, DRV_CU_MEMHOSTREGISTER_DEVICEMAP));
-    OK(cu->cuMemHostGetDevicePointer(&ptr, page + 16, 0));
-    EXPECT((ptr == (uintptr_t)(page + 16)) == same);
-    OK(cu->cuStreamWriteValue64(stream, ptr, 5, 0));
-    OK(cu->cuStreamSynchronize(stream));
-    EXPECT(page[16] == 5);
+    attach(mode);
+    CHECK_INT(device_attribute(DRV_CU_DEVICE_ATTRIBUTE_CAN_USE_HOST_POINTER_FOR_REGISTERED_MEM), same);
+    OK(cuMemHostRegister(page + 8, 4096, DRV_CU_MEMHOSTREGISTER_DEVICEMAP));
+    OK(cuMemHostGetDevicePointer(&ptr, page + 16, 0));
+    CHECK_INT(ptr == (uintptr_t)(page + 16), same);
+    OK(cuStreamWriteValue64(stream, ptr, 5, 0));
+    OK(cuStreamSynchronize(stream));
+    CHECK_INT(page[16], 5);
     if (!same)
-        EXPECT(cu->cuStreamWriteValue64(stream, (uintptr_t)(page + 16), 5, 0) == DRV_CUDA_ERROR_INVALID_VALUE);
-    OK(cu->cuMemHostUnregister(page + 8));
+        GIVES(INVALID_VALUE, cuStreamWriteValue64(stream, (uintptr_t)(page + 16), 5, 0));
+    OK(cuMemHostUnregister(page + 8));
     detach();
 }
 
-static void two_addresses(void)
+TEST_THAT(registered_memory_has_an_address_of_its_own)
 {
-    addresses(false);
+    check_addresses(NULL, false);
 }
 
-static void one_address(void)
+TEST_THAT(sameptr_gives_it_the_host_s)
 {
-    addresses(true);
+    check_addresses("SHMQ_STANDIN_MODE=sameptr", true);
 }
-PASSES_IN(registered_memory_has_an_address_of_its_own, "SHMQ_STANDIN_MODE=", two_addresses)
-PASSES_IN(sameptr_gives_it_the_host_s, "SHMQ_STANDIN_MODE=sameptr", one_address)
 
-static void little_memory(void)
+TEST_THAT(memory_has_an_end)
 {
     drv_ptr_t first, second;
 
-    attach();
-    EXPECT(cu->cuMemAlloc(&first, 9 * MIB) == DRV_CUDA_ERROR_OUT_OF_MEMORY);
-    OK(cu->cuMemAlloc(&first, 6 * MIB));
-    EXPECT(cu->cuMemAlloc(&second, 4 * MIB) == DRV_CUDA_ERROR_OUT_OF_MEMORY);
-    OK(cu->cuMemFree(first));
-    OK(cu->cuMemAlloc(&second, 4 * MIB));
-    OK(cu->cuMemFree(second));
+    attach("SHMQ_STANDIN_MEMORY=8388608");
+    GIVES(OUT_OF_MEMORY, cuMemAlloc(&first, 9 * MIB));
+    first = allocate(6 * MIB);
+    GIVES(OUT_OF_MEMORY, cuMemAlloc(&second, 4 * MIB));
+    OK(cuMemFree(first));
+    OK(cuMemFree(allocate(4 * MIB)));
     detach();
 }
-PASSES_IN(memory_has_an_end, "SHMQ_STANDIN_MEMORY=8388608", little_memory)
 
-static void a_misspelt_mode_is_no_mode(void **state)
+TEST_THAT(a_misspelt_mode_is_no_mode)
 {
-    int status, keep = dup(2), nowhere = open("/dev/null", O_WRONLY);
+    struct child child;
+    int status;
 
-    (void)state;
-    /* Its complaint is not this test's. */
-    dup2(nowhere, 2);
-    close(nowhere);
-    status = child_run(WITH("SHMQ_STANDIN_MODE=nopeers"), find_standin);
-    dup2(keep, 2);
-    close(keep);
-    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    if (child_fork(&child, false) == 0) {
+        /* Its complaint is not this test's. */
+        CHECK_OK(dup2((int)CHECK_OK(open("/dev/null", O_WRONLY)), STDERR_FILENO));
+        start("SHMQ_STANDIN_MODE=nopeers");
+        _exit(0);
+    }
+    CHECK_INT(waitpid(child.pid, &status, 0), child.pid);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
 }
 
 /* ---- faults ---- */
 
-static void faults_of_environment(void)
+TEST_THAT(the_nth_call_fails)
 {
     drv_event_t event;
     drv_ptr_t ptr;
 
-    attach();
-    OK(cu->cuMemAlloc(&ptr, 16));
-    OK(cu->cuMemFree(ptr));
-    EXPECT(cu->cuMemAlloc(&ptr, 16) == DRV_CUDA_ERROR_OUT_OF_MEMORY);
-    OK(cu->cuMemAlloc(&ptr, 16));
-    OK(cu->cuMemFree(ptr));
-    OK(cu->cuEventCreate(&event, 0));
+    attach("SHMQ_STANDIN_FAIL=cuMemAlloc:2:2,cuEventRecord:1+:999");
+    OK(cuMemFree(allocate(16)));
+    GIVES(OUT_OF_MEMORY, cuMemAlloc(&ptr, 16));
+    OK(cuMemFree(allocate(16)));
+    OK(cuEventCreate(&event, 0));
     for (int i = 0; i < 3; i++)
-        EXPECT(cu->cuEventRecord(event, stream) == DRV_CUDA_ERROR_UNKNOWN);
-    OK(cu->cuEventDestroy(event));
+        GIVES(UNKNOWN, cuEventRecord(event, stream));
+    OK(cuEventDestroy(event));
     detach();
 }
-PASSES_IN(the_nth_call_fails, "SHMQ_STANDIN_FAIL=cuMemAlloc:2:2,cuEventRecord:1+:999", faults_of_environment)
 
-static void faults_of_program(void)
+TEST_THAT(the_program_injects_faults)
 {
     drv_ptr_t ptr;
 
-    attach();
-    EXPECT(standin->inject("cuNoSuchCall", 1, 1) == -1);
-    EXPECT(standin->inject("cuMemAlloc", 2, 700) == 0);
-    OK(cu->cuMemAlloc(&ptr, 16));
-    OK(cu->cuMemFree(ptr));
-    EXPECT(cu->cuMemAlloc(&ptr, 16) == 700);
-    OK(cu->cuMemAlloc(&ptr, 16));
-    OK(cu->cuMemFree(ptr));
-    EXPECT(standin->inject("cuMemAlloc", 1, 2) == 0);
-    EXPECT(standin->inject(NULL, 0, 0) == 0);
-    OK(cu->cuMemAlloc(&ptr, 16));
-    OK(cu->cuMemFree(ptr));
+    attach(NULL);
+    CHECK_INT(standin->inject("cuNoSuchCall", 1, 1), -1);
+    CHECK_INT(standin->inject("cuMemAlloc", 2, 700), 0);
+    OK(cuMemFree(allocate(16)));
+    GIVES(ILLEGAL_ADDRESS, cuMemAlloc(&ptr, 16));
+    OK(cuMemFree(allocate(16)));
+    CHECK_INT(standin->inject("cuMemAlloc", 1, 2), 0);
+    CHECK_INT(standin->inject(NULL, 0, 0), 0);
+    OK(cuMemFree(allocate(16)));
     detach();
 }
-PASSES_IN(the_program_injects_faults, "SHMQ_STANDIN_MODE=", faults_of_program)
 
 /* ---- counters ---- */
 
-static void counters(void)
+TEST_THAT(calls_and_waits_are_counted)
 {
-    unsigned char pageable;
+    unsigned char pageable = 0;
     drv_event_t event;
     drv_ptr_t ptr;
 
-    attach();
-    OK(cu->cuMemAlloc(&ptr, 4096));
-    OK(cu->cuEventCreate(&event, 0));
-    OK(cu->cuMemHostRegister(page, sizeof(page), DRV_CU_MEMHOSTREGISTER_DEVICEMAP));
-    OK(cu->cuStreamSynchronize(stream));
-    EXPECT(standin->calls("cuInit") == 1 && standin->calls("cuMemAlloc") == 1);
-    EXPECT(standin->calls("cuNoSuchCall") == UINT64_MAX);
-    EXPECT(standin->host_syncs() == 1);
+    attach(NULL);
+    ptr = allocate(4096);
+    OK(cuEventCreate(&event, 0));
+    OK(cuMemHostRegister(page, sizeof(page), DRV_CU_MEMHOSTREGISTER_DEVICEMAP));
+    OK(cuStreamSynchronize(stream));
+    CHECK(standin->calls("cuInit") == 1 && standin->calls("cuMemAlloc") == 1);
+    CHECK(standin->calls("cuNoSuchCall") == UINT64_MAX);
+    CHECK_INT(standin->host_syncs(), 1);
     standin->reset_counters();
     /* What a data path may do. */
     for (int i = 0; i < 10; i++) {
-        OK(cu->cuMemsetD8Async(ptr, 1, 16, stream));
-        OK(cu->cuMemcpyHtoDAsync(ptr, &pageable, 1, stream));
-        OK(cu->cuMemcpyDtoHAsync(page, ptr, 16, stream));
-        OK(cu->cuEventRecord(event, stream));
-        OK(cu->cuStreamWaitEvent(stream, event, 0));
+        OK(cuMemsetD8Async(ptr, 1, 16, stream));
+        OK(cuMemcpyHtoDAsync(ptr, &pageable, 1, stream));
+        OK(cuMemcpyDtoHAsync(page, ptr, 16, stream));
+        OK(cuEventRecord(event, stream));
+        OK(cuStreamWaitEvent(stream, event, 0));
         cu->cuEventQuery(event);
     }
-    EXPECT(standin->host_syncs() == 0);
-    EXPECT(standin->calls("cuEventRecord") == 10 && standin->calls("cuMemAlloc") == 0);
+    CHECK_INT(standin->host_syncs(), 0);
+    CHECK(standin->calls("cuEventRecord") == 10 && standin->calls("cuMemAlloc") == 0);
     /* And what hides a wait. */
-    OK(cu->cuMemcpyDtoHAsync(&pageable, ptr, 1, stream));
-    EXPECT(standin->host_syncs() == 1);
-    OK(cu->cuEventSynchronize(event));
-    OK(cu->cuMemcpyHtoD(ptr, page, 16));
-    OK(cu->cuCtxSynchronize());
-    EXPECT(standin->host_syncs() == 4);
-    OK(cu->cuMemFree(ptr));
-    EXPECT(standin->host_syncs() == 5);
-    OK(cu->cuMemHostUnregister(page));
-    OK(cu->cuEventDestroy(event));
+    OK(cuMemcpyDtoHAsync(&pageable, ptr, 1, stream));
+    CHECK_INT(standin->host_syncs(), 1);
+    OK(cuEventSynchronize(event));
+    OK(cuCtxSynchronize());
+    CHECK_INT(standin->host_syncs(), 3);
+    OK(cuMemFree(ptr));
+    CHECK_INT(standin->host_syncs(), 4);
+    OK(cuMemHostUnregister(page));
+    OK(cuEventDestroy(event));
     detach();
 }
-PASSES_IN(calls_and_waits_are_counted, "SHMQ_STANDIN_MODE=", counters)
 
 /* ---- leaks ---- */
 
-static void leak_one_of_each(void)
+TEST_THAT(what_is_not_given_back_is_counted)
 {
     struct standin_leaks l;
-    drv_mem_handle_t handle;
     drv_event_t event;
-    drv_ptr_t ptr;
 
-    attach();
-    OK(cu->cuMemAlloc(&ptr, 100));
-    OK(cu->cuMemAlloc(&ptr, 100));
-    OK(cu->cuMemCreate(&handle, 2 * MIB, &exportable, 0));
-    OK(cu->cuMemAddressReserve(&ptr, 2 * MIB, 0, 0, 0));
-    OK(cu->cuMemMap(ptr, 2 * MIB, 0, handle, 0));
-    OK(cu->cuMemHostRegister(page, sizeof(page), 0));
-    OK(cu->cuEventCreate(&event, 0));
-    standin->leaks(&l);
-    EXPECT(l.contexts == 1 && l.allocations == 2 && l.imports == 0 && l.vmm_handles == 1);
-    EXPECT(l.reservations == 1 && l.mappings == 1 && l.registrations == 1);
-    EXPECT(l.streams == 1 && l.events == 1 && l.dropped == 0);
-    OK(cu->cuDevicePrimaryCtxRelease(0));
-    standin->leaks(&l);
+    attach(NULL);
+    allocate(100);
+    allocate(100);
+    mapping_new();
+    OK(cuMemHostRegister(page, sizeof(page), 0));
+    OK(cuEventCreate(&event, 0));
+    l = leaks();
+    CHECK(l.contexts == 1 && l.allocations == 2 && l.imports == 0 && l.vmm_handles == 1);
+    CHECK(l.reservations == 1 && l.mappings == 1 && l.registrations == 1);
+    CHECK(l.streams == 1 && l.events == 1 && l.dropped == 0);
+    OK(cuDevicePrimaryCtxRelease(0));
+    l = leaks();
     /* Two allocations, a registration and a stream went with the context. */
-    EXPECT(l.contexts == 0 && l.allocations == 0 && l.registrations == 0 && l.streams == 0);
-    EXPECT(l.dropped == 4 && l.mappings == 1);
-}
-PASSES_IN(what_is_not_given_back_is_counted, "SHMQ_STANDIN_MODE=", leak_one_of_each)
-
-static int report_pipe[2];
-
-static void leak_and_exit(void)
-{
-    drv_ptr_t ptr;
-
-    dup2(report_pipe[1], 2);
-    attach();
-    OK(cu->cuMemAlloc(&ptr, 100));
-    exit(0);
-}
-
-static void tidy_and_exit(void)
-{
-    dup2(report_pipe[1], 2);
-    attach();
-    detach();
-    exit(0);
-}
-
-static size_t report_of(const char *variable, void (*body)(void), char *text, size_t size)
-{
-    ssize_t n;
-
-    assert_int_equal(pipe(report_pipe), 0);
-    assert_true(child_ok(WITH(variable, "ASAN_OPTIONS=detect_leaks=0"), body));
-    close(report_pipe[1]);
-    n = read(report_pipe[0], text, size - 1);
-    assert_true(n >= 0);
-    text[n] = '\0';
-    close(report_pipe[0]);
-    return (size_t)n;
-}
-
-static void leaks_are_reported_at_exit_if_asked(void **state)
-{
-    char text[1024];
-
-    (void)state;
-    assert_int_equal(report_of("SHMQ_STANDIN_LEAKS=0", leak_and_exit, text, sizeof(text)), 0);
-    assert_int_equal(report_of("SHMQ_STANDIN_LEAKS=1", tidy_and_exit, text, sizeof(text)), 0);
-    assert_true(report_of("SHMQ_STANDIN_LEAKS=1", leak_and_exit, text, sizeof(text)) > 0);
-    assert_non_null(strstr(text, "contexts 1, allocations 1"));
-    assert_non_null(strstr(text, "streams 1"));
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nopeer_means_no_peer),
-        cmocka_unit_test(nomemops_means_no_memops),
-        cmocka_unit_test(wsl_promises_and_fails),
-        cmocka_unit_test(reordered_devices_keep_their_uuid),
-        cmocka_unit_test(an_integrated_device_without_handles),
-        cmocka_unit_test(novmm_means_no_vmm),
-        cmocka_unit_test(small_allocations_share_a_block),
-        cmocka_unit_test(ownrange_gives_ranges_of_their_own),
-        cmocka_unit_test(registered_memory_has_an_address_of_its_own),
-        cmocka_unit_test(sameptr_gives_it_the_host_s),
-        cmocka_unit_test(memory_has_an_end),
-        cmocka_unit_test(a_misspelt_mode_is_no_mode),
-        cmocka_unit_test(the_nth_call_fails),
-        cmocka_unit_test(the_program_injects_faults),
-        cmocka_unit_test(calls_and_waits_are_counted),
-        cmocka_unit_test(what_is_not_given_back_is_counted),
-        cmocka_unit_test(leaks_are_reported_at_exit_if_asked),
-    };
-
-    return helper_init() < 0 ? 2 : cmocka_run_group_tests(tests, NULL, NULL);
+    CHECK(l.contexts == 0 && l.allocations == 0 && l.registrations == 0 && l.streams == 0);
+    CHECK(l.dropped == 4 && l.mappings == 1);
+    _exit(0);
 }

@@ -8,9 +8,6 @@
  */
 #include "internal.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #define ALIGNMENT  512
 #define SMALL_MAX  (BLOCK_SIZE / 2)
 #define POISON     0xdb
@@ -21,57 +18,22 @@ static size_t round_up(size_t size, size_t to)
     return (size + to - 1) / to * to;
 }
 
-unsigned alloc_leaks(void)
-{
-    unsigned n = 0;
-
-    pthread_rwlock_rdlock(&world);
-    for (unsigned i = 0; i < region_count(); i++)
-        if (region_at(i)->kind == REGION_BLOCK)
-            n += region_at(i)->span_count;
-    pthread_rwlock_unlock(&world);
-    return n;
-}
-
-static size_t allocated_size(const struct context *c)
-{
-    size_t size = 0;
-
-    for (unsigned i = 0; i < region_count(); i++)
-        if (region_at(i)->kind == REGION_BLOCK && region_at(i)->context == c)
-            size += region_at(i)->size;
-    return size;
-}
-
 static struct region *block_new(struct context *c, size_t size)
 {
-    struct region *r;
+    struct region like = {.kind = REGION_BLOCK, .context = c, .physical = c->physical, .size = size}, *r;
+    size_t allocated = 0;
 
-    if (allocated_size(c) + size > config()->memory_size)
+    for (unsigned i = 0; (r = region_at(i)) != NULL; i++)
+        if (r->kind == REGION_BLOCK && r->context == c)
+            allocated += r->size;
+    if (allocated + size > config()->memory_size ||
+        backing_create(&like.backing, BACKING_MEMORY, size, c->physical) < 0)
         return NULL;
-    r = calloc(1, sizeof(*r));
+    like.shadow = like.backing.data;
+    r = region_new(like);
     if (r == NULL)
-        return NULL;
-    r->kind = REGION_BLOCK;
-    r->context = c;
-    r->physical = c->physical;
-    r->size = size;
-    r->base = address_reserve(size, BLOCK_SIZE);
-    if (r->base == 0)
-        goto no_address;
-    if (backing_create(&r->backing, BACKING_MEMORY, size, c->physical) < 0)
-        goto no_backing;
-    r->shadow = r->backing.data;
-    if (region_add(r) < 0)
-        goto no_room;
+        backing_close(&like.backing);
     return r;
-no_room:
-    backing_close(&r->backing);
-no_backing:
-    address_release(r->base, size);
-no_address:
-    free(r);
-    return NULL;
 }
 
 /* The first gap that fits, or -1. */
@@ -91,55 +53,44 @@ static int gap_find(const struct region *r, size_t size, size_t *offset)
     return (int)i;
 }
 
-static int span_add(struct region *r, size_t size, size_t *offset)
+/* The address of a new allocation in the block, or 0. */
+static uintptr_t span_add(struct region *r, size_t size)
 {
-    int at = gap_find(r, size, offset);
-    struct span *bigger;
+    size_t offset;
+    int at = gap_find(r, size, &offset);
 
     if (at < 0)
-        return -1;
-    bigger = realloc(r->spans, (r->span_count + 1) * sizeof(*bigger));
-    if (bigger == NULL)
-        return -1;
-    r->spans = bigger;
-    memmove(&bigger[at + 1], &bigger[at], (r->span_count - (unsigned)at) * sizeof(*bigger));
-    bigger[at] = (struct span){*offset, size};
+        return 0;
+    r->spans = realloc(r->spans, (r->span_count + 1) * sizeof(*r->spans));
+    if (r->spans == NULL)
+        abort();
+    memmove(&r->spans[at + 1], &r->spans[at], (r->span_count - (unsigned)at) * sizeof(*r->spans));
+    r->spans[at] = (struct span){offset, size};
     r->span_count++;
-    return 0;
+    return r->base + offset;
 }
 
 static uintptr_t alloc(struct context *c, size_t size)
 {
     struct region *r;
-    size_t offset;
+    uintptr_t address;
 
-    for (unsigned i = 0; size <= SMALL_MAX && i < region_count(); i++) {
-        r = region_at(i);
-        if (r->kind == REGION_BLOCK && r->context == c && r->size == BLOCK_SIZE && span_add(r, size, &offset) == 0)
-            return r->base + offset;
-    }
+    for (unsigned i = 0; size <= SMALL_MAX && (r = region_at(i)) != NULL; i++)
+        if (r->kind == REGION_BLOCK && r->context == c && r->size == BLOCK_SIZE && (address = span_add(r, size)) != 0)
+            return address;
     r = block_new(c, round_up(size, BLOCK_SIZE));
-    if (r == NULL)
-        return 0;
-    if (span_add(r, size, &offset) < 0) {
-        region_remove(r);
-        region_free(r);
-        return 0;
-    }
-    return r->base + offset;
+    return r != NULL ? span_add(r, size) : 0;
 }
 
 drv_result_t cuMemAlloc_v2(drv_ptr_t *ptr, size_t size)
 {
     ENTER_CONTEXT(cuMemAlloc, c);
-    if (ptr == NULL || size == 0)
-        return DRV_CUDA_ERROR_INVALID_VALUE;
-    if (size > config()->memory_size)
-        return DRV_CUDA_ERROR_OUT_OF_MEMORY;
-    pthread_rwlock_wrlock(&world);
+    REQUIRE(ptr != NULL && size > 0, INVALID_VALUE);
+    REQUIRE(size <= config()->memory_size, OUT_OF_MEMORY);
+    WRITE_WORLD();
     *ptr = alloc(c, size);
-    pthread_rwlock_unlock(&world);
-    return *ptr != 0 ? DRV_CUDA_SUCCESS : DRV_CUDA_ERROR_OUT_OF_MEMORY;
+    REQUIRE(*ptr != 0, OUT_OF_MEMORY);
+    return DRV_CUDA_SUCCESS;
 }
 
 static struct span *span_at(const struct region *r, uintptr_t address)
@@ -150,48 +101,36 @@ static struct span *span_at(const struct region *r, uintptr_t address)
     return NULL;
 }
 
-/* An importer that still looks at freed memory shall see that it does. */
-static void poison(struct region *r, const struct span *s)
-{
-    memset(r->shadow + s->offset, POISON, s->size < POISON_MAX ? s->size : POISON_MAX);
-}
-
 static drv_result_t free_span(uintptr_t address)
 {
     struct region *r = region_find(address);
     struct span *s;
-    unsigned at;
 
-    if (r == NULL || r->kind != REGION_BLOCK)
-        return DRV_CUDA_ERROR_INVALID_VALUE;
+    REQUIRE(r != NULL && r->kind == REGION_BLOCK, INVALID_VALUE);
     s = span_at(r, address);
-    if (s == NULL || r->base + s->offset != address)
-        return DRV_CUDA_ERROR_INVALID_VALUE;
-    poison(r, s);
-    at = (unsigned)(s - r->spans);
+    REQUIRE(s != NULL && r->base + s->offset == address, INVALID_VALUE);
+    /* An importer that still looks at freed memory shall see that it does. */
+    memset(r->shadow + s->offset, POISON, s->size < POISON_MAX ? s->size : POISON_MAX);
     r->span_count--;
-    memmove(s, s + 1, (r->span_count - at) * sizeof(*s));
-    if (r->span_count == 0) {
-        region_remove(r);
-        region_free(r);
-    }
+    memmove(s, s + 1, (size_t)(r->spans + r->span_count - s) * sizeof(*s));
+    if (r->span_count == 0)
+        region_end(r);
     return DRV_CUDA_SUCCESS;
 }
 
 /* Waits for the device first, as real drivers do: a call for which a data path has no use. */
 drv_result_t cuMemFree_v2(drv_ptr_t ptr)
 {
-    drv_result_t result, drained;
+    drv_result_t drained;
 
     ENTER_CONTEXT(cuMemFree, c);
     if (ptr == 0)
         return DRV_CUDA_SUCCESS;
     trace_host_sync();
     drained = stream_drain(c);
-    pthread_rwlock_wrlock(&world);
-    result = free_span((uintptr_t)ptr);
-    pthread_rwlock_unlock(&world);
-    return result != DRV_CUDA_SUCCESS ? result : drained;
+    WRITE_WORLD();
+    TRY(free_span((uintptr_t)ptr));
+    return drained;
 }
 
 void allocation_range(const struct region *r, uintptr_t address, uintptr_t *base, size_t *size)
@@ -209,22 +148,18 @@ void allocation_range(const struct region *r, uintptr_t address, uintptr_t *base
 
 drv_result_t cuMemGetAddressRange_v2(drv_ptr_t *base, size_t *size, drv_ptr_t ptr)
 {
-    drv_result_t result = DRV_CUDA_ERROR_NOT_FOUND;
     uintptr_t from = 0;
     size_t length = 0;
     struct region *r;
 
     ENTER_CONTEXT(cuMemGetAddressRange, c);
-    pthread_rwlock_rdlock(&world);
+    READ_WORLD();
     r = region_find((uintptr_t)ptr);
-    if (r != NULL) {
-        allocation_range(r, (uintptr_t)ptr, &from, &length);
-        result = DRV_CUDA_SUCCESS;
-    }
-    pthread_rwlock_unlock(&world);
-    if (result == DRV_CUDA_SUCCESS && base != NULL)
+    REQUIRE(r != NULL, NOT_FOUND);
+    allocation_range(r, (uintptr_t)ptr, &from, &length);
+    if (base != NULL)
         *base = from;
-    if (result == DRV_CUDA_SUCCESS && size != NULL)
+    if (size != NULL)
         *size = length;
-    return result;
+    return DRV_CUDA_SUCCESS;
 }

@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -23,6 +22,18 @@
 
 #define MAGIC 0x73686d712d677075u
 #define NAME  "shmq-standin"
+
+/* What lies in the 64 opaque bytes of an IPC handle. */
+struct ticket {
+    uint64_t magic;
+    uint64_t process_cookie;
+    uint64_t object_cookie;
+    uint64_t offset;
+    int32_t pid;
+    int32_t fd;
+    uint32_t kind;
+};
+_Static_assert(sizeof(struct ticket) <= DRV_CU_IPC_HANDLE_SIZE, "a ticket fits a handle");
 
 static uint64_t process_cookie;
 static pthread_once_t cookie_once = PTHREAD_ONCE_INIT;
@@ -49,21 +60,12 @@ static uint64_t own_cookie(void)
 
 static int map(struct backing *b)
 {
-    void *data = NULL, *meta;
+    void *p = mmap(NULL, b->size + META_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, b->fd, 0);
 
-    if (b->size > 0) {
-        data = mmap(NULL, b->size, PROT_READ | PROT_WRITE, MAP_SHARED, b->fd, 0);
-        if (data == MAP_FAILED)
-            return -1;
-    }
-    meta = mmap(NULL, META_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, b->fd, (off_t)b->size);
-    if (meta == MAP_FAILED) {
-        if (data != NULL)
-            munmap(data, b->size);
+    if (p == MAP_FAILED)
         return -1;
-    }
-    b->data = data;
-    b->meta = meta;
+    b->data = p;
+    b->meta = (void *)(b->data + b->size);
     return 0;
 }
 
@@ -78,33 +80,32 @@ int backing_create(struct backing *b, enum backing_kind kind, size_t size, int p
         close(b->fd);
         return -1;
     }
-    b->meta->magic = MAGIC;
-    b->meta->process_cookie = own_cookie();
-    b->meta->object_cookie = random64();
-    b->meta->size = size;
-    b->meta->kind = (uint32_t)kind;
-    b->meta->physical = physical;
+    *b->meta = (struct meta){.magic = MAGIC,
+                             .process_cookie = own_cookie(),
+                             .object_cookie = random64(),
+                             .size = size,
+                             .kind = (uint32_t)kind,
+                             .physical = physical};
     atomic_store_explicit(&b->meta->alive, 1, memory_order_release);
     return 0;
 }
 
 int backing_adopt(struct backing *b, enum backing_kind kind, int fd)
 {
-    struct stat st;
     int seals = fcntl(fd, F_GET_SEALS);
+    struct stat st;
 
     *b = (struct backing){.fd = fd};
     /* Only memfds have seals: anything else that a confused caller hands in ends here. */
-    if (seals < 0 || (seals & F_SEAL_SHRINK) == 0 || fstat(fd, &st) < 0 || st.st_size < (off_t)META_SIZE)
+    if (seals < 0 || (seals & F_SEAL_SHRINK) == 0 || fstat(fd, &st) < 0 || st.st_size < (off_t)META_SIZE ||
+        st.st_size % (off_t)META_SIZE != 0)
         goto refuse;
     b->size = (size_t)st.st_size - META_SIZE;
     if (map(b) < 0)
         goto refuse;
-    if (b->meta->magic != MAGIC || b->meta->kind != (uint32_t)kind || b->meta->size != b->size) {
-        backing_close(b);
-        return -1;
-    }
-    return 0;
+    if (b->meta->magic == MAGIC && b->meta->kind == (uint32_t)kind && b->meta->size == b->size)
+        return 0;
+    munmap(b->data, b->size + META_SIZE);
 refuse:
     close(fd);
     return -1;
@@ -112,11 +113,8 @@ refuse:
 
 void backing_close(struct backing *b)
 {
-    if (b->data != NULL)
-        munmap(b->data, b->size);
-    munmap(b->meta, META_SIZE);
+    munmap(b->data, b->size + META_SIZE);
     close(b->fd);
-    b->fd = -1;
 }
 
 void backing_retire(struct backing *b)
@@ -166,18 +164,14 @@ drv_result_t backing_open(struct backing *b, enum backing_kind kind, const char 
     int fd;
 
     memcpy(&t, handle, sizeof(t));
-    if (t.magic != MAGIC || t.kind != (uint32_t)kind)
-        return DRV_CUDA_ERROR_INVALID_VALUE;
-    if (t.process_cookie == own_cookie())
-        return DRV_CUDA_ERROR_INVALID_CONTEXT;
+    REQUIRE(t.magic == MAGIC && t.kind == (uint32_t)kind, INVALID_VALUE);
+    REQUIRE(t.process_cookie != own_cookie(), INVALID_CONTEXT);
     fd = open_of_peer(&t);
-    if (fd < 0 || backing_adopt(b, kind, fd) < 0)
-        return DRV_CUDA_ERROR_INVALID_HANDLE;
-    if (b->meta->process_cookie != t.process_cookie || b->meta->object_cookie != t.object_cookie ||
-        atomic_load_explicit(&b->meta->alive, memory_order_acquire) == 0 || (t.offset >= b->size && t.offset != 0)) {
-        backing_close(b);
-        return DRV_CUDA_ERROR_INVALID_HANDLE;
-    }
+    REQUIRE(fd >= 0 && backing_adopt(b, kind, fd) == 0, INVALID_HANDLE);
     *offset = t.offset;
-    return DRV_CUDA_SUCCESS;
+    if (b->meta->process_cookie == t.process_cookie && b->meta->object_cookie == t.object_cookie &&
+        atomic_load_explicit(&b->meta->alive, memory_order_acquire) != 0 && (t.offset < b->size || t.offset == 0))
+        return DRV_CUDA_SUCCESS;
+    backing_close(b);
+    return DRV_CUDA_ERROR_INVALID_HANDLE;
 }

@@ -9,13 +9,10 @@
  *	SHMQ_STANDIN_MEMORY    bytes of one device, for one process (4 GiB)
  *	SHMQ_STANDIN_MISSING   a call that the driver doesn't know
  *	SHMQ_STANDIN_FAIL      name:n:error[,…]: the nth call fails; n+ for it and all later
- *	SHMQ_STANDIN_LEAKS     1: say on stderr at exit what was not given back
  */
 #include "internal.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 static struct config the_config;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -60,15 +57,6 @@ static uint64_t number(const char *variable, uint64_t otherwise, uint64_t min, u
     return value;
 }
 
-static unsigned mode_by_name(const char *name)
-{
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (strcmp(names[i].name, name) == 0)
-            return (unsigned)names[i].mode;
-    die("SHMQ_STANDIN_MODE", name);
-    return 0;
-}
-
 static void each_word(const char *variable, void (*use)(const char *word))
 {
     const char *text = getenv(variable);
@@ -86,7 +74,13 @@ static void each_word(const char *variable, void (*use)(const char *word))
 
 static void use_mode(const char *word)
 {
-    the_config.modes |= mode_by_name(word);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(names[i].name, word) == 0) {
+            the_config.modes |= (unsigned)names[i].mode;
+            return;
+        }
+    }
+    die("SHMQ_STANDIN_MODE", word);
 }
 
 static void use_fault(const char *word)
@@ -106,15 +100,13 @@ static void load(void)
     for (int i = 0; i < c->device_count; i++)
         c->physical[i] = (c->modes & MODE_REORDERED) != 0 ? c->device_count - 1 - i : i;
     c->seed = number("SHMQ_STANDIN_SEED", 1, 0, UINT64_MAX);
-    atomic_store_explicit(&c->delay_us, (unsigned)number("SHMQ_STANDIN_DELAY_US", 200, 0, 1000000),
-                          memory_order_relaxed);
+    c->delay_us = (unsigned)number("SHMQ_STANDIN_DELAY_US", 200, 0, 1000000);
     c->memory_size = number("SHMQ_STANDIN_MEMORY", (uint64_t)4 << 30, 0, (uint64_t)1 << 46);
-    c->report_leaks = number("SHMQ_STANDIN_LEAKS", 0, 0, 1) != 0;
     if (missing != NULL)
         snprintf(c->missing, sizeof(c->missing), "%s", missing);
 }
 
-struct config *config(void)
+const struct config *config(void)
 {
     pthread_once(&once, load);
     return &the_config;

@@ -9,7 +9,6 @@
 #include "internal.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #define STACK_MAX 16
 
@@ -18,43 +17,41 @@ static struct context contexts[DEVICES_MAX];
 static _Thread_local struct context *stack[STACK_MAX];
 static _Thread_local int depth;
 
-static bool device_ok(drv_device_t device)
+bool device_ok(drv_device_t device)
 {
     return device >= 0 && device < config()->device_count;
 }
 
-struct context *context_current(drv_result_t *error)
+/* What a question about a device needs: a place for the answer, and the device. */
+static drv_result_t check(const void *answer, drv_device_t device)
 {
-    struct context *c = depth > 0 ? stack[depth - 1] : NULL;
+    REQUIRE(answer != NULL, INVALID_VALUE);
+    REQUIRE(device_ok(device), INVALID_DEVICE);
+    return DRV_CUDA_SUCCESS;
+}
 
-    *error = DRV_CUDA_ERROR_INVALID_CONTEXT;
-    if (c == NULL)
-        return NULL;
-    pthread_mutex_lock(&context_lock);
-    if (c->references == 0)
-        *error = DRV_CUDA_ERROR_CONTEXT_IS_DESTROYED;
-    else
-        *error = c->sticky;
-    pthread_mutex_unlock(&context_lock);
-    return *error == DRV_CUDA_SUCCESS ? c : NULL;
+drv_result_t context_current(struct context **context)
+{
+    REQUIRE(depth > 0, INVALID_CONTEXT);
+    *context = stack[depth - 1];
+    HOLD(&context_lock);
+    return (*context)->references == 0 ? DRV_CUDA_ERROR_CONTEXT_IS_DESTROYED : (*context)->sticky;
 }
 
 unsigned context_leaks(void)
 {
     unsigned count = 0;
 
-    pthread_mutex_lock(&context_lock);
+    HOLD(&context_lock);
     for (int i = 0; i < DEVICES_MAX; i++)
         count += contexts[i].references;
-    pthread_mutex_unlock(&context_lock);
     return count;
 }
 
 drv_result_t cuDeviceGetCount(int *count)
 {
     ENTER(cuDeviceGetCount);
-    if (count == NULL)
-        return DRV_CUDA_ERROR_INVALID_VALUE;
+    REQUIRE(count != NULL, INVALID_VALUE);
     *count = config()->device_count;
     return DRV_CUDA_SUCCESS;
 }
@@ -62,10 +59,7 @@ drv_result_t cuDeviceGetCount(int *count)
 drv_result_t cuDeviceGet(drv_device_t *device, int ordinal)
 {
     ENTER(cuDeviceGet);
-    if (device == NULL)
-        return DRV_CUDA_ERROR_INVALID_VALUE;
-    if (!device_ok(ordinal))
-        return DRV_CUDA_ERROR_INVALID_DEVICE;
+    TRY(check(device, ordinal));
     *device = ordinal;
     return DRV_CUDA_SUCCESS;
 }
@@ -73,10 +67,8 @@ drv_result_t cuDeviceGet(drv_device_t *device, int ordinal)
 drv_result_t cuDeviceGetName(char *name, int size, drv_device_t device)
 {
     ENTER(cuDeviceGetName);
-    if (name == NULL || size <= 0)
-        return DRV_CUDA_ERROR_INVALID_VALUE;
-    if (!device_ok(device))
-        return DRV_CUDA_ERROR_INVALID_DEVICE;
+    TRY(check(name, device));
+    REQUIRE(size > 0, INVALID_VALUE);
     snprintf(name, (size_t)size, "shmq stand-in device %d", config()->physical[device]);
     return DRV_CUDA_SUCCESS;
 }
@@ -86,10 +78,7 @@ drv_result_t cuDeviceGetUuid_v2(drv_uuid_t *uuid, drv_device_t device)
     char text[sizeof(uuid->bytes) + 1];
 
     ENTER(cuDeviceGetUuid);
-    if (uuid == NULL)
-        return DRV_CUDA_ERROR_INVALID_VALUE;
-    if (!device_ok(device))
-        return DRV_CUDA_ERROR_INVALID_DEVICE;
+    TRY(check(uuid, device));
     snprintf(text, sizeof(text), "shmq-stand-in-%02d", config()->physical[device]);
     memcpy(uuid->bytes, text, sizeof(uuid->bytes));
     return DRV_CUDA_SUCCESS;
@@ -125,10 +114,7 @@ static int attribute(drv_device_attribute_t which)
 drv_result_t cuDeviceGetAttribute(int *value, drv_device_attribute_t which, drv_device_t device)
 {
     ENTER(cuDeviceGetAttribute);
-    if (value == NULL)
-        return DRV_CUDA_ERROR_INVALID_VALUE;
-    if (!device_ok(device))
-        return DRV_CUDA_ERROR_INVALID_DEVICE;
+    TRY(check(value, device));
     *value = attribute(which);
     return DRV_CUDA_SUCCESS;
 }
@@ -136,10 +122,8 @@ drv_result_t cuDeviceGetAttribute(int *value, drv_device_attribute_t which, drv_
 drv_result_t cuDeviceCanAccessPeer(int *can, drv_device_t device, drv_device_t peer)
 {
     ENTER(cuDeviceCanAccessPeer);
-    if (can == NULL)
-        return DRV_CUDA_ERROR_INVALID_VALUE;
-    if (!device_ok(device) || !device_ok(peer))
-        return DRV_CUDA_ERROR_INVALID_DEVICE;
+    TRY(check(can, device));
+    TRY(check(can, peer));
     *can = device != peer && !mode(MODE_NOPEER);
     return DRV_CUDA_SUCCESS;
 }
@@ -149,18 +133,13 @@ drv_result_t cuDevicePrimaryCtxRetain(drv_context_t *context, drv_device_t devic
     struct context *c;
 
     ENTER(cuDevicePrimaryCtxRetain);
-    if (context == NULL)
-        return DRV_CUDA_ERROR_INVALID_VALUE;
-    if (!device_ok(device))
-        return DRV_CUDA_ERROR_INVALID_DEVICE;
+    TRY(check(context, device));
     c = &contexts[device];
-    pthread_mutex_lock(&context_lock);
+    HOLD(&context_lock);
     if (c->references++ == 0) {
-        c->ordinal = device;
         c->physical = config()->physical[device];
         c->sticky = DRV_CUDA_SUCCESS;
     }
-    pthread_mutex_unlock(&context_lock);
     *context = (drv_context_t)(void *)c;
     return DRV_CUDA_SUCCESS;
 }
@@ -168,29 +147,21 @@ drv_result_t cuDevicePrimaryCtxRetain(drv_context_t *context, drv_device_t devic
 drv_result_t cuDevicePrimaryCtxRelease_v2(drv_device_t device)
 {
     struct context *c;
-    bool last;
+    unsigned left;
 
     ENTER(cuDevicePrimaryCtxRelease);
-    if (!device_ok(device))
-        return DRV_CUDA_ERROR_INVALID_DEVICE;
+    REQUIRE(device_ok(device), INVALID_DEVICE);
     c = &contexts[device];
-    pthread_mutex_lock(&context_lock);
-    if (c->references == 0) {
-        pthread_mutex_unlock(&context_lock);
-        return DRV_CUDA_ERROR_INVALID_CONTEXT;
+    {
+        HOLD(&context_lock);
+        REQUIRE(c->references > 0, INVALID_CONTEXT);
+        left = --c->references;
     }
-    last = --c->references == 0;
-    pthread_mutex_unlock(&context_lock);
-    if (last) {
+    if (left == 0) {
         streams_drop(c);
         regions_drop(c);
     }
     return DRV_CUDA_SUCCESS;
-}
-
-static bool context_ok(const struct context *c)
-{
-    return c >= contexts && c < contexts + config()->device_count;
 }
 
 drv_result_t cuCtxPushCurrent_v2(drv_context_t context)
@@ -198,10 +169,8 @@ drv_result_t cuCtxPushCurrent_v2(drv_context_t context)
     struct context *c = (struct context *)(void *)context;
 
     ENTER(cuCtxPushCurrent);
-    if (!context_ok(c))
-        return DRV_CUDA_ERROR_INVALID_CONTEXT;
-    if (depth == STACK_MAX)
-        return DRV_CUDA_ERROR_INVALID_VALUE;
+    REQUIRE(c >= contexts && c < contexts + config()->device_count, INVALID_CONTEXT);
+    REQUIRE(depth < STACK_MAX, INVALID_VALUE);
     stack[depth++] = c;
     return DRV_CUDA_SUCCESS;
 }
@@ -209,29 +178,10 @@ drv_result_t cuCtxPushCurrent_v2(drv_context_t context)
 drv_result_t cuCtxPopCurrent_v2(drv_context_t *context)
 {
     ENTER(cuCtxPopCurrent);
-    if (depth == 0)
-        return DRV_CUDA_ERROR_INVALID_CONTEXT;
+    REQUIRE(depth > 0, INVALID_CONTEXT);
     depth--;
     if (context != NULL)
         *context = (drv_context_t)(void *)stack[depth];
-    return DRV_CUDA_SUCCESS;
-}
-
-drv_result_t cuCtxGetCurrent(drv_context_t *context)
-{
-    ENTER(cuCtxGetCurrent);
-    if (context == NULL)
-        return DRV_CUDA_ERROR_INVALID_VALUE;
-    *context = depth > 0 ? (drv_context_t)(void *)stack[depth - 1] : NULL;
-    return DRV_CUDA_SUCCESS;
-}
-
-drv_result_t cuCtxGetDevice(drv_device_t *device)
-{
-    ENTER_CONTEXT(cuCtxGetDevice, c);
-    if (device == NULL)
-        return DRV_CUDA_ERROR_INVALID_VALUE;
-    *device = c->ordinal;
     return DRV_CUDA_SUCCESS;
 }
 
@@ -240,16 +190,4 @@ drv_result_t cuCtxSynchronize(void)
     ENTER_CONTEXT(cuCtxSynchronize, c);
     trace_host_sync();
     return stream_drain(c);
-}
-
-drv_result_t cuCtxEnablePeerAccess(drv_context_t peer, unsigned int flags)
-{
-    struct context *other = (struct context *)(void *)peer;
-
-    ENTER_CONTEXT(cuCtxEnablePeerAccess, c);
-    if (flags != 0)
-        return DRV_CUDA_ERROR_INVALID_VALUE;
-    if (!context_ok(other) || other == c)
-        return DRV_CUDA_ERROR_INVALID_CONTEXT;
-    return mode(MODE_NOPEER) ? DRV_CUDA_ERROR_PEER_ACCESS_UNSUPPORTED : DRV_CUDA_SUCCESS;
 }

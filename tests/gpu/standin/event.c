@@ -6,18 +6,18 @@
  * recorded at the moment of the call: a later record doesn't move it, and an event that was never recorded is no wait
  * at all. So whoever waits before the record, or after the *next* one, waits for the wrong thing, as on a card.
  *
- * When the process dies between record and completion, nobody completes: waits of others never end (nobody has told yet
- * what a real driver does; docs/GPU.md).
+ * When the process dies between record and completion, nobody completes: waits of others never end (nobody has told
+ * yet what a real driver does; docs/GPU.md).
  */
 #include "internal.h"
 
-#include <stdlib.h>
+#define SHARED (DRV_CU_EVENT_INTERPROCESS | DRV_CU_EVENT_DISABLE_TIMING)
 
 struct event {
-    struct event *next;     /* events_lock */
-    struct backing backing; /* fd -1: of this process alone */
-    struct meta *meta;
-    unsigned flags;
+    struct event *next; /* events_lock */
+    struct backing backing;
+    struct meta *meta; /* of the backing */
+    bool shared;
     _Atomic unsigned references;
 };
 
@@ -28,21 +28,23 @@ void event_unref(struct event *e)
 {
     if (atomic_fetch_sub(&e->references, 1) != 1)
         return;
-    if (e->backing.fd >= 0)
-        backing_close(&e->backing);
-    else
-        free(e->meta);
+    backing_close(&e->backing);
     free(e);
+}
+
+static void drop(struct event **e)
+{
+    if (*e != NULL)
+        event_unref(*e);
 }
 
 unsigned event_leaks(void)
 {
     unsigned n = 0;
 
-    pthread_mutex_lock(&events_lock);
+    HOLD(&events_lock);
     for (const struct event *e = events; e != NULL; e = e->next)
         n++;
-    pthread_mutex_unlock(&events_lock);
     return n;
 }
 
@@ -51,54 +53,37 @@ static struct event *get(drv_event_t handle)
 {
     struct event *e;
 
-    pthread_mutex_lock(&events_lock);
-    for (e = events; e != NULL; e = e->next)
-        if (e == (struct event *)(void *)handle)
-            break;
+    HOLD(&events_lock);
+    e = events;
+    while (e != NULL && e != (struct event *)(void *)handle)
+        e = e->next;
     if (e != NULL)
         atomic_fetch_add(&e->references, 1);
-    pthread_mutex_unlock(&events_lock);
     return e;
 }
 
-static drv_event_t publish(struct event *e)
+/* An event that has `b` behind it. */
+static drv_event_t publish(const struct backing *b, bool shared)
 {
-    e->references = 1;
-    pthread_mutex_lock(&events_lock);
+    struct event *e = make(sizeof(*e));
+
+    *e = (struct event){.backing = *b, .meta = b->meta, .shared = shared, .references = 1};
+    HOLD(&events_lock);
     e->next = events;
     events = e;
-    pthread_mutex_unlock(&events_lock);
     return (drv_event_t)(void *)e;
 }
 
 drv_result_t cuEventCreate(drv_event_t *event, unsigned int flags)
 {
-    const unsigned shared = DRV_CU_EVENT_INTERPROCESS | DRV_CU_EVENT_DISABLE_TIMING;
-    struct event *e;
-    bool failed;
+    bool shared = (flags & DRV_CU_EVENT_INTERPROCESS) != 0;
+    struct backing b;
 
     ENTER_CONTEXT(cuEventCreate, c);
-    if (event == NULL || flags > 7 || ((flags & DRV_CU_EVENT_INTERPROCESS) != 0 && (flags & shared) != shared))
-        return DRV_CUDA_ERROR_INVALID_VALUE;
-    if ((flags & DRV_CU_EVENT_INTERPROCESS) != 0 && mode(MODE_NOIPCEVENTS))
-        return DRV_CUDA_ERROR_NOT_SUPPORTED;
-    e = calloc(1, sizeof(*e));
-    if (e == NULL)
-        return DRV_CUDA_ERROR_OUT_OF_MEMORY;
-    e->flags = flags;
-    e->backing.fd = -1;
-    if ((flags & DRV_CU_EVENT_INTERPROCESS) != 0) {
-        failed = backing_create(&e->backing, BACKING_EVENT, 0, c->physical) < 0;
-        e->meta = e->backing.meta;
-    } else {
-        e->meta = calloc(1, sizeof(*e->meta));
-        failed = e->meta == NULL;
-    }
-    if (failed) {
-        free(e);
-        return DRV_CUDA_ERROR_OUT_OF_MEMORY;
-    }
-    *event = publish(e);
+    REQUIRE(event != NULL && flags <= 7 && (!shared || (flags & SHARED) == SHARED), INVALID_VALUE);
+    REQUIRE(!shared || !mode(MODE_NOIPCEVENTS), NOT_SUPPORTED);
+    REQUIRE(backing_create(&b, BACKING_EVENT, 0, c->physical) == 0, OUT_OF_MEMORY);
+    *event = publish(&b, shared);
     return DRV_CUDA_SUCCESS;
 }
 
@@ -108,53 +93,53 @@ drv_result_t cuEventDestroy_v2(drv_event_t event)
     struct event **link, *e;
 
     ENTER_CONTEXT(cuEventDestroy, c);
-    pthread_mutex_lock(&events_lock);
-    for (link = &events; (e = *link) != NULL; link = &e->next)
-        if (e == (struct event *)(void *)event)
-            break;
-    if (e != NULL)
+    {
+        HOLD(&events_lock);
+        link = &events;
+        while ((e = *link) != NULL && e != (struct event *)(void *)event)
+            link = &e->next;
+        REQUIRE(e != NULL, INVALID_HANDLE);
         *link = e->next;
-    pthread_mutex_unlock(&events_lock);
-    if (e == NULL)
-        return DRV_CUDA_ERROR_INVALID_HANDLE;
-    if (e->backing.fd >= 0 && backing_is_own(&e->backing))
+    }
+    if (backing_is_own(&e->backing))
         backing_retire(&e->backing);
     event_unref(e);
     return DRV_CUDA_SUCCESS;
 }
 
+static uint32_t last_recorded(const struct event *e)
+{
+    return atomic_load_explicit(&e->meta->recorded, memory_order_acquire);
+}
+
 /* Numbers wrap: later means less than half the circle ahead. */
 static bool reached(const struct event *e, uint32_t number)
 {
-    /* Acquire pairs with complete(): the work before the point is seen. */
+    /* Acquire pairs with run_record(): the work before the point is seen. */
     uint32_t done = atomic_load_explicit(&e->meta->completed, memory_order_acquire);
 
     return (int32_t)(done - number) >= 0;
 }
 
 /* Streams of several processes may record one event: the latest number stays. */
-static void complete(const struct event *e, uint32_t number)
+static drv_result_t run_record(struct context *c, struct job *j)
 {
-    uint32_t done = atomic_load_explicit(&e->meta->completed, memory_order_relaxed);
+    _Atomic uint32_t *completed = &j->event->meta->completed;
+    uint32_t done = atomic_load_explicit(completed, memory_order_relaxed);
 
-    while ((int32_t)(number - done) > 0 &&
-           !atomic_compare_exchange_weak_explicit(&e->meta->completed, &done, number, memory_order_release,
-                                                  memory_order_relaxed))
+    (void)c;
+    while (
+        (int32_t)(j->number - done) > 0 &&
+        !atomic_compare_exchange_weak_explicit(completed, &done, j->number, memory_order_release, memory_order_relaxed))
         ;
-}
-
-static drv_result_t run_record(struct stream *s, struct job *j)
-{
-    (void)s;
-    complete(j->event, j->number);
     return DRV_CUDA_SUCCESS;
 }
 
-static drv_result_t run_wait(struct stream *s, struct job *j)
+static drv_result_t run_wait(struct context *c, struct job *j)
 {
     unsigned round = 0;
 
-    (void)s;
+    (void)c;
     while (!reached(j->event, j->number))
         device_pause(&round);
     return DRV_CUDA_SUCCESS;
@@ -169,119 +154,68 @@ static void number_record(struct job *j)
 drv_result_t cuEventRecord(drv_event_t event, drv_stream_t stream)
 {
     struct event *e;
-    struct job *j;
 
     ENTER_CONTEXT(cuEventRecord, c);
     e = get(event);
-    if (e == NULL)
-        return DRV_CUDA_ERROR_INVALID_HANDLE;
-    j = job_new(run_record);
-    if (j == NULL) {
-        event_unref(e);
-        return DRV_CUDA_ERROR_OUT_OF_MEMORY;
-    }
-    j->event = e;
-    j->accepted = number_record;
-    return stream_submit(c, stream, j, false);
+    REQUIRE(e != NULL, INVALID_HANDLE);
+    return stream_submit(c, stream, (struct job){.run = run_record, .event = e, .accepted = number_record}, false);
 }
 
 drv_result_t cuStreamWaitEvent(drv_stream_t stream, drv_event_t event, unsigned int flags)
 {
     struct event *e;
-    struct job *j;
 
     ENTER_CONTEXT(cuStreamWaitEvent, c);
-    if (flags != DRV_CU_EVENT_WAIT_DEFAULT)
-        return DRV_CUDA_ERROR_INVALID_VALUE;
+    REQUIRE(flags == DRV_CU_EVENT_WAIT_DEFAULT, INVALID_VALUE);
     e = get(event);
-    if (e == NULL)
-        return DRV_CUDA_ERROR_INVALID_HANDLE;
-    j = job_new(run_wait);
-    if (j == NULL) {
-        event_unref(e);
-        return DRV_CUDA_ERROR_OUT_OF_MEMORY;
-    }
-    j->event = e;
-    j->number = atomic_load_explicit(&e->meta->recorded, memory_order_acquire);
-    return stream_submit(c, stream, j, false);
+    REQUIRE(e != NULL, INVALID_HANDLE);
+    return stream_submit(c, stream, (struct job){.run = run_wait, .event = e, .number = last_recorded(e)}, false);
 }
 
 drv_result_t cuEventQuery(drv_event_t event)
 {
-    struct event *e;
-    bool done;
-
     ENTER_CONTEXT(cuEventQuery, c);
-    e = get(event);
-    if (e == NULL)
-        return DRV_CUDA_ERROR_INVALID_HANDLE;
-    done = reached(e, atomic_load_explicit(&e->meta->recorded, memory_order_acquire));
-    event_unref(e);
-    return done ? DRV_CUDA_SUCCESS : DRV_CUDA_ERROR_NOT_READY;
+    UNTIL_END(drop) struct event *e = get(event);
+    REQUIRE(e != NULL, INVALID_HANDLE);
+    REQUIRE(reached(e, last_recorded(e)), NOT_READY);
+    return DRV_CUDA_SUCCESS;
 }
 
 drv_result_t cuEventSynchronize(drv_event_t event)
 {
     unsigned round = 0;
-    struct event *e;
     uint32_t number;
 
     ENTER_CONTEXT(cuEventSynchronize, c);
     trace_host_sync();
-    e = get(event);
-    if (e == NULL)
-        return DRV_CUDA_ERROR_INVALID_HANDLE;
-    number = atomic_load_explicit(&e->meta->recorded, memory_order_acquire);
+    UNTIL_END(drop) struct event *e = get(event);
+    REQUIRE(e != NULL, INVALID_HANDLE);
+    number = last_recorded(e);
     while (!reached(e, number) && c->sticky == DRV_CUDA_SUCCESS)
         device_pause(&round);
-    event_unref(e);
     return c->sticky;
 }
 
 drv_result_t cuIpcGetEventHandle(drv_ipc_event_t *handle, drv_event_t event)
 {
-    drv_result_t result = DRV_CUDA_ERROR_INVALID_HANDLE;
-    struct event *e;
-
     ENTER_CONTEXT(cuIpcGetEventHandle, c);
-    if (handle == NULL)
-        return DRV_CUDA_ERROR_INVALID_VALUE;
-    if (mode(MODE_WSL) || mode(MODE_NOIPCEVENTS))
-        return DRV_CUDA_ERROR_NOT_SUPPORTED;
-    e = get(event);
-    if (e == NULL)
-        return DRV_CUDA_ERROR_INVALID_HANDLE;
-    if (e->backing.fd >= 0 && backing_is_own(&e->backing)) {
-        backing_ticket(&e->backing, 0, handle->reserved);
-        result = DRV_CUDA_SUCCESS;
-    }
-    event_unref(e);
-    return result;
+    REQUIRE(handle != NULL, INVALID_VALUE);
+    REQUIRE(!mode(MODE_WSL | MODE_NOIPCEVENTS), NOT_SUPPORTED);
+    UNTIL_END(drop) struct event *e = get(event);
+    REQUIRE(e != NULL && e->shared && backing_is_own(&e->backing), INVALID_HANDLE);
+    backing_ticket(&e->backing, 0, handle->reserved);
+    return DRV_CUDA_SUCCESS;
 }
 
 drv_result_t cuIpcOpenEventHandle(drv_event_t *event, drv_ipc_event_t handle)
 {
     struct backing b;
-    struct event *e;
-    drv_result_t result;
     uint64_t offset;
 
     ENTER_CONTEXT(cuIpcOpenEventHandle, c);
-    if (event == NULL)
-        return DRV_CUDA_ERROR_INVALID_VALUE;
-    if (mode(MODE_WSL) || mode(MODE_NOIPCEVENTS))
-        return DRV_CUDA_ERROR_NOT_SUPPORTED;
-    result = backing_open(&b, BACKING_EVENT, handle.reserved, &offset);
-    if (result != DRV_CUDA_SUCCESS)
-        return result;
-    e = calloc(1, sizeof(*e));
-    if (e == NULL) {
-        backing_close(&b);
-        return DRV_CUDA_ERROR_OUT_OF_MEMORY;
-    }
-    e->backing = b;
-    e->meta = b.meta;
-    e->flags = DRV_CU_EVENT_INTERPROCESS | DRV_CU_EVENT_DISABLE_TIMING;
-    *event = publish(e);
+    REQUIRE(event != NULL, INVALID_VALUE);
+    REQUIRE(!mode(MODE_WSL | MODE_NOIPCEVENTS), NOT_SUPPORTED);
+    TRY(backing_open(&b, BACKING_EVENT, handle.reserved, &offset));
+    *event = publish(&b, true);
     return DRV_CUDA_SUCCESS;
 }

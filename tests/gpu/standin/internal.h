@@ -11,6 +11,8 @@
  *	                whoever maps or unmaps writes under it
  *	events_lock     the list of events
  * Nobody waits for device work while holding `world`: that work needs it.
+ *
+ * Memory of the host that it needs for itself it has, or it aborts: only a device's memory has an end.
  */
 #ifndef SHMQ_TESTS_STANDIN_INTERNAL_H
 #define SHMQ_TESTS_STANDIN_INTERNAL_H
@@ -43,6 +45,61 @@ enum call {
 #define META_SIZE   ((size_t)4096)
 #define DEVICES_MAX 8
 
+/* ---- what every call is made of ---- */
+
+/* Returns the error of `call`, if it has one. */
+#define TRY(call)                                                                                                      \
+    do {                                                                                                               \
+        drv_result_t try_result = (call);                                                                              \
+        if (try_result != DRV_CUDA_SUCCESS)                                                                            \
+            return try_result;                                                                                         \
+    } while (0)
+/* Returns `error` unless `condition` holds. */
+#define REQUIRE(condition, error) TRY((condition) ? DRV_CUDA_SUCCESS : DRV_CUDA_ERROR_##error)
+
+#define ENTER(name)             TRY(trace_enter(CALL_##name, false))
+#define ENTER_BEFORE_INIT(name) TRY(trace_enter(CALL_##name, true))
+/* `variable` is the calling thread's context. */
+#define ENTER_CONTEXT(name, variable)                                                                                  \
+    struct context *variable = NULL;                                                                                   \
+    ENTER(name);                                                                                                       \
+    TRY(context_current(&variable))
+
+/* Zeroed memory. */
+static inline void *make(size_t size)
+{
+    void *p = calloc(1, size);
+
+    if (p == NULL)
+        abort();
+    return p;
+}
+
+static inline pthread_mutex_t *mutex_lock(pthread_mutex_t *mutex)
+{
+    pthread_mutex_lock(mutex);
+    return mutex;
+}
+
+static inline void mutex_unlock(pthread_mutex_t **mutex)
+{
+    pthread_mutex_unlock(*mutex);
+}
+
+extern pthread_rwlock_t world;
+
+static inline void world_unlock(int *failed)
+{
+    if (*failed == 0)
+        pthread_rwlock_unlock(&world);
+}
+
+/* Held until the end of the block. */
+#define UNTIL_END(function) __attribute__((cleanup(function), unused))
+#define HOLD(mutex)         UNTIL_END(mutex_unlock) pthread_mutex_t *held = mutex_lock(mutex)
+#define READ_WORLD()        UNTIL_END(world_unlock) int held_world = pthread_rwlock_rdlock(&world)
+#define WRITE_WORLD()       UNTIL_END(world_unlock) int held_world = pthread_rwlock_wrlock(&world)
+
 /* ---- config.c: the modes ---- */
 
 enum mode {
@@ -66,16 +123,16 @@ struct config {
     int device_count;
     int physical[DEVICES_MAX]; /* by ordinal */
     uint64_t seed;
-    _Atomic unsigned delay_us;
+    unsigned delay_us;
     size_t memory_size; /* of one device, for this process */
     char missing[64];   /* a call that cuGetProcAddress doesn't know */
-    bool report_leaks;
 };
 
-struct config *config(void);
-static inline bool mode(enum mode m)
+const struct config *config(void);
+/* Any of `modes`. */
+static inline bool mode(unsigned modes)
 {
-    return (config()->modes & (unsigned)m) != 0;
+    return (config()->modes & modes) != 0;
 }
 int driver_version(void);
 
@@ -87,39 +144,18 @@ void trace_initialized(void);
 int trace_parse_fault(const char *text);
 extern _Thread_local bool in_host_function;
 
-#define ENTER(name)                                                                                                    \
-    do {                                                                                                               \
-        drv_result_t enter_result = trace_enter(CALL_##name, false);                                                   \
-        if (enter_result != DRV_CUDA_SUCCESS)                                                                          \
-            return enter_result;                                                                                       \
-    } while (0)
-#define ENTER_BEFORE_INIT(name)                                                                                        \
-    do {                                                                                                               \
-        drv_result_t enter_result = trace_enter(CALL_##name, true);                                                    \
-        if (enter_result != DRV_CUDA_SUCCESS)                                                                          \
-            return enter_result;                                                                                       \
-    } while (0)
-
 /* ---- context.c ---- */
 
 struct context {
-    int ordinal;
     int physical;
     unsigned references;
     _Atomic drv_result_t sticky; /* a fault of the device: every later call repeats it */
     struct stream *null_stream;  /* made on first use; under streams_lock */
 };
 
-/* The calling thread's context, or NULL and the error to return. */
-struct context *context_current(drv_result_t *error);
+bool device_ok(drv_device_t device);
+drv_result_t context_current(struct context **context);
 unsigned context_leaks(void);
-
-#define ENTER_CONTEXT(name, variable)                                                                                  \
-    ENTER(name);                                                                                                       \
-    drv_result_t variable##_error;                                                                                     \
-    struct context *variable = context_current(&variable##_error);                                                     \
-    if (variable == NULL)                                                                                              \
-    return variable##_error
 
 /* ---- backing.c: memory that other processes can open ---- */
 
@@ -141,21 +177,9 @@ struct meta {
 struct backing {
     int fd;
     size_t size;
-    unsigned char *data; /* NULL when size is 0 */
+    unsigned char *data;
     struct meta *meta;
 };
-
-/* What lies in the 64 opaque bytes of an IPC handle. */
-struct ticket {
-    uint64_t magic;
-    uint64_t process_cookie;
-    uint64_t object_cookie;
-    uint64_t offset;
-    int32_t pid;
-    int32_t fd;
-    uint32_t kind;
-};
-_Static_assert(sizeof(struct ticket) <= DRV_CU_IPC_HANDLE_SIZE, "a ticket fits a handle");
 
 int backing_create(struct backing *b, enum backing_kind kind, size_t size, int physical);
 int backing_adopt(struct backing *b, enum backing_kind kind, int fd); /* takes fd, always */
@@ -191,21 +215,18 @@ struct region {
     bool read_only;               /* HOST */
 };
 
-extern pthread_rwlock_t world;
-
 uintptr_t address_reserve(size_t size, size_t alignment);
 void address_release(uintptr_t base, size_t size);
 /* These want `world` held, for writing where they change something. */
-int region_add(struct region *r);
-void region_remove(struct region *r);
+/* A copy of `like` in the table, at addresses of its own unless it has some; NULL: there are none. */
+struct region *region_new(struct region like);
+void region_end(struct region *r); /* also unmaps what stands behind it */
 struct region *region_find(uintptr_t address);
-struct region *region_at(unsigned index);
-unsigned region_count(void);
-void region_free(struct region *r);
+struct region *region_at(unsigned index); /* NULL behind the last */
 /* Takes `world` itself. */
 bool range_known(drv_ptr_t address, size_t size);
 void regions_drop(struct context *c);
-unsigned regions_dropped(void);
+void region_leaks(struct standin_leaks *leaks);
 
 /* One end of a copy: device memory, or plain host memory. */
 struct place {
@@ -214,23 +235,18 @@ struct place {
 };
 /* Done by device work; DRV_CUDA_ERROR_ILLEGAL_ADDRESS is the device's fault. */
 drv_result_t memory_copy(int physical, struct place to, struct place from, size_t size);
-drv_result_t memory_fill(int physical, uintptr_t to, uint32_t pattern, size_t width, size_t count);
+drv_result_t memory_fill(int physical, uintptr_t to, unsigned char value, size_t size);
 drv_result_t memory_load(int physical, uintptr_t address, uint64_t *value);
 drv_result_t memory_store(int physical, uintptr_t address, uint64_t value);
 
-/* ---- alloc.c, ipc.c, vmm.c, host.c ---- */
+/* ---- alloc.c, vmm.c, host.c, event.c ---- */
 
-unsigned alloc_leaks(void);
-unsigned import_leaks(void);
-unsigned host_leaks(void);
-unsigned event_leaks(void);
-unsigned stream_leaks(void);
-void vmm_leaks(struct standin_leaks *leaks);
 void allocation_range(const struct region *r, uintptr_t address, uintptr_t *base, size_t *size);
 bool host_is_pinned(const void *host, size_t size);
-struct region *host_region(const void *host); /* `world` held */
 int vmm_allowed_types(const struct vmm *v);
 void vmm_mapping_gone(struct vmm *v); /* `world` held for writing */
+void vmm_leaks(struct standin_leaks *leaks);
+unsigned event_leaks(void);
 
 /* ---- stream.c: device work ---- */
 
@@ -244,7 +260,7 @@ struct wait_for {
 
 struct job {
     struct job *next;
-    drv_result_t (*run)(struct stream *s, struct job *j);
+    drv_result_t (*run)(struct context *c, struct job *j);
     void (*accepted)(struct job *j); /* called once it is certain that it will run */
     struct wait_for *waits;          /* of the legacy default stream: done before `run` */
     unsigned wait_count;
@@ -252,7 +268,6 @@ struct job {
     size_t size;
     void *staged; /* a copy of pageable memory, freed with the job */
     uint64_t value;
-    uint32_t width;
     unsigned flags;
     struct event *event; /* a reference */
     uint32_t number;
@@ -260,16 +275,12 @@ struct job {
     void *data;
 };
 
-/* Takes `job`. With `wait`, also waits for it and gives the context's state. */
-drv_result_t stream_submit(struct context *c, drv_stream_t handle, struct job *job, bool wait);
-struct job *job_new(drv_result_t (*run)(struct stream *s, struct job *j));
+/* A copy of `like`. With `wait`, also waits for it and gives the context's state. */
+drv_result_t stream_submit(struct context *c, drv_stream_t handle, struct job like, bool wait);
 drv_result_t stream_drain(struct context *c); /* all streams of the context */
 void streams_drop(struct context *c);
-unsigned streams_dropped(void);
-struct context *stream_context(const struct stream *s);
+void stream_leaks(struct standin_leaks *leaks);
 void device_pause(unsigned *round); /* between two looks at a word */
-
-/* ---- event.c ---- */
 
 void event_unref(struct event *e);
 

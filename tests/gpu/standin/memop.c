@@ -7,20 +7,9 @@
  */
 #include "internal.h"
 
-#include <stdlib.h>
-
-static drv_result_t check(drv_ptr_t ptr)
+static drv_result_t run_write(struct context *c, struct job *j)
 {
-    if (mode(MODE_NOMEMOPS))
-        return DRV_CUDA_ERROR_NOT_SUPPORTED;
-    if (ptr % sizeof(uint64_t) != 0 || !range_known(ptr, sizeof(uint64_t)))
-        return DRV_CUDA_ERROR_INVALID_VALUE;
-    return DRV_CUDA_SUCCESS;
-}
-
-static drv_result_t run_write(struct stream *s, struct job *j)
-{
-    return memory_store(stream_context(s)->physical, j->to.address, j->value);
+    return memory_store(c->physical, j->to.address, j->value);
 }
 
 static bool satisfied(uint64_t found, uint64_t wanted, unsigned flags)
@@ -37,59 +26,46 @@ static bool satisfied(uint64_t found, uint64_t wanted, unsigned flags)
     }
 }
 
-static drv_result_t run_wait(struct stream *s, struct job *j)
+static drv_result_t run_wait(struct context *c, struct job *j)
 {
     unsigned round = 0;
-    drv_result_t result;
     uint64_t found;
 
-    while ((result = memory_load(stream_context(s)->physical, j->to.address, &found)) == DRV_CUDA_SUCCESS &&
-           !satisfied(found, j->value, j->flags))
+    for (;;) {
+        TRY(memory_load(c->physical, j->to.address, &found));
+        if (satisfied(found, j->value, j->flags))
+            return DRV_CUDA_SUCCESS;
         device_pause(&round);
-    return result;
+    }
 }
 
-static drv_result_t submit(struct context *c, drv_stream_t stream, struct job *j, drv_ptr_t ptr, uint64_t value,
-                           unsigned flags)
+static drv_result_t submit(struct context *c, drv_stream_t stream, drv_ptr_t ptr, struct job j, unsigned flags_max)
 {
-    if (j == NULL)
-        return DRV_CUDA_ERROR_OUT_OF_MEMORY;
-    j->to = (struct place){(uintptr_t)ptr, true};
-    j->value = value;
-    j->flags = flags;
+    REQUIRE(!mode(MODE_NOMEMOPS), NOT_SUPPORTED);
+    REQUIRE(ptr % sizeof(uint64_t) == 0 && range_known(ptr, sizeof(uint64_t)), INVALID_VALUE);
+    REQUIRE(j.flags <= flags_max, INVALID_VALUE);
+    j.to = (struct place){(uintptr_t)ptr, true};
     return stream_submit(c, stream, j, false);
 }
 
 drv_result_t cuStreamWriteValue64_v2(drv_stream_t stream, drv_ptr_t ptr, drv_u64_t value, unsigned int flags)
 {
-    drv_result_t result;
-
     ENTER_CONTEXT(cuStreamWriteValue64, c);
-    result = check(ptr);
-    if (result == DRV_CUDA_SUCCESS && flags > DRV_CU_STREAM_WRITE_VALUE_NO_MEMORY_BARRIER)
-        result = DRV_CUDA_ERROR_INVALID_VALUE;
-    if (result != DRV_CUDA_SUCCESS)
-        return result;
-    return submit(c, stream, job_new(run_write), ptr, value, flags);
+    return submit(c, stream, ptr, (struct job){.run = run_write, .value = value, .flags = flags},
+                  DRV_CU_STREAM_WRITE_VALUE_NO_MEMORY_BARRIER);
 }
 
 drv_result_t cuStreamWaitValue64_v2(drv_stream_t stream, drv_ptr_t ptr, drv_u64_t value, unsigned int flags)
 {
-    drv_result_t result;
-
     ENTER_CONTEXT(cuStreamWaitValue64, c);
-    result = check(ptr);
-    if (result == DRV_CUDA_SUCCESS && flags > DRV_CU_STREAM_WAIT_VALUE_NOR)
-        result = DRV_CUDA_ERROR_INVALID_VALUE;
-    if (result != DRV_CUDA_SUCCESS)
-        return result;
-    return submit(c, stream, job_new(run_wait), ptr, value, flags);
+    return submit(c, stream, ptr, (struct job){.run = run_wait, .value = value, .flags = flags},
+                  DRV_CU_STREAM_WAIT_VALUE_NOR);
 }
 
 /* Calls of the driver are refused while the function runs, as CUDA forbids them. */
-static drv_result_t run_function(struct stream *s, struct job *j)
+static drv_result_t run_function(struct context *c, struct job *j)
 {
-    (void)s;
+    (void)c;
     in_host_function = true;
     j->fn(j->data);
     in_host_function = false;
@@ -98,15 +74,7 @@ static drv_result_t run_function(struct stream *s, struct job *j)
 
 drv_result_t cuLaunchHostFunc(drv_stream_t stream, drv_host_fn_t fn, void *data)
 {
-    struct job *j;
-
     ENTER_CONTEXT(cuLaunchHostFunc, c);
-    if (fn == NULL)
-        return DRV_CUDA_ERROR_INVALID_VALUE;
-    j = job_new(run_function);
-    if (j == NULL)
-        return DRV_CUDA_ERROR_OUT_OF_MEMORY;
-    j->fn = fn;
-    j->data = data;
-    return stream_submit(c, stream, j, false);
+    REQUIRE(fn != NULL, INVALID_VALUE);
+    return stream_submit(c, stream, (struct job){.run = run_function, .fn = fn, .data = data}, false);
 }

@@ -9,15 +9,12 @@
  */
 #include "internal.h"
 
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
 pthread_rwlock_t world = PTHREAD_RWLOCK_INITIALIZER;
 
 static struct region **regions; /* ordered by base, never overlapping */
-static unsigned count, capacity;
-static unsigned dropped;
+static unsigned count, dropped;
 
 uintptr_t address_reserve(size_t size, size_t alignment)
 {
@@ -41,7 +38,9 @@ uintptr_t address_reserve(size_t size, size_t alignment)
 
 void address_release(uintptr_t base, size_t size)
 {
-    munmap((void *)base, size);
+    uintptr_t page = base & ~(uintptr_t)(META_SIZE - 1);
+
+    munmap((void *)page, base + size - page);
 }
 
 /* The index of the first region that ends after `address`. */
@@ -60,28 +59,35 @@ static unsigned lower_bound(uintptr_t address)
     return low;
 }
 
-int region_add(struct region *r)
+/* Registered memory begins where it does in its page; a host address of another kind is NULL. */
+static uintptr_t reserve_for(const struct region *r)
 {
-    unsigned at = lower_bound(r->base);
+    size_t in_page = (uintptr_t)r->host & (META_SIZE - 1);
+    uintptr_t base = address_reserve(in_page + r->size, BLOCK_SIZE);
 
-    if (at < count && regions[at]->base < r->base + r->size)
-        return -1;
-    if (count == capacity) {
-        unsigned more = capacity == 0 ? 64 : 2 * capacity;
-        struct region **bigger = realloc(regions, more * sizeof(*regions));
+    return base != 0 ? base + in_page : 0;
+}
 
-        if (bigger == NULL)
-            return -1;
-        regions = bigger;
-        capacity = more;
-    }
+struct region *region_new(struct region like)
+{
+    struct region *r;
+    unsigned at;
+
+    if (like.base == 0 && (like.base = reserve_for(&like)) == 0)
+        return NULL;
+    r = make(sizeof(*r));
+    *r = like;
+    at = lower_bound(r->base);
+    regions = realloc(regions, (count + 1) * sizeof(*regions));
+    if (regions == NULL || (at < count && regions[at]->base < r->base + r->size))
+        abort();
     memmove(&regions[at + 1], &regions[at], (count - at) * sizeof(*regions));
     regions[at] = r;
     count++;
-    return 0;
+    return r;
 }
 
-void region_remove(struct region *r)
+void region_end(struct region *r)
 {
     unsigned at = lower_bound(r->base);
 
@@ -89,6 +95,17 @@ void region_remove(struct region *r)
         abort();
     count--;
     memmove(&regions[at], &regions[at + 1], (count - at) * sizeof(*regions));
+    if (r->kind == REGION_BLOCK)
+        backing_retire(&r->backing);
+    if (r->kind == REGION_BLOCK || r->kind == REGION_IMPORT)
+        backing_close(&r->backing);
+    /* Mapped: the addresses belong to the reservation, the memory to the VMM object. */
+    if (r->kind == REGION_MAPPED)
+        vmm_mapping_gone(r->vmm);
+    else if (r->base != (uintptr_t)r->host)
+        address_release(r->base, r->size);
+    free(r->spans);
+    free(r);
 }
 
 struct region *region_find(uintptr_t address)
@@ -103,63 +120,29 @@ struct region *region_at(unsigned index)
     return index < count ? regions[index] : NULL;
 }
 
-unsigned region_count(void)
-{
-    return count;
-}
-
-/* Unmaps what stands behind a region that is no longer in the table. */
-void region_free(struct region *r)
-{
-    switch (r->kind) {
-    case REGION_BLOCK:
-        backing_retire(&r->backing);
-        backing_close(&r->backing);
-        address_release(r->base, r->size);
-        break;
-    case REGION_IMPORT:
-        backing_close(&r->backing);
-        address_release(r->base, r->size);
-        break;
-    case REGION_MAPPED:
-        /* The addresses belong to the reservation, the memory to the VMM object. */
-        vmm_mapping_gone(r->vmm);
-        break;
-    case REGION_HOST:
-        if (r->base != (uintptr_t)r->host) {
-            uintptr_t page = r->base & ~(uintptr_t)(META_SIZE - 1);
-
-            address_release(page, r->base + r->size - page);
-        }
-        break;
-    }
-    free(r->spans);
-    free(r);
-}
-
 void regions_drop(struct context *c)
 {
-    pthread_rwlock_wrlock(&world);
+    WRITE_WORLD();
     for (unsigned i = count; i-- > 0;) {
         struct region *r = regions[i];
 
         if (r->context != c)
             continue;
         dropped += r->kind == REGION_BLOCK ? r->span_count : 1;
-        region_remove(r);
-        region_free(r);
+        region_end(r);
     }
-    pthread_rwlock_unlock(&world);
 }
 
-unsigned regions_dropped(void)
+void region_leaks(struct standin_leaks *l)
 {
-    unsigned n;
-
-    pthread_rwlock_rdlock(&world);
-    n = dropped;
-    pthread_rwlock_unlock(&world);
-    return n;
+    READ_WORLD();
+    for (unsigned i = 0; i < count; i++) {
+        l->allocations += regions[i]->span_count;
+        l->imports += regions[i]->opens;
+        l->mappings += regions[i]->kind == REGION_MAPPED;
+        l->registrations += regions[i]->kind == REGION_HOST;
+    }
+    l->dropped += dropped;
 }
 
 bool range_known(drv_ptr_t address, size_t size)
@@ -167,15 +150,14 @@ bool range_known(drv_ptr_t address, size_t size)
     uintptr_t at = (uintptr_t)address, end = at + size;
     struct region *r;
 
-    pthread_rwlock_rdlock(&world);
+    READ_WORLD();
     /* Neighbouring mappings of one reservation are one range to the caller. */
     while (at < end && (r = region_find(at)) != NULL)
         at = r->base + r->size;
-    pthread_rwlock_unlock(&world);
     return at >= end;
 }
 
-/* ---- device work: `world` is held for reading ---- */
+/* ---- device work ---- */
 
 static bool allowed(const struct region *r, int physical, bool writes)
 {
@@ -205,90 +187,64 @@ static unsigned char *resolve(int physical, struct place p, bool writes, size_t 
 
 drv_result_t memory_copy(int physical, struct place to, struct place from, size_t size)
 {
-    drv_result_t result = DRV_CUDA_SUCCESS;
-
-    pthread_rwlock_rdlock(&world);
+    READ_WORLD();
     while (size > 0) {
         size_t n = size;
         const unsigned char *source = resolve(physical, from, false, &n);
         unsigned char *target = resolve(physical, to, true, &n);
 
-        if (source == NULL || target == NULL) {
-            result = DRV_CUDA_ERROR_ILLEGAL_ADDRESS;
-            break;
-        }
+        REQUIRE(source != NULL && target != NULL, ILLEGAL_ADDRESS);
         memmove(target, source, n);
         to.address += n;
         from.address += n;
         size -= n;
     }
-    pthread_rwlock_unlock(&world);
-    return result;
+    return DRV_CUDA_SUCCESS;
 }
 
-static void fill(unsigned char *target, uint32_t pattern, size_t width, size_t size)
+drv_result_t memory_fill(int physical, uintptr_t to, unsigned char value, size_t size)
 {
-    if (width == 1) {
-        memset(target, (int)(pattern & 0xff), size);
-        return;
-    }
-    for (size_t i = 0; i + width <= size; i += width)
-        memcpy(target + i, &pattern, width);
-}
-
-drv_result_t memory_fill(int physical, uintptr_t to, uint32_t pattern, size_t width, size_t items)
-{
-    struct place p = {to, true};
-    size_t size = width * items;
-    drv_result_t result = DRV_CUDA_SUCCESS;
-
-    pthread_rwlock_rdlock(&world);
+    READ_WORLD();
     while (size > 0) {
         size_t n = size;
-        unsigned char *target = resolve(physical, p, true, &n);
+        unsigned char *target = resolve(physical, (struct place){to, true}, true, &n);
 
-        if (target == NULL) {
-            result = DRV_CUDA_ERROR_ILLEGAL_ADDRESS;
-            break;
-        }
-        fill(target, pattern, width, n);
-        p.address += n;
+        REQUIRE(target != NULL, ILLEGAL_ADDRESS);
+        memset(target, value, n);
+        to += n;
         size -= n;
     }
-    pthread_rwlock_unlock(&world);
-    return result;
+    return DRV_CUDA_SUCCESS;
+}
+
+static _Atomic uint64_t *word_at(int physical, uintptr_t address, bool writes)
+{
+    size_t size = sizeof(uint64_t);
+    unsigned char *word = resolve(physical, (struct place){address, true}, writes, &size);
+
+    return size == sizeof(uint64_t) ? (void *)word : NULL;
 }
 
 drv_result_t memory_load(int physical, uintptr_t address, uint64_t *value)
 {
-    drv_result_t result = DRV_CUDA_ERROR_ILLEGAL_ADDRESS;
-    size_t size = sizeof(*value);
-    unsigned char *word;
+    _Atomic uint64_t *word;
 
-    pthread_rwlock_rdlock(&world);
-    word = resolve(physical, (struct place){address, true}, false, &size);
-    if (word != NULL && size == sizeof(*value)) {
-        /* Acquire: what the writer of this word did before it is seen by later work. */
-        *value = atomic_load_explicit((_Atomic uint64_t *)(void *)word, memory_order_acquire);
-        result = DRV_CUDA_SUCCESS;
-    }
-    pthread_rwlock_unlock(&world);
-    return result;
+    READ_WORLD();
+    word = word_at(physical, address, false);
+    REQUIRE(word != NULL, ILLEGAL_ADDRESS);
+    /* Acquire: what the writer of this word did before it is seen by later work. */
+    *value = atomic_load_explicit(word, memory_order_acquire);
+    return DRV_CUDA_SUCCESS;
 }
 
 drv_result_t memory_store(int physical, uintptr_t address, uint64_t value)
 {
-    drv_result_t result = DRV_CUDA_ERROR_ILLEGAL_ADDRESS;
-    size_t size = sizeof(value);
-    unsigned char *word;
+    _Atomic uint64_t *word;
 
-    pthread_rwlock_rdlock(&world);
-    word = resolve(physical, (struct place){address, true}, true, &size);
-    if (word != NULL && size == sizeof(value)) {
-        /* Release: earlier work of this stream is seen by whoever acquires the word. */
-        atomic_store_explicit((_Atomic uint64_t *)(void *)word, value, memory_order_release);
-        result = DRV_CUDA_SUCCESS;
-    }
-    pthread_rwlock_unlock(&world);
-    return result;
+    READ_WORLD();
+    word = word_at(physical, address, true);
+    REQUIRE(word != NULL, ILLEGAL_ADDRESS);
+    /* Release: earlier work of this stream is seen by whoever acquires the word. */
+    atomic_store_explicit(word, value, memory_order_release);
+    return DRV_CUDA_SUCCESS;
 }

@@ -13,7 +13,6 @@
 #include "internal.h"
 
 #include <signal.h>
-#include <stdlib.h>
 #include <time.h>
 
 struct stream {
@@ -26,7 +25,7 @@ struct stream {
     pthread_cond_t changed;
     struct job *first, **last;
     uint64_t submitted, completed;
-    unsigned references; /* the list's or the worker's, and one per wait */
+    _Atomic unsigned references; /* the list's or the worker's, and one per wait */
     bool closing;
 };
 
@@ -34,38 +33,18 @@ static pthread_mutex_t streams_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct stream *streams;
 static unsigned made, dropped;
 
-struct context *stream_context(const struct stream *s)
-{
-    return s->context;
-}
-
 static void unref(struct stream *s)
 {
-    bool last;
-
-    pthread_mutex_lock(&s->lock);
-    last = --s->references == 0;
-    pthread_mutex_unlock(&s->lock);
-    if (!last)
+    if (atomic_fetch_sub(&s->references, 1) != 1)
         return;
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }
 
-static void wait_until(struct stream *s, uint64_t number)
-{
-    pthread_mutex_lock(&s->lock);
-    while (s->completed < number)
-        pthread_cond_wait(&s->changed, &s->lock);
-    pthread_mutex_unlock(&s->lock);
-}
-
 static void pause_ns(long ns)
 {
-    struct timespec t = {ns / 1000000000, ns % 1000000000};
-
-    nanosleep(&t, NULL);
+    nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
 }
 
 void device_pause(unsigned *round)
@@ -85,7 +64,32 @@ static void random_delay(struct stream *s)
         pause_ns((long)(s->random % max_us) * 1000);
 }
 
-static void job_free(struct job *j)
+/* ---- the worker ---- */
+
+/* Adds a wait for all that was submitted to `s` so far. */
+static void wait_add(struct job *j, struct stream *s)
+{
+    j->waits = realloc(j->waits, (j->wait_count + 1) * sizeof(*j->waits));
+    if (j->waits == NULL)
+        abort();
+    s->references++;
+    HOLD(&s->lock);
+    j->waits[j->wait_count++] = (struct wait_for){s, s->submitted};
+}
+
+static void await_others(struct job *j)
+{
+    for (unsigned i = 0; i < j->wait_count; i++) {
+        struct stream *s = j->waits[i].stream;
+
+        HOLD(&s->lock);
+        while (s->completed < j->waits[i].number)
+            pthread_cond_wait(&s->changed, &s->lock);
+    }
+}
+
+/* What a job refers to. */
+static void job_deinit(struct job *j)
 {
     for (unsigned i = 0; i < j->wait_count; i++)
         unref(j->waits[i].stream);
@@ -93,19 +97,17 @@ static void job_free(struct job *j)
     free(j->staged);
     if (j->event != NULL)
         event_unref(j->event);
-    free(j);
 }
 
 static void job_run(struct stream *s, struct job *j)
 {
     drv_result_t result;
 
-    for (unsigned i = 0; i < j->wait_count; i++)
-        wait_until(j->waits[i].stream, j->waits[i].number);
+    await_others(j);
     random_delay(s);
     if (s->context->sticky != DRV_CUDA_SUCCESS)
         return;
-    result = j->run(s, j);
+    result = j->run(s->context, j);
     if (result != DRV_CUDA_SUCCESS)
         s->context->sticky = result;
 }
@@ -114,16 +116,12 @@ static struct job *next_job(struct stream *s)
 {
     struct job *j;
 
-    pthread_mutex_lock(&s->lock);
+    HOLD(&s->lock);
     while (s->first == NULL && !s->closing)
         pthread_cond_wait(&s->changed, &s->lock);
     j = s->first;
-    if (j != NULL) {
-        s->first = j->next;
-        if (s->first == NULL)
-            s->last = &s->first;
-    }
-    pthread_mutex_unlock(&s->lock);
+    if (j != NULL && (s->first = j->next) == NULL)
+        s->last = &s->first;
     return j;
 }
 
@@ -134,54 +132,42 @@ static void *work(void *argument)
 
     while ((j = next_job(s)) != NULL) {
         job_run(s, j);
-        job_free(j);
-        pthread_mutex_lock(&s->lock);
+        job_deinit(j);
+        free(j);
+        HOLD(&s->lock);
         s->completed++;
         pthread_cond_broadcast(&s->changed);
-        pthread_mutex_unlock(&s->lock);
     }
     unref(s);
     return NULL;
 }
 
-static int start_worker(struct stream *s)
+static void start_worker(struct stream *s)
 {
     sigset_t all, before;
     pthread_t thread;
-    int failed;
 
     /* The program's signals are not for a thread that it doesn't know of. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    failed = pthread_create(&thread, NULL, work, s);
+    if (pthread_create(&thread, NULL, work, s) != 0)
+        abort();
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failed)
-        return -1;
     pthread_detach(thread);
-    return 0;
 }
 
 /* streams_lock is held. */
 static struct stream *stream_new(struct context *c, unsigned flags, bool hidden)
 {
-    struct stream *s = calloc(1, sizeof(*s));
+    struct stream *s = make(sizeof(*s));
 
-    if (s == NULL)
-        return NULL;
-    s->context = c;
-    s->flags = flags;
-    s->hidden = hidden;
+    *s = (struct stream){.next = streams, .context = c, .flags = flags, .hidden = hidden, .references = 1};
     s->last = &s->first;
-    s->references = 1;
     s->random = (config()->seed + ++made) * 0x9e3779b97f4a7c15u | 1;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->changed, NULL);
-    if (start_worker(s) < 0) {
-        unref(s);
-        return NULL;
-    }
-    s->next = streams;
     streams = s;
+    start_worker(s);
     return s;
 }
 
@@ -193,10 +179,9 @@ static void stream_close(struct stream *s)
     while (*link != s)
         link = &(*link)->next;
     *link = s->next;
-    pthread_mutex_lock(&s->lock);
+    HOLD(&s->lock);
     s->closing = true;
     pthread_cond_broadcast(&s->changed);
-    pthread_mutex_unlock(&s->lock);
 }
 
 /* streams_lock is held. NULL stands for the default stream. */
@@ -216,116 +201,82 @@ static struct stream *lookup(struct context *c, drv_stream_t handle)
 
 /* ---- submitting ---- */
 
-struct job *job_new(drv_result_t (*run)(struct stream *s, struct job *j))
+static bool blocking(const struct stream *s)
 {
-    struct job *j = calloc(1, sizeof(*j));
-
-    if (j != NULL)
-        j->run = run;
-    return j;
+    return (s->flags & DRV_CU_STREAM_NON_BLOCKING) == 0;
 }
 
-static int wait_add(struct job *j, struct stream *s)
-{
-    struct wait_for *bigger;
-
-    bigger = realloc(j->waits, (j->wait_count + 1) * sizeof(*bigger));
-    if (bigger == NULL)
-        return -1;
-    j->waits = bigger;
-    pthread_mutex_lock(&s->lock);
-    s->references++;
-    bigger[j->wait_count++] = (struct wait_for){s, s->submitted};
-    pthread_mutex_unlock(&s->lock);
-    return 0;
-}
-
-static int legacy_waits(struct stream *s, struct job *j)
+static void legacy_waits(struct stream *s, struct job *j)
 {
     struct context *c = s->context;
 
     if (s != c->null_stream) {
-        if ((s->flags & DRV_CU_STREAM_NON_BLOCKING) != 0 || c->null_stream == NULL)
-            return 0;
-        return wait_add(j, c->null_stream);
+        if (blocking(s) && c->null_stream != NULL)
+            wait_add(j, c->null_stream);
+        return;
     }
     for (struct stream *other = streams; other != NULL; other = other->next)
-        if (other->context == c && other != s && (other->flags & DRV_CU_STREAM_NON_BLOCKING) == 0 &&
-            wait_add(j, other) < 0)
-            return -1;
-    return 0;
+        if (other->context == c && other != s && blocking(other))
+            wait_add(j, other);
 }
 
-static uint64_t accept(struct stream *s, struct job *j)
+static void enqueue(struct stream *s, struct job *j)
 {
-    uint64_t number;
-
     if (j->accepted != NULL)
         j->accepted(j);
-    pthread_mutex_lock(&s->lock);
+    HOLD(&s->lock);
     *s->last = j;
     s->last = &j->next;
-    number = ++s->submitted;
+    s->submitted++;
     pthread_cond_broadcast(&s->changed);
-    pthread_mutex_unlock(&s->lock);
-    return number;
 }
 
-drv_result_t stream_submit(struct context *c, drv_stream_t handle, struct job *j, bool wait)
+drv_result_t stream_submit(struct context *c, drv_stream_t handle, struct job like, bool wait)
 {
-    drv_result_t result = DRV_CUDA_SUCCESS;
-    uint64_t number = 0;
+    struct job end = {.run = NULL}; /* the end of the new job, waited for */
     struct stream *s;
+    struct job *j;
 
-    if (j == NULL)
-        return DRV_CUDA_ERROR_OUT_OF_MEMORY;
-    pthread_mutex_lock(&streams_lock);
-    s = lookup(c, handle);
-    if (s == NULL)
-        result = DRV_CUDA_ERROR_INVALID_HANDLE;
-    else if (legacy_waits(s, j) < 0)
-        result = DRV_CUDA_ERROR_OUT_OF_MEMORY;
-    else
-        number = accept(s, j);
-    if (result == DRV_CUDA_SUCCESS && wait) {
-        pthread_mutex_lock(&s->lock);
-        s->references++;
-        pthread_mutex_unlock(&s->lock);
+    {
+        HOLD(&streams_lock);
+        s = lookup(c, handle);
+        if (s != NULL) {
+            j = make(sizeof(*j));
+            *j = like;
+            legacy_waits(s, j);
+            enqueue(s, j);
+            if (wait)
+                wait_add(&end, s);
+        }
     }
-    pthread_mutex_unlock(&streams_lock);
-    if (result != DRV_CUDA_SUCCESS) {
-        job_free(j);
-        return result;
+    if (s == NULL) {
+        job_deinit(&like);
+        return DRV_CUDA_ERROR_INVALID_HANDLE;
     }
-    if (wait) {
-        wait_until(s, number);
-        unref(s);
-        return c->sticky;
-    }
-    return result;
+    await_others(&end);
+    job_deinit(&end);
+    return wait ? c->sticky : DRV_CUDA_SUCCESS;
 }
 
-static drv_result_t run_nothing(struct stream *s, struct job *j)
+static drv_result_t run_nothing(struct context *c, struct job *j)
 {
-    (void)s;
+    (void)c;
     (void)j;
     return DRV_CUDA_SUCCESS;
 }
 
 drv_result_t stream_drain(struct context *c)
 {
-    struct job *all = job_new(run_nothing);
+    struct job end = {.run = NULL};
 
-    if (all == NULL)
-        return DRV_CUDA_ERROR_OUT_OF_MEMORY;
-    pthread_mutex_lock(&streams_lock);
-    for (struct stream *s = streams; s != NULL; s = s->next)
-        if (s->context == c)
-            wait_add(all, s);
-    pthread_mutex_unlock(&streams_lock);
-    for (unsigned i = 0; i < all->wait_count; i++)
-        wait_until(all->waits[i].stream, all->waits[i].number);
-    job_free(all);
+    {
+        HOLD(&streams_lock);
+        for (struct stream *s = streams; s != NULL; s = s->next)
+            if (s->context == c)
+                wait_add(&end, s);
+    }
+    await_others(&end);
+    job_deinit(&end);
     return c->sticky;
 }
 
@@ -333,7 +284,7 @@ void streams_drop(struct context *c)
 {
     struct stream *next;
 
-    pthread_mutex_lock(&streams_lock);
+    HOLD(&streams_lock);
     for (struct stream *s = streams; s != NULL; s = next) {
         next = s->next;
         if (s->context != c)
@@ -342,81 +293,59 @@ void streams_drop(struct context *c)
         stream_close(s);
     }
     c->null_stream = NULL;
-    pthread_mutex_unlock(&streams_lock);
 }
 
-unsigned streams_dropped(void)
+void stream_leaks(struct standin_leaks *l)
 {
-    unsigned n;
-
-    pthread_mutex_lock(&streams_lock);
-    n = dropped;
-    pthread_mutex_unlock(&streams_lock);
-    return n;
-}
-
-unsigned stream_leaks(void)
-{
-    unsigned n = 0;
-
-    pthread_mutex_lock(&streams_lock);
-    for (struct stream *s = streams; s != NULL; s = s->next)
-        n += !s->hidden;
-    pthread_mutex_unlock(&streams_lock);
-    return n;
+    HOLD(&streams_lock);
+    for (const struct stream *s = streams; s != NULL; s = s->next)
+        l->streams += !s->hidden;
+    l->dropped += dropped;
 }
 
 /* ---- the calls ---- */
 
 drv_result_t cuStreamCreate(drv_stream_t *stream, unsigned int flags)
 {
-    struct stream *s;
-
     ENTER_CONTEXT(cuStreamCreate, c);
-    if (stream == NULL || flags > DRV_CU_STREAM_NON_BLOCKING)
-        return DRV_CUDA_ERROR_INVALID_VALUE;
-    pthread_mutex_lock(&streams_lock);
-    s = stream_new(c, flags, false);
-    pthread_mutex_unlock(&streams_lock);
-    *stream = (drv_stream_t)(void *)s;
-    return s != NULL ? DRV_CUDA_SUCCESS : DRV_CUDA_ERROR_OUT_OF_MEMORY;
+    REQUIRE(stream != NULL && flags <= DRV_CU_STREAM_NON_BLOCKING, INVALID_VALUE);
+    HOLD(&streams_lock);
+    *stream = (drv_stream_t)(void *)stream_new(c, flags, false);
+    return DRV_CUDA_SUCCESS;
 }
 
 /* Gives up the handle at once; the work goes on. */
 drv_result_t cuStreamDestroy_v2(drv_stream_t stream)
 {
-    struct stream *s = NULL;
+    struct stream *s;
 
     ENTER_CONTEXT(cuStreamDestroy, c);
-    pthread_mutex_lock(&streams_lock);
-    if (stream != NULL)
-        s = lookup(c, stream);
-    if (s != NULL)
-        stream_close(s);
-    pthread_mutex_unlock(&streams_lock);
-    return s != NULL ? DRV_CUDA_SUCCESS : DRV_CUDA_ERROR_INVALID_HANDLE;
+    REQUIRE(stream != NULL, INVALID_HANDLE);
+    HOLD(&streams_lock);
+    s = lookup(c, stream);
+    REQUIRE(s != NULL, INVALID_HANDLE);
+    stream_close(s);
+    return DRV_CUDA_SUCCESS;
 }
 
 drv_result_t cuStreamSynchronize(drv_stream_t stream)
 {
     ENTER_CONTEXT(cuStreamSynchronize, c);
     trace_host_sync();
-    return stream_submit(c, stream, job_new(run_nothing), true);
+    return stream_submit(c, stream, (struct job){.run = run_nothing}, true);
 }
 
 drv_result_t cuStreamQuery(drv_stream_t stream)
 {
-    drv_result_t result = DRV_CUDA_ERROR_INVALID_HANDLE;
     struct stream *s;
+    bool done;
 
     ENTER_CONTEXT(cuStreamQuery, c);
-    pthread_mutex_lock(&streams_lock);
+    HOLD(&streams_lock);
     s = lookup(c, stream);
-    if (s != NULL) {
-        pthread_mutex_lock(&s->lock);
-        result = s->completed == s->submitted ? c->sticky : DRV_CUDA_ERROR_NOT_READY;
-        pthread_mutex_unlock(&s->lock);
-    }
-    pthread_mutex_unlock(&streams_lock);
-    return result;
+    REQUIRE(s != NULL, INVALID_HANDLE);
+    pthread_mutex_lock(&s->lock);
+    done = s->completed == s->submitted;
+    pthread_mutex_unlock(&s->lock);
+    return done ? c->sticky : DRV_CUDA_ERROR_NOT_READY;
 }

@@ -1,23 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What every call does first: it is counted, refused where the rules of CUDA refuse it (before cuInit, after fork, from
- * a host function), and may be made to fail. At exit, the leak report.
+ * a host function), and may be made to fail. And what tests may ask.
  */
 #include "internal.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #define FAULTS_MAX 32
 
 struct fault {
-    unsigned call;
+    int call;
     uint64_t first; /* in numbers of this call since the process began */
     bool persistent;
     drv_result_t result;
-    bool used;
 };
 
 static const char *const call_names[] = {
@@ -32,7 +29,7 @@ static _Atomic uint64_t host_syncs;
 static _Atomic pid_t initialized_by; /* 0: cuInit has not succeeded yet */
 static pthread_mutex_t faults_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct fault faults[FAULTS_MAX];
-static _Atomic unsigned fault_count; /* a quick look without the lock */
+static unsigned fault_count;
 _Thread_local bool in_host_function;
 
 static int call_by_name(const char *name)
@@ -43,53 +40,36 @@ static int call_by_name(const char *name)
     return -1;
 }
 
-static int add_fault(int call, uint64_t first, bool persistent, drv_result_t result)
+static int add_fault(const struct fault *fault)
 {
-    int added = -1;
-
-    pthread_mutex_lock(&faults_lock);
-    for (unsigned i = 0; i < FAULTS_MAX && added < 0; i++) {
-        if (faults[i].used)
-            continue;
-        faults[i] = (struct fault){(unsigned)call, first, persistent, result, true};
-        fault_count++;
-        added = 0;
-    }
-    pthread_mutex_unlock(&faults_lock);
-    return added;
+    HOLD(&faults_lock);
+    if (fault_count == FAULTS_MAX)
+        return -1;
+    faults[fault_count++] = *fault;
+    return 0;
 }
 
 int trace_parse_fault(const char *text)
 {
     char name[64], plus[2] = "";
-    unsigned long nth;
-    int call, result;
+    struct fault f;
 
-    if (sscanf(text, "%63[^:]:%lu%1[+]:%d", name, &nth, plus, &result) != 4 &&
-        sscanf(text, "%63[^:]:%lu:%d", name, &nth, &result) != 3)
+    if (sscanf(text, "%63[^:]:%lu%1[+]:%d", name, &f.first, plus, &f.result) != 4 &&
+        sscanf(text, "%63[^:]:%lu:%d", name, &f.first, &f.result) != 3)
         return -1;
-    call = call_by_name(name);
-    if (call < 0 || nth == 0)
-        return -1;
-    return add_fault(call, nth, plus[0] == '+', result);
+    f.persistent = plus[0] == '+';
+    f.call = call_by_name(name);
+    return f.call < 0 || f.first == 0 ? -1 : add_fault(&f);
 }
 
 static drv_result_t injected(enum call call, uint64_t number)
 {
     drv_result_t result = DRV_CUDA_SUCCESS;
 
-    if (fault_count == 0)
-        return result;
-    pthread_mutex_lock(&faults_lock);
-    for (unsigned i = 0; i < FAULTS_MAX; i++) {
-        struct fault *f = &faults[i];
-
-        if (!f->used || f->call != (unsigned)call || number < f->first)
-            continue;
-        if (number == f->first || f->persistent)
+    HOLD(&faults_lock);
+    for (const struct fault *f = faults; f < faults + fault_count; f++)
+        if (f->call == (int)call && (number == f->first || (f->persistent && number > f->first)))
             result = f->result;
-    }
-    pthread_mutex_unlock(&faults_lock);
     return result;
 }
 
@@ -99,14 +79,9 @@ drv_result_t trace_enter(enum call call, bool before_init)
     pid_t pid = initialized_by;
 
     /* The first look at the configuration also reads the faults. */
-    if (mode(MODE_STUB))
-        return DRV_CUDA_ERROR_STUB_LIBRARY;
-    if (in_host_function)
-        return DRV_CUDA_ERROR_NOT_PERMITTED;
-    if (pid != 0 && pid != getpid())
-        return DRV_CUDA_ERROR_NOT_INITIALIZED;
-    if (pid == 0 && !before_init)
-        return DRV_CUDA_ERROR_NOT_INITIALIZED;
+    REQUIRE(!mode(MODE_STUB), STUB_LIBRARY);
+    REQUIRE(!in_host_function, NOT_PERMITTED);
+    REQUIRE(pid == 0 ? before_init : pid == getpid(), NOT_INITIALIZED);
     return injected(call, number);
 }
 
@@ -146,58 +121,27 @@ static int fail_nth(const char *name, unsigned nth, int result)
     int call;
 
     if (nth == 0) {
-        pthread_mutex_lock(&faults_lock);
-        memset(faults, 0, sizeof(faults));
+        HOLD(&faults_lock);
         fault_count = 0;
-        pthread_mutex_unlock(&faults_lock);
         return 0;
     }
     call = call_by_name(name);
-    if (call < 0)
-        return -1;
-    return add_fault(call, entered[call] + nth, false, result);
+    return call < 0 ? -1 : add_fault(&(struct fault){call, entered[call] + nth, false, result});
 }
 
 static void get_leaks(struct standin_leaks *l)
 {
     memset(l, 0, sizeof(*l));
     l->contexts = context_leaks();
-    l->allocations = alloc_leaks();
-    l->imports = import_leaks();
-    l->registrations = host_leaks();
-    l->streams = stream_leaks();
     l->events = event_leaks();
-    l->dropped = regions_dropped() + streams_dropped();
+    region_leaks(l);
+    stream_leaks(l);
     vmm_leaks(l);
-}
-
-static void set_delay(unsigned max_us)
-{
-    config()->delay_us = max_us;
 }
 
 EXPORT const struct standin *standin_introspect(void)
 {
-    static const struct standin table = {
-        STANDIN_ABI, get_calls, get_host_syncs, reset_counters, fail_nth, get_leaks, set_delay,
-    };
+    static const struct standin table = {get_calls, get_host_syncs, reset_counters, fail_nth, get_leaks};
 
     return &table;
-}
-
-__attribute__((destructor)) static void report_leaks(void)
-{
-    struct standin_leaks l;
-
-    if (initialized_by != getpid() || !config()->report_leaks)
-        return;
-    get_leaks(&l);
-    if (standin_leaks_total(&l) == 0)
-        return;
-    fprintf(stderr,
-            "stand-in driver: pid %d leaves contexts %u, allocations %u, imports %u, "
-            "VMM handles %u, reservations %u, mappings %u, registrations %u, streams %u, "
-            "events %u, dropped with their context %u\n",
-            (int)getpid(), l.contexts, l.allocations, l.imports, l.vmm_handles, l.reservations, l.mappings,
-            l.registrations, l.streams, l.events, l.dropped);
 }
