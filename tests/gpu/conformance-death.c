@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Deaths of exporters and importers, by SIGKILL, around legacy handles. (Those of VMM memory and events are with their
- * own cases.)
+ * Deaths of exporters and importers, by SIGKILL, around legacy handles.
+ * (Those of VMM memory and events are with their own cases.)
  */
 #include "conformance.h"
 
-static void export_and_live(struct role *r)
+static void export_and_die(struct role *r)
 {
     legacy_export(r, 0, 0xa5);
-    /* Until killed, or until role 0 is done without that. */
-    role_hear(r, 0);
     role_die(r);
 }
 
@@ -36,53 +34,52 @@ static void open_of_dead(struct role *r)
 {
     drv_ipc_mem_t handle = legacy_handle(r, 1);
 
-    role_say(r, 1);
-    role_await_death(r, 1);
-    fact_result(r, refused_soon(r, handle));
+    role_let_die(r, 1);
+    fact_result(r, "opening", refused_soon(r, handle));
     check_context(r);
 }
 
 /* ---- dead while mapped: what is seen then is a fact, that one survives it is a check ---- */
 
-/* False when a fault of the device may have ended the context: then there's nothing to detach. */
-static bool look_and_close(struct role *r, drv_ptr_t ptr)
+/* When a fault of the device may have ended the context, there is nothing to detach: the role leaves. */
+static void look_and_close(struct role *r, drv_ptr_t ptr)
 {
     unsigned char byte = 0;
-    drv_result_t look = first_byte(r, ptr, &byte), close = r->cu->cuIpcCloseMemHandle(ptr);
+    drv_result_t look = r->cu->cuMemcpyDtoHAsync(&byte, ptr, 1, r->stream), close;
 
+    if (look == DRV_CUDA_SUCCESS)
+        look = r->cu->cuStreamSynchronize(r->stream);
+    close = r->cu->cuIpcCloseMemHandle(ptr);
     role_fact(r, "a copy gives %d, %s; closing gives %d", look,
               look != 0      ? "no bytes"
               : byte == 0xa5 ? "the old bytes"
                              : "other bytes",
               close);
-    return look == DRV_CUDA_SUCCESS && close == DRV_CUDA_SUCCESS;
+    if (look != DRV_CUDA_SUCCESS || close != DRV_CUDA_SUCCESS)
+        role_leave(r);
+    check_context(r);
 }
 
 static void use_of_dead(struct role *r)
 {
     drv_ptr_t ptr = legacy_import(r, 1);
-    bool works;
 
     check_bytes(r, ptr, 0xa5, SIZE);
-    role_say(r, 1);
-    role_await_death(r, 1);
-    works = look_and_close(r, ptr);
-    if (!works)
-        role_leave(r);
-    check_context(r);
+    role_let_die(r, 1);
+    look_and_close(r, ptr);
 }
 
 /* ---- dead while being opened, at several moments ---- */
 
 static void open_of_dying(struct role *r)
 {
-    drv_ipc_mem_t handle;
     int opened = 0, refused = 0;
-    drv_result_t error = DRV_CUDA_SUCCESS;
+    drv_result_t error;
     drv_ptr_t ptr;
 
     for (int i = 1; i < r->count; i++) {
-        role_recv(r, i, &handle, sizeof(handle));
+        drv_ipc_mem_t handle = legacy_handle(r, i);
+
         /* The kill is on its way while we open; how far it got differs each time. */
         for (int n = 0; n < 40; n++) {
             if (n == 5 * i)
@@ -106,10 +103,9 @@ static void open_of_dying(struct role *r)
 
 static void export_to_dying(struct role *r)
 {
+    drv_ptr_t ptr = legacy_export(r, 1, 0xa5);
     drv_ipc_mem_t handle;
-    drv_ptr_t ptr;
 
-    ptr = legacy_export(r, 1, 0xa5);
     role_hear(r, 1);
     role_kill(r, 1);
     role_await_death(r, 1);
@@ -125,12 +121,9 @@ static void export_to_dying(struct role *r)
 
 static void import_and_die(struct role *r)
 {
-    drv_ptr_t ptr = legacy_import(r, 0);
-
-    check_bytes(r, ptr, 0xa5, SIZE);
+    check_bytes(r, legacy_import(r, 0), 0xa5, SIZE);
     role_say(r, 0);
-    role_hear(r, 0);
-    role_fail(r, "was not killed");
+    role_await_the_kill(r);
 }
 
 static void import_after_death(struct role *r)
@@ -147,35 +140,28 @@ static void import_after_death(struct role *r)
 
 static void free_under_importer(struct role *r)
 {
-    drv_ptr_t ptr = legacy_export(r, 0, 0xa5);
-
-    role_hear(r, 0);
-    CU(r, cuMemFree, ptr);
+    legacy_lend(r);
     role_say(r, 0);
-    role_hear(r, 0);
 }
 
 static void look_at_freed(struct role *r)
 {
     drv_ptr_t ptr = legacy_import(r, 1);
-    bool works;
 
     role_say(r, 1);
     role_hear(r, 1);
-    works = look_and_close(r, ptr);
-    role_say(r, 1);
-    if (!works)
-        role_leave(r);
-    check_context(r);
+    look_and_close(r, ptr);
 }
 
-static const struct test_case cases[] = {
-    CASE_DYING(1u << 1, "death: a dead exporter's handle cannot be opened", open_of_dead, export_and_live),
-    CASE_DYING(1u << 1, "death: the exporter dies while its memory is open", use_of_dead, export_and_live),
-    CASE_DYING(0xe, "death: exporters die while being opened", open_of_dying, export_and_live, export_and_live,
-               export_and_live),
-    CASE_DYING(1u << 1, "death: an importer dies with the memory open", export_to_dying, import_and_die,
-               import_after_death),
-    CASE("undefined: memory is freed under its importer", look_at_freed, free_under_importer),
+const struct test_case death_cases[] = {
+    {.name = "death: a dead exporter's handle cannot be opened", .roles = {open_of_dead, export_and_die}, .dying = 0x2},
+    {.name = "death: the exporter dies while its memory is open", .roles = {use_of_dead, export_and_die}, .dying = 0x2},
+    {.name = "death: exporters die while being opened",
+     .roles = {open_of_dying, export_and_die, export_and_die, export_and_die},
+     .dying = 0xe},
+    {.name = "death: an importer dies with the memory open",
+     .roles = {export_to_dying, import_and_die, import_after_death},
+     .dying = 0x2},
+    {.name = "undefined: memory is freed under its importer", .roles = {look_at_freed, free_under_importer}},
+    {.name = NULL},
 };
-const struct test_group death_cases = CASES(cases);

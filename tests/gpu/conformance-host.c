@@ -5,9 +5,7 @@
 #include "conformance.h"
 
 #include <stdatomic.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #define AREA ((size_t)256 << 10)
 
@@ -15,10 +13,9 @@
 
 static void copy_out(struct role *r)
 {
-    drv_ptr_t shared, own;
+    drv_ptr_t shared, own = allocate(r, AREA);
     unsigned char *area = area_make(r, AREA, &shared);
 
-    CU(r, cuMemAlloc, &own, AREA);
     fill(r, own, 0xa5, AREA);
     CU(r, cuMemcpyDtoHAsync, area, own, AREA, r->stream);
     CU(r, cuStreamSynchronize, r->stream);
@@ -30,14 +27,12 @@ static void copy_out(struct role *r)
 
 static void copy_in(struct role *r)
 {
-    drv_ptr_t shared, own;
+    drv_ptr_t shared, own = allocate(r, AREA);
     unsigned char *area = area_open(r, AREA, &shared);
 
     role_fact(r, "the device's address is %s the host's", shared == (uintptr_t)area ? "the same as" : "another than");
     role_hear(r, 1);
-    for (size_t i = 0; i < AREA; i++)
-        CHECK(r, area[i] == 0xa5);
-    CU(r, cuMemAlloc, &own, AREA);
+    check_memory(r, area, 0xa5, AREA);
     CU(r, cuMemcpyDtoDAsync, own, shared, AREA, r->stream);
     check_bytes(r, own, 0xa5, AREA);
     CU(r, cuMemFree, own);
@@ -48,14 +43,12 @@ static void copy_in(struct role *r)
 /* The address may come from the middle of the area. */
 static void inner_address(struct role *r)
 {
-    unsigned char *area;
     drv_ptr_t base, inside;
+    unsigned char *area = area_make(r, AREA, &base);
 
-    area = area_make(r, AREA, &base);
     CU(r, cuMemHostGetDevicePointer, &inside, area + 4096, 0);
     CHECK(r, inside == base + 4096);
-    CU(r, cuMemsetD8Async, inside, 0x21, 16, r->stream);
-    CU(r, cuStreamSynchronize, r->stream);
+    fill(r, inside, 0x21, 16);
     CHECK(r, area[4095] == 0 && area[4096] == 0x21 && area[4111] == 0x21 && area[4112] == 0);
     area_close(r, area, AREA);
 }
@@ -64,19 +57,12 @@ static void inner_address(struct role *r)
 
 static void register_twice(struct role *r)
 {
-    unsigned char *area;
-    drv_result_t error;
-    int fd;
+    drv_ptr_t ptr;
+    void *area = area_make(r, AREA, &ptr);
 
-    fd = shared_fd(r, AREA);
-    area = shared_map(r, fd, AREA);
-    close(fd);
-    host_register(r, area, AREA);
-    error = CU_FAILS(r, cuMemHostRegister, area, AREA, DRV_CU_MEMHOSTREGISTER_DEVICEMAP);
-    role_fact(r, "again: %d %s", error, result_name(error));
+    fact_result(r, "again", CU_FAILS(r, cuMemHostRegister, area, AREA, DRV_CU_MEMHOSTREGISTER_DEVICEMAP));
     CU(r, cuMemHostUnregister, area);
-    error = CU_FAILS(r, cuMemHostUnregister, area);
-    role_fact(r, "unregistering twice: %d %s", error, result_name(error));
+    fact_result(r, "unregistering twice", CU_FAILS(r, cuMemHostUnregister, area));
     host_register(r, area, AREA);
     area_close(r, area, AREA);
     check_context(r);
@@ -84,35 +70,29 @@ static void register_twice(struct role *r)
 
 static void register_nothing(struct role *r)
 {
-    drv_result_t error;
+    void *hole = mmap(NULL, AREA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     drv_ptr_t ptr;
-    void *hole;
 
-    hole = mmap(NULL, AREA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(r, hole != MAP_FAILED);
     munmap(hole, AREA);
-    error = CU_FAILS(r, cuMemHostRegister, hole, AREA, DRV_CU_MEMHOSTREGISTER_DEVICEMAP);
-    role_fact(r, "memory that isn't there: %d %s", error, result_name(error));
-    error = CU_FAILS(r, cuMemHostGetDevicePointer, &ptr, hole, 0);
-    role_fact(r, "an address of memory that isn't registered: %d", error);
+    fact_result(r, "memory that isn't there",
+                CU_FAILS(r, cuMemHostRegister, hole, AREA, DRV_CU_MEMHOSTREGISTER_DEVICEMAP));
+    fact_result(r, "an address of memory that isn't registered", CU_FAILS(r, cuMemHostGetDevicePointer, &ptr, hole, 0));
     check_context(r);
 }
 
 /* Readers map a publisher's ring read-only: can a device then see it? */
 static void register_read_only(struct role *r)
 {
-    const unsigned flags[] = {DRV_CU_MEMHOSTREGISTER_DEVICEMAP,
-                              DRV_CU_MEMHOSTREGISTER_DEVICEMAP | DRV_CU_MEMHOSTREGISTER_READ_ONLY};
+    const unsigned without = DRV_CU_MEMHOSTREGISTER_DEVICEMAP, with = without | DRV_CU_MEMHOSTREGISTER_READ_ONLY;
     drv_result_t result[2];
-    void *area;
     int fd;
+    void *area = shared_new(r, AREA, &fd);
 
-    fd = shared_fd(r, AREA);
-    area = mmap(NULL, AREA, PROT_READ, MAP_SHARED, fd, 0);
-    CHECK(r, area != MAP_FAILED);
     close(fd);
+    CHECK(r, mprotect(area, AREA, PROT_READ) == 0);
     for (int i = 0; i < 2; i++) {
-        result[i] = r->cu->cuMemHostRegister(area, AREA, flags[i]);
+        result[i] = r->cu->cuMemHostRegister(area, AREA, i == 0 ? without : with);
         if (result[i] == DRV_CUDA_SUCCESS)
             CU(r, cuMemHostUnregister, area);
     }
@@ -142,25 +122,24 @@ static void count_call(void *data)
 static void host_function(struct role *r)
 {
     struct counted c = {.calls = 0};
-    struct gate g;
 
     c.cu = r->standin != NULL ? r->cu : NULL;
-    gate_close(r, r->stream, &g);
+    gate_close(r);
     CU(r, cuLaunchHostFunc, r->stream, count_call, &c);
     CHECK(r, c.calls == 0);
-    gate_open(r, &g);
+    gate_open(r);
     CU(r, cuStreamSynchronize, r->stream);
     CHECK(r, c.calls == 1);
     /* A real driver may refuse a call from inside, or deadlock: it is not tempted. */
     CHECK(r, c.cu == NULL || c.inner == DRV_CUDA_ERROR_NOT_PERMITTED);
 }
 
-static const struct test_case cases[] = {
-    CASE_PROBE("host: copies of one process are seen by the other", copy_in, copy_out),
-    CASE("host: addresses inside registered memory", inner_address),
-    CASE("host: registering twice is refused", register_twice),
-    CASE("host: what isn't there cannot be registered", register_nothing),
-    CASE("host: a read-only mapping is registered", register_read_only),
-    CASE("host: a function is called in a stream's order", host_function),
+const struct test_case host_cases[] = {
+    {.name = "host: copies of one process are seen by the other", .roles = {copy_in, copy_out}, .probe = true},
+    {.name = "host: addresses inside registered memory", .roles = {inner_address}},
+    {.name = "host: registering twice is refused", .roles = {register_twice}},
+    {.name = "host: what isn't there cannot be registered", .roles = {register_nothing}},
+    {.name = "host: a read-only mapping is registered", .roles = {register_read_only}},
+    {.name = "host: a function is called in a stream's order", .roles = {host_function}},
+    {.name = NULL},
 };
-const struct test_group host_cases = CASES(cases);

@@ -1,29 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Legacy memory handles: 64 bytes that stand for memory of another living process. Role 0 imports, role 1 exports,
- * unless a case says otherwise.
+ * Legacy memory handles: 64 bytes that stand for memory of another living process.
+ * Role 0 imports, role 1 exports, unless a case says otherwise.
  */
 #include "conformance.h"
 
 #include <string.h>
-
-/* Waits until the importer has finished. */
-static void export_filled(struct role *r)
-{
-    drv_ptr_t ptr = legacy_export(r, 0, 0xa5);
-
-    role_hear(r, 0);
-    CU(r, cuMemFree, ptr);
-}
-
-static void import_and_look(struct role *r)
-{
-    drv_ptr_t ptr = legacy_import(r, 1);
-
-    check_bytes(r, ptr, 0xa5, SIZE);
-    CU(r, cuIpcCloseMemHandle, ptr);
-    role_say(r, 1);
-}
 
 static void export_and_look(struct role *r)
 {
@@ -34,10 +16,11 @@ static void export_and_look(struct role *r)
     CU(r, cuMemFree, ptr);
 }
 
-static void import_and_write(struct role *r)
+static void import_look_write(struct role *r)
 {
     drv_ptr_t ptr = legacy_import(r, 1);
 
+    check_bytes(r, ptr, 0xa5, SIZE);
     fill(r, ptr, 0x3c, SIZE);
     CU(r, cuIpcCloseMemHandle, ptr);
     role_say(r, 1);
@@ -45,12 +28,11 @@ static void import_and_write(struct role *r)
 
 static void open_own(struct role *r)
 {
+    drv_ptr_t ptr = allocate(r, SIZE), again;
     drv_ipc_mem_t handle;
-    drv_ptr_t ptr, again;
 
-    CU(r, cuMemAlloc, &ptr, SIZE);
     CU(r, cuIpcGetMemHandle, &handle, ptr);
-    fact_result(r, CU_FAILS(r, cuIpcOpenMemHandle, &again, handle, LAZY));
+    fact_result(r, "opening", CU_FAILS(r, cuIpcOpenMemHandle, &again, handle, LAZY));
     CU(r, cuMemFree, ptr);
     check_context(r);
 }
@@ -65,6 +47,11 @@ struct piece {
     uint64_t offset;
 };
 
+static bool same(const drv_ipc_mem_t *a, const drv_ipc_mem_t *b)
+{
+    return memcmp(a, b, sizeof(*a)) == 0;
+}
+
 static void export_pieces(struct role *r)
 {
     struct piece pieces[PIECES];
@@ -73,7 +60,7 @@ static void export_pieces(struct role *r)
     size_t size;
 
     for (int i = 0; i < PIECES; i++) {
-        CU(r, cuMemAlloc, &ptr[i], PIECE);
+        ptr[i] = allocate(r, PIECE);
         fill(r, ptr[i], (unsigned char)(i + 1), PIECE);
         /* From inside the allocation: a handle is of the whole. */
         CU(r, cuIpcGetMemHandle, &pieces[i].handle, ptr[i] + 1000);
@@ -81,12 +68,10 @@ static void export_pieces(struct role *r)
         CHECK(r, base <= ptr[i] && ptr[i] + PIECE <= base + size);
         pieces[i].offset = ptr[i] - base;
         inside += pieces[i].offset != 0;
-        distinct += memcmp(&pieces[i].handle, &pieces[0].handle, sizeof(pieces[i].handle)) != 0;
+        distinct += !same(&pieces[i].handle, &pieces[0].handle);
     }
-    role_fact(r,
-              "%d allocations of %d bytes: %d begin inside their range, %d handles differ "
-              "from the first",
-              PIECES, PIECE, inside, distinct);
+    role_fact(r, "%d allocations of %d bytes: %d begin inside their range, %d handles differ from the first", PIECES,
+              PIECE, inside, distinct);
     role_send(r, 0, pieces, sizeof(pieces));
     role_hear(r, 0);
     for (int i = 0; i < PIECES; i++)
@@ -110,16 +95,14 @@ static void import_pieces(struct role *r)
 
 static void export_interior(struct role *r)
 {
+    drv_ptr_t ptr = allocate(r, SIZE);
     drv_ipc_mem_t of_base, of_inside;
-    drv_ptr_t ptr;
 
-    CU(r, cuMemAlloc, &ptr, SIZE);
     fill(r, ptr, 0x11, SIZE);
     fill(r, ptr + MIB, 0x22, MIB);
     CU(r, cuIpcGetMemHandle, &of_base, ptr);
     CU(r, cuIpcGetMemHandle, &of_inside, ptr + MIB);
-    role_fact(r, "handles of base and inside are %s",
-              memcmp(&of_base, &of_inside, sizeof(of_base)) == 0 ? "the same bytes" : "different");
+    role_fact(r, "handles of base and inside are %s", same(&of_base, &of_inside) ? "the same bytes" : "different");
     role_send(r, 0, &of_inside, sizeof(of_inside));
     role_hear(r, 0);
     CU(r, cuMemFree, ptr);
@@ -159,13 +142,12 @@ static void import_again_and_again(struct role *r)
     drv_ipc_mem_t handle = legacy_handle(r, 1);
     drv_ptr_t ptr;
 
-    for (int i = 0; i < 50; i++) {
+    for (int i = 0; i <= 50; i++) {
         CU(r, cuIpcOpenMemHandle, &ptr, handle, LAZY);
+        if (i == 50)
+            check_bytes(r, ptr, 0xa5, SIZE);
         CU(r, cuIpcCloseMemHandle, ptr);
     }
-    CU(r, cuIpcOpenMemHandle, &ptr, handle, LAZY);
-    check_bytes(r, ptr, 0xa5, SIZE);
-    CU(r, cuIpcCloseMemHandle, ptr);
     role_say(r, 1);
 }
 
@@ -173,10 +155,9 @@ static void import_again_and_again(struct role *r)
 
 static void export_freed(struct role *r)
 {
+    drv_ptr_t ptr = allocate(r, SIZE);
     drv_ipc_mem_t handle;
-    drv_ptr_t ptr;
 
-    CU(r, cuMemAlloc, &ptr, SIZE);
     CU(r, cuIpcGetMemHandle, &handle, ptr);
     CU(r, cuMemFree, ptr);
     role_send(r, 0, &handle, sizeof(handle));
@@ -188,7 +169,7 @@ static void import_freed(struct role *r)
     drv_ipc_mem_t handle = legacy_handle(r, 1);
     drv_ptr_t ptr;
 
-    fact_result(r, CU_FAILS(r, cuIpcOpenMemHandle, &ptr, handle, LAZY));
+    fact_result(r, "opening", CU_FAILS(r, cuIpcOpenMemHandle, &ptr, handle, LAZY));
     check_context(r);
     role_say(r, 1);
 }
@@ -199,7 +180,7 @@ static void import_garbage(struct role *r)
     drv_ptr_t ptr;
 
     memset(&handle, 0x5a, sizeof(handle));
-    fact_result(r, CU_FAILS(r, cuIpcOpenMemHandle, &ptr, handle, LAZY));
+    fact_result(r, "opening", CU_FAILS(r, cuIpcOpenMemHandle, &ptr, handle, LAZY));
     check_context(r);
 }
 
@@ -207,7 +188,7 @@ static void export_unknown(struct role *r)
 {
     drv_ipc_mem_t handle;
 
-    fact_result(r, CU_FAILS(r, cuIpcGetMemHandle, &handle, 0x1000));
+    fact_result(r, "the call", CU_FAILS(r, cuIpcGetMemHandle, &handle, 0x1000));
     check_context(r);
 }
 
@@ -215,10 +196,9 @@ static void export_unknown(struct role *r)
 
 static void export_to_all(struct role *r)
 {
+    drv_ptr_t ptr = allocate(r, SIZE);
     drv_ipc_mem_t handle;
-    drv_ptr_t ptr;
 
-    CU(r, cuMemAlloc, &ptr, SIZE);
     fill(r, ptr, 0xa5, SIZE);
     CU(r, cuIpcGetMemHandle, &handle, ptr);
     for (int i = 1; i < r->count; i++)
@@ -246,17 +226,19 @@ static void import_of_many(struct role *r)
     role_say(r, 0);
 }
 
-static const struct test_case cases[] = {
-    CASE_PROBE("legacy: the importer sees the exporter's bytes", import_and_look, export_filled),
-    CASE("legacy: the exporter sees the importer's bytes", import_and_write, export_and_look),
-    CASE("legacy: a process cannot open its own handle", open_own),
-    CASE_PROBE("legacy: range and offset lead to the right bytes", import_pieces, export_pieces),
-    CASE("legacy: a handle of an inner pointer opens at the base", import_interior, export_interior),
-    CASE("legacy: opens are counted", import_twice, export_filled),
-    CASE("legacy: opened and closed fifty times", import_again_and_again, export_filled),
-    CASE("legacy: a freed allocation cannot be opened", import_freed, export_freed),
-    CASE("legacy: a handle of garbage is refused", import_garbage),
-    CASE("legacy: an unknown pointer has no handle", export_unknown),
-    CASE("legacy: three importers at once", export_to_all, import_of_many, import_of_many, import_of_many),
+const struct test_case legacy_cases[] = {
+    {.name = "legacy: both sides see each other's bytes", .roles = {import_look_write, export_and_look}, .probe = true},
+    {.name = "legacy: a process cannot open its own handle", .roles = {open_own}},
+    {.name = "legacy: range and offset lead to the right bytes",
+     .roles = {import_pieces, export_pieces},
+     .probe = true},
+    {.name = "legacy: a handle of an inner pointer opens at the base", .roles = {import_interior, export_interior}},
+    {.name = "legacy: opens are counted", .roles = {import_twice, legacy_lend}},
+    {.name = "legacy: opened and closed fifty times", .roles = {import_again_and_again, legacy_lend}},
+    {.name = "legacy: a freed allocation cannot be opened", .roles = {import_freed, export_freed}},
+    {.name = "legacy: a handle of garbage is refused", .roles = {import_garbage}},
+    {.name = "legacy: an unknown pointer has no handle", .roles = {export_unknown}},
+    {.name = "legacy: three importers at once",
+     .roles = {export_to_all, import_of_many, import_of_many, import_of_many}},
+    {.name = NULL},
 };
-const struct test_group legacy_cases = CASES(cases);

@@ -6,8 +6,6 @@
 #include "conformance.h"
 
 #include <stdatomic.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #define DATA   ((size_t)1 << 20)
 #define ROUNDS 100
@@ -98,10 +96,9 @@ static void play_pong(struct role *r)
 
 static void publish_data(struct role *r)
 {
-    drv_ptr_t ptr, own;
+    drv_ptr_t ptr, own = allocate(r, DATA);
     struct area *a = words_make(r, &ptr);
 
-    CU(r, cuMemAlloc, &own, DATA);
     for (uint64_t i = 1; i <= ROUNDS; i++) {
         CU(r, cuMemsetD8Async, own, (unsigned char)i, DATA, r->stream);
         CU(r, cuMemcpyDtoDAsync, ptr + DATA_AT, own, DATA, r->stream);
@@ -131,65 +128,62 @@ static void check_data(struct role *r)
 
 /* ---- what the conditions mean ---- */
 
-static bool passes(struct role *r, drv_ptr_t ptr, struct area *a, uint64_t has, uint64_t wants, unsigned flags,
-                   uint64_t release)
-{
-    drv_result_t result;
-    drv_stream_t stream;
-    bool passed;
-
-    a->ping = has;
-    CU(r, cuStreamCreate, &stream, DRV_CU_STREAM_NON_BLOCKING);
-    CU(r, cuStreamWaitValue64, stream, ptr + PING, wants, flags);
-    /* Nothing can be awaited that must not happen: so much patience must do. */
-    passed = stream_ends(r, stream, 200, &result);
-    a->ping = release;
-    CHECK(r, stream_ends(r, stream, 10000, &result) && result == DRV_CUDA_SUCCESS);
-    CU(r, cuStreamDestroy, stream);
-    return passed;
-}
-
 static void conditions(struct role *r)
 {
-    const unsigned eq = DRV_CU_STREAM_WAIT_VALUE_EQ, and = DRV_CU_STREAM_WAIT_VALUE_AND;
+    static const struct {
+        uint64_t has, wants;
+        unsigned flags;
+        bool passes;
+        uint64_t release; /* a value that passes */
+    } table[] = {
+        {7, 7, GEQ, true, 7},
+        {8, 7, GEQ, true, 7},
+        {6, 7, GEQ, false, 7},
+        /* GEQ is of a circle: generations may wrap. */
+        {3, UINT64_MAX - 3, GEQ, true, 3},
+        {UINT64_MAX - 3, 3, GEQ, false, 3},
+        {7, 7, DRV_CU_STREAM_WAIT_VALUE_EQ, true, 7},
+        {8, 7, DRV_CU_STREAM_WAIT_VALUE_EQ, false, 7},
+        {6, 2, DRV_CU_STREAM_WAIT_VALUE_AND, true, 2},
+        {5, 2, DRV_CU_STREAM_WAIT_VALUE_AND, false, 2},
+    };
     drv_ptr_t ptr;
     struct area *a = words_make(r, &ptr);
 
-    CHECK(r, passes(r, ptr, a, 7, 7, GEQ, 7));
-    CHECK(r, passes(r, ptr, a, 8, 7, GEQ, 7));
-    CHECK(r, !passes(r, ptr, a, 6, 7, GEQ, 7));
-    /* GEQ is of a circle: generations may wrap. */
-    CHECK(r, passes(r, ptr, a, 3, UINT64_MAX - 3, GEQ, 3));
-    CHECK(r, !passes(r, ptr, a, UINT64_MAX - 3, 3, GEQ, 3));
-    CHECK(r, passes(r, ptr, a, 7, 7, eq, 7));
-    CHECK(r, !passes(r, ptr, a, 8, 7, eq, 7));
-    CHECK(r, passes(r, ptr, a, 6, 2, and, 2));
-    CHECK(r, !passes(r, ptr, a, 5, 2, and, 2));
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        drv_result_t result;
+        drv_stream_t stream;
+
+        a->ping = table[i].has;
+        CU(r, cuStreamCreate, &stream, DRV_CU_STREAM_NON_BLOCKING);
+        CU(r, cuStreamWaitValue64, stream, ptr + PING, table[i].wants, table[i].flags);
+        /* Nothing can be awaited that must not happen: so much patience must do. */
+        if (stream_ends(r, stream, 200, &result) != table[i].passes)
+            role_fail(r, "line %zu of the table is not so", i);
+        a->ping = table[i].release;
+        CHECK(r, stream_ends(r, stream, 10000, &result) && result == DRV_CUDA_SUCCESS);
+        CU(r, cuStreamDestroy, stream);
+    }
     area_close(r, a, sizeof(*a));
 }
 
 /* Where a device can touch any host memory by itself (HMM, ATS) no address is unknown. */
 static void refused(struct role *r)
 {
-    drv_result_t write, wait, odd;
-    uint64_t *page;
+    bool pageable = device_attribute(r, DRV_CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS) != 0;
+    static _Alignas(4096) unsigned char page[4096];
+    drv_result_t write, wait;
     drv_ptr_t own;
-    bool pageable;
 
     need_memops(r);
-    pageable = device_attribute(r, DRV_CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS) != 0;
-    page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    CHECK(r, page != MAP_FAILED);
     write = r->cu->cuStreamWriteValue64(r->stream, (uintptr_t)page, 1, 0);
     wait = r->cu->cuStreamWaitValue64(r->stream, (uintptr_t)page, 0, GEQ);
     CU(r, cuStreamSynchronize, r->stream);
-    munmap(page, 4096);
     role_fact(r, "writing to a pageable address: %d, waiting: %d%s", write, wait,
               pageable ? " (this device can touch pageable memory)" : "");
     CHECK(r, pageable || (write != DRV_CUDA_SUCCESS && wait != DRV_CUDA_SUCCESS));
-    CU(r, cuMemAlloc, &own, 4096);
-    odd = r->cu->cuStreamWriteValue64(r->stream, own + 4, 1, 0);
-    role_fact(r, "an address that is not a multiple of 8: %d", odd);
+    own = allocate(r, 4096);
+    fact_result(r, "an address that is not a multiple of 8", r->cu->cuStreamWriteValue64(r->stream, own + 4, 1, 0));
     CU(r, cuMemFree, own);
     check_context(r);
 }
@@ -199,7 +193,7 @@ static void device_word(struct role *r)
     drv_ptr_t own;
 
     need_memops(r);
-    CU(r, cuMemAlloc, &own, 4096);
+    own = allocate(r, 4096);
     fill(r, own, 0, 4096);
     CU(r, cuStreamWriteValue64, r->stream, own, 0x0101010101010101u, 0);
     CU(r, cuStreamWaitValue64, r->stream, own, 0x0101010101010101u, GEQ);
@@ -215,7 +209,6 @@ static void make_word_and_die(struct role *r)
     drv_ptr_t ptr;
 
     words_make(r, &ptr);
-    role_hear(r, 0);
     role_die(r);
 }
 
@@ -226,8 +219,7 @@ static void reap(struct role *r)
     struct area *a = words_open(r, &ptr);
 
     CU(r, cuStreamWaitValue64, r->stream, ptr + PING, 1, GEQ);
-    role_say(r, 1);
-    role_await_death(r, 1);
+    role_let_die(r, 1);
     CHECK(r, r->cu->cuStreamQuery(r->stream) == DRV_CUDA_ERROR_NOT_READY);
     /* Any process that maps the word could do this: it is plain host memory. */
     atomic_store_explicit(&a->ping, 1, memory_order_release);
@@ -235,13 +227,15 @@ static void reap(struct role *r)
     area_close(r, a, sizeof(*a));
 }
 
-static const struct test_case cases[] = {
-    CASE_PROBE("memop: a stream's word reaches the other CPU and back", cpu_answers, stream_writes),
-    CASE_PROBE("memop: streams of two processes take turns", play_pong, play_ping),
-    CASE("memop: who sees the word sees the data", check_data, publish_data),
-    CASE("memop: the conditions mean what they say", conditions),
-    CASE("memop: unknown addresses are refused", refused),
-    CASE("memop: words in device memory", device_word),
-    CASE_DYING(1u << 1, "memop: a wait for the dead can be released", reap, make_word_and_die),
+const struct test_case memop_cases[] = {
+    {.name = "memop: a stream's word reaches the other CPU and back",
+     .roles = {cpu_answers, stream_writes},
+     .probe = true},
+    {.name = "memop: streams of two processes take turns", .roles = {play_pong, play_ping}, .probe = true},
+    {.name = "memop: who sees the word sees the data", .roles = {check_data, publish_data}},
+    {.name = "memop: the conditions mean what they say", .roles = {conditions}},
+    {.name = "memop: unknown addresses are refused", .roles = {refused}},
+    {.name = "memop: words in device memory", .roles = {device_word}},
+    {.name = "memop: a wait for the dead can be released", .roles = {reap, make_word_and_die}, .dying = 0x2},
+    {.name = NULL},
 };
-const struct test_group memop_cases = CASES(cases);

@@ -5,9 +5,7 @@
 #include "conformance.h"
 
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 struct attributes {
     int type, ordinal, legacy, mapped;
@@ -35,11 +33,10 @@ static void ask(struct role *r, drv_ptr_t ptr, struct attributes *a)
 
 static void of_allocation(struct role *r)
 {
+    drv_ptr_t ptr = allocate(r, SIZE), base;
     struct attributes a;
-    drv_ptr_t ptr, base;
     size_t size;
 
-    CU(r, cuMemAlloc, &ptr, SIZE);
     ask(r, ptr + MIB, &a);
     CU(r, cuMemGetAddressRange, &base, &size, ptr + MIB);
     CHECK(r, a.type == DRV_CU_MEMORYTYPE_DEVICE);
@@ -60,7 +57,7 @@ static void of_vmm(struct role *r)
     ask(r, b.ptr + MIB, &a);
     CHECK(r, a.type == DRV_CU_MEMORYTYPE_DEVICE);
     CHECK(r, a.legacy == 0);
-    CHECK(r, (a.handle_types & DRV_CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) != 0);
+    CHECK(r, (a.handle_types & FD_TYPE) != 0);
     CHECK(r, a.start <= b.ptr + MIB && b.ptr + MIB < a.start + a.size);
     role_fact(r, "ordinal %d, mapped %d, range of %zu bytes", a.ordinal, a.mapped, a.size);
     vmm_free(r, &b);
@@ -69,10 +66,9 @@ static void of_vmm(struct role *r)
 static void of_host(struct role *r)
 {
     struct attributes a;
-    unsigned char *area;
     drv_ptr_t ptr;
+    void *area = area_make(r, MIB, &ptr);
 
-    area = area_make(r, MIB, &ptr);
     ask(r, ptr + 4096, &a);
     CHECK(r, a.type == DRV_CU_MEMORYTYPE_HOST);
     CHECK(r, a.legacy == 0);
@@ -96,73 +92,60 @@ struct device_names {
     drv_uuid_t uuid[16];
 };
 
-static void name_devices(struct role *r, struct device_names *n)
+static struct device_names name_devices(struct role *r)
 {
+    struct device_names n = {.count = r->cu->device_count < 16 ? r->cu->device_count : 16};
     drv_device_t device;
 
-    memset(n, 0, sizeof(*n));
-    n->count = r->cu->device_count < 16 ? r->cu->device_count : 16;
-    for (int i = 0; i < n->count; i++) {
+    for (int i = 0; i < n.count; i++) {
         CU(r, cuDeviceGet, &device, i);
-        CU(r, cuDeviceGetUuid, &n->uuid[i], device);
+        CU(r, cuDeviceGetUuid, &n.uuid[i], device);
     }
-}
-
-static bool same_uuid(const drv_uuid_t *a, const drv_uuid_t *b)
-{
-    return memcmp(a, b, sizeof(*a)) == 0;
+    return n;
 }
 
 static void send_names(struct role *r)
 {
-    struct device_names n;
+    struct device_names n = name_devices(r);
 
-    name_devices(r, &n);
     role_send(r, 0, &n, sizeof(n));
     role_hear(r, 0);
 }
 
 static void compare_names(struct role *r)
 {
-    struct device_names mine, theirs;
-    int found = 0;
+    struct device_names mine = name_devices(r), theirs;
 
-    name_devices(r, &mine);
     role_recv(r, 1, &theirs, sizeof(theirs));
-    for (int i = 0; i < mine.count; i++)
-        for (int j = 0; j < i; j++)
-            CHECK(r, !same_uuid(&mine.uuid[i], &mine.uuid[j]));
-    for (int i = 0; i < mine.count; i++)
-        for (int j = 0; j < theirs.count; j++)
-            found += same_uuid(&mine.uuid[i], &theirs.uuid[j]);
-    CHECK(r, mine.count == theirs.count && found == mine.count);
+    CHECK(r, mine.count == theirs.count);
+    for (int i = 0; i < mine.count; i++) {
+        int found = 0;
+
+        for (int j = 0; j < mine.count; j++) {
+            CHECK(r, i == j || memcmp(&mine.uuid[i], &mine.uuid[j], sizeof(mine.uuid[i])) != 0);
+            found += memcmp(&mine.uuid[i], &theirs.uuid[j], sizeof(mine.uuid[i])) == 0;
+        }
+        CHECK(r, found == 1);
+    }
     role_say(r, 1);
 }
 
 /* ---- peers ---- */
 
-static void need_peer(struct role *r)
+static bool first_is_peer(struct role *r)
 {
     int can = 0;
 
     CU(r, cuDeviceCanAccessPeer, &can, r->device, 0);
-    if (!can)
-        role_skip(r, "the devices cannot reach each other");
-}
-
-static void export_on_first(struct role *r)
-{
-    drv_ptr_t ptr = legacy_export(r, 0, 0xa5);
-
-    role_hear(r, 0);
-    CU(r, cuMemFree, ptr);
+    return can != 0;
 }
 
 static void import_on_second(struct role *r)
 {
     drv_ptr_t ptr;
 
-    need_peer(r);
+    if (!first_is_peer(r))
+        role_skip(r, "the devices cannot reach each other");
     ptr = legacy_import(r, 1);
     check_bytes(r, ptr, 0xa5, SIZE);
     CU(r, cuIpcCloseMemHandle, ptr);
@@ -171,15 +154,11 @@ static void import_on_second(struct role *r)
 
 static void import_without_peer(struct role *r)
 {
-    drv_ipc_mem_t handle;
     drv_ptr_t ptr;
-    int can = 1;
 
-    CU(r, cuDeviceCanAccessPeer, &can, r->device, 0);
-    if (can)
+    if (first_is_peer(r))
         role_skip(r, "the devices can reach each other");
-    role_recv(r, 1, &handle, sizeof(handle));
-    fact_result(r, CU_FAILS(r, cuIpcOpenMemHandle, &ptr, handle, LAZY));
+    fact_result(r, "opening", CU_FAILS(r, cuIpcOpenMemHandle, &ptr, legacy_handle(r, 1), LAZY));
     check_context(r);
     role_say(r, 1);
 }
@@ -206,14 +185,16 @@ static void forked(struct role *r)
     check_context(r);
 }
 
-static const struct test_case cases[] = {
-    CASE("pointer: attributes of an allocation", of_allocation),
-    CASE("pointer: attributes of VMM memory", of_vmm),
-    CASE("pointer: attributes of registered host memory", of_host),
-    CASE("pointer: attributes of an unknown address", of_unknown),
-    CASE("device: every process sees the same UUIDs", compare_names, send_names),
-    CASE_ON(1, "device: a handle opens on a peer", import_on_second, export_on_first),
-    CASE_ON(1, "device: a handle does not open where no peer is", import_without_peer, export_on_first),
-    CASE("device: a started driver does not survive fork", forked),
+const struct test_case pointer_cases[] = {
+    {.name = "pointer: attributes of an allocation", .roles = {of_allocation}},
+    {.name = "pointer: attributes of VMM memory", .roles = {of_vmm}},
+    {.name = "pointer: attributes of registered host memory", .roles = {of_host}},
+    {.name = "pointer: attributes of an unknown address", .roles = {of_unknown}},
+    {.name = "device: every process sees the same UUIDs", .roles = {compare_names, send_names}},
+    {.name = "device: a handle opens on a peer", .roles = {import_on_second, legacy_lend}, .device = 1},
+    {.name = "device: a handle does not open where no peer is",
+     .roles = {import_without_peer, legacy_lend},
+     .device = 1},
+    {.name = "device: a started driver does not survive fork", .roles = {forked}},
+    {.name = NULL},
 };
-const struct test_group pointer_cases = CASES(cases);

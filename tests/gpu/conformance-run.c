@@ -14,18 +14,14 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <unistd.h>
-
-enum report_kind { REPORT_FAIL, REPORT_SKIP, REPORT_FACT, REPORT_COST, REPORT_DONE };
 
 struct report {
-    int kind;
+    enum report_kind kind;
     int role;
     char text[240];
 };
@@ -33,66 +29,40 @@ _Static_assert(sizeof(struct report) <= 512, "a report is written to the pipe in
 
 /* ---- in a role ---- */
 
-static void report(struct role *r, enum report_kind kind, const char *format, va_list args)
+void role_report(struct role *r, enum report_kind kind, const char *format, ...)
 {
     struct report message;
     int saved = errno;
+    va_list args;
 
     memset(&message, 0, sizeof(message));
-    message.kind = (int)kind;
+    message.kind = kind;
     message.role = r->index;
+    va_start(args, format);
     vsnprintf(message.text, sizeof(message.text), format, args);
+    va_end(args);
     if (write(r->report, &message, sizeof(message)) != (ssize_t)sizeof(message))
         _exit(3);
     errno = saved;
 }
 
-#define REPORT(r, kind, format)                                                                                        \
-    do {                                                                                                               \
-        va_list report_args;                                                                                           \
-        va_start(report_args, format);                                                                                 \
-        report(r, kind, format, report_args);                                                                          \
-        va_end(report_args);                                                                                           \
-    } while (0)
-
-void role_fail(struct role *r, const char *format, ...)
-{
-    REPORT(r, REPORT_FAIL, format);
-    _exit(1);
-}
-
-void role_skip(struct role *r, const char *format, ...)
-{
-    REPORT(r, REPORT_SKIP, format);
-    _exit(0);
-}
-
-void role_fact(struct role *r, const char *format, ...)
-{
-    REPORT(r, REPORT_FACT, format);
-}
-
-void role_cost(struct role *r, const char *format, ...)
-{
-    REPORT(r, REPORT_COST, format);
-}
-
-static void role_done(struct role *r, const char *format, ...)
-{
-    REPORT(r, REPORT_DONE, format);
-}
-
-void role_leave(struct role *r)
-{
-    role_done(r, "left");
-    _exit(0);
-}
-
 void role_die(struct role *r)
 {
-    (void)r;
+    role_hear(r, 0);
     raise(SIGKILL);
     _exit(3);
+}
+
+void role_await_the_kill(struct role *r)
+{
+    role_hear(r, 0);
+    role_fail(r, "was not killed");
+}
+
+void role_let_die(struct role *r, int other)
+{
+    role_say(r, other);
+    role_await_death(r, other);
 }
 
 void role_kill(struct role *r, int other)
@@ -104,9 +74,9 @@ void role_kill(struct role *r, int other)
 
 /* ---- between roles ---- */
 
-static void await(struct role *r, int fd, short events)
+static void await(struct role *r, int fd)
 {
-    struct pollfd p = {fd, events, 0};
+    struct pollfd p = {fd, POLLIN, 0};
     int n;
 
     do
@@ -118,15 +88,14 @@ static void await(struct role *r, int fd, short events)
 
 void role_send(struct role *r, int to, const void *data, size_t size)
 {
-    if (send(r->link[to], data, size, MSG_NOSIGNAL) != (ssize_t)size)
-        role_fail(r, "role %d is gone: %s", to, strerror(errno));
+    role_send_fd(r, to, data, size, -1);
 }
 
 void role_recv(struct role *r, int from, void *data, size_t size)
 {
     ssize_t n;
 
-    await(r, r->link[from], POLLIN);
+    await(r, r->link[from]);
     n = recv(r->link[from], data, size, 0);
     if (n != (ssize_t)size)
         role_fail(r, "role %d sent %zd bytes instead of %zu%s", from, n, size, n == 0 ? ": it is gone" : "");
@@ -148,36 +117,39 @@ void role_await_death(struct role *r, int other)
 {
     char c;
 
-    await(r, r->link[other], POLLIN);
+    await(r, r->link[other]);
     if (recv(r->link[other], &c, 1, 0) > 0)
         role_fail(r, "role %d speaks, but should have died", other);
 }
 
-void role_send_fd(struct role *r, int to, int fd)
+void role_send_fd(struct role *r, int to, const void *data, size_t size, int fd)
 {
-    char byte = 'f', control[CMSG_SPACE(sizeof(int))] = {0};
-    struct iovec iov = {&byte, 1};
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    char control[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec iov = {(void *)(uintptr_t)data, size};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    struct cmsghdr *c;
 
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-    if (sendmsg(r->link[to], &m, MSG_NOSIGNAL) != 1)
-        role_fail(r, "cannot send a descriptor: %s", strerror(errno));
+    if (fd >= 0) {
+        m.msg_control = control;
+        m.msg_controllen = sizeof(control);
+        c = CMSG_FIRSTHDR(&m);
+        *c = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+        memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+    }
+    if (sendmsg(r->link[to], &m, MSG_NOSIGNAL) != (ssize_t)size)
+        role_fail(r, "role %d is gone: %s", to, strerror(errno));
 }
 
-int role_recv_fd(struct role *r, int from)
+int role_recv_fd(struct role *r, int from, void *data, size_t size)
 {
-    char byte, control[CMSG_SPACE(sizeof(int))] = {0};
-    struct iovec iov = {&byte, 1};
+    char control[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec iov = {data, size};
     struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
     struct cmsghdr *c;
     int fd = -1;
 
-    await(r, r->link[from], POLLIN);
-    if (recvmsg(r->link[from], &m, MSG_CMSG_CLOEXEC) != 1)
+    await(r, r->link[from]);
+    if (recvmsg(r->link[from], &m, MSG_CMSG_CLOEXEC) != (ssize_t)size)
         role_fail(r, "role %d is gone", from);
     c = CMSG_FIRSTHDR(&m);
     if (c == NULL || c->cmsg_type != SCM_RIGHTS)
@@ -293,7 +265,7 @@ __attribute__((noreturn)) static void play_role(struct play *p, int index)
         role_attach(&r, index == 0 ? p->t->device : 0);
     p->t->roles[index](&r);
     role_detach(&r);
-    role_done(&r, "done");
+    role_report(&r, REPORT_DONE, "done");
     _exit(0);
 }
 
@@ -336,23 +308,16 @@ static void judge(struct play *p, enum verdict verdict, const char *why)
 
 static void take(struct play *p, const struct report *m)
 {
-    switch (m->kind) {
-    case REPORT_FAIL:
+    if (m->kind == REPORT_FAIL)
         judge(p, FAILED, m->text);
-        break;
-    case REPORT_SKIP:
+    else if (m->kind == REPORT_SKIP)
         judge(p, SKIPPED, m->text);
-        break;
-    case REPORT_FACT:
+    else if (m->kind == REPORT_FACT)
         printf("fact  %-52s %s\n", p->t->name, m->text);
-        break;
-    case REPORT_COST:
+    else if (m->kind == REPORT_COST)
         printf("cost  %s\n", m->text);
-        break;
-    default:
+    else
         p->done |= 1u << m->role;
-        break;
-    }
 }
 
 /* Until every role has closed its end of the pipe. */

@@ -19,70 +19,64 @@
  */
 #include "conformance.h"
 
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #define EXIT_NO_DRIVER 77
 
-static const struct test_group *const groups[] = {
-    &legacy_cases, &death_cases,   &vmm_cases,       &event_cases, &host_cases,
-    &memop_cases,  &pointer_cases, &namespace_cases, &cost_cases,
+static const struct test_case *const groups[] = {
+    legacy_cases, death_cases,   vmm_cases,       event_cases, host_cases,
+    memop_cases,  pointer_cases, namespace_cases, cost_cases,
 };
 
-struct options {
-    bool probe, list, no_costs, undefined, self_test;
+static struct {
+    int probe, list, no_costs, undefined, self_test;
     const char *only;
     unsigned seconds, max_skips;
-};
+} options = {.seconds = 86400, .max_skips = UINT32_MAX};
 
-static int usage(const char *program)
+static int parse(int argc, char **argv)
 {
-    fprintf(stderr,
-            "usage: %s [--probe] [--no-costs] [--undefined] [--list] [--only TEXT] "
-            "[--seconds N] [--max-skips N] [--self-test]\n",
-            program);
-    return 2;
-}
+    static const struct option names[] = {
+        {"probe", no_argument, &options.probe, 1},
+        {"no-costs", no_argument, &options.no_costs, 1},
+        {"undefined", no_argument, &options.undefined, 1},
+        {"self-test", no_argument, &options.self_test, 1},
+        {"list", no_argument, &options.list, 1},
+        {"only", required_argument, NULL, 'o'},
+        {"seconds", required_argument, NULL, 's'},
+        {"max-skips", required_argument, NULL, 'm'},
+        {NULL, 0, NULL, 0},
+    };
+    int name;
 
-static int parse(struct options *o, int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--probe") == 0)
-            o->probe = true;
-        else if (strcmp(argv[i], "--no-costs") == 0)
-            o->no_costs = true;
-        else if (strcmp(argv[i], "--undefined") == 0)
-            o->undefined = true;
-        else if (strcmp(argv[i], "--self-test") == 0)
-            o->self_test = true;
-        else if (strcmp(argv[i], "--list") == 0)
-            o->list = true;
-        else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)
-            o->seconds = (unsigned)strtoul(argv[++i], NULL, 10);
-        else if (strcmp(argv[i], "--max-skips") == 0 && i + 1 < argc)
-            o->max_skips = (unsigned)strtoul(argv[++i], NULL, 10);
-        else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc)
-            o->only = argv[++i];
-        else
+    while ((name = getopt_long(argc, argv, "", names, NULL)) != -1) {
+        if (name == 'o')
+            options.only = optarg;
+        else if (name == 's')
+            options.seconds = (unsigned)strtoul(optarg, NULL, 10);
+        else if (name == 'm')
+            options.max_skips = (unsigned)strtoul(optarg, NULL, 10);
+        else if (name != 0)
             return -1;
     }
-    return 0;
+    return optind == argc ? 0 : -1;
 }
 
-static bool wanted(const struct options *o, const struct test_case *t)
+static bool wanted(const struct test_case *t)
 {
-    if (o->probe && !t->probe)
+    if (options.probe && !t->probe)
         return false;
-    if (o->no_costs && strncmp(t->name, "cost:", 5) == 0)
+    if (options.no_costs && strncmp(t->name, "cost:", 5) == 0)
         return false;
-    if (!o->undefined && strncmp(t->name, "undefined:", 10) == 0)
+    if (!options.undefined && strncmp(t->name, "undefined:", 10) == 0)
         return false;
-    return o->only == NULL || strstr(t->name, o->only) != NULL;
+    return options.only == NULL || strstr(t->name, options.only) != NULL;
 }
 
 /* In a process of its own: the runner must never have started a driver. */
@@ -136,9 +130,9 @@ static int describe_apart(void)
     return WEXITSTATUS(status);
 }
 
-static enum verdict run_in_time(const struct options *o, const struct test_case *t, uint64_t start)
+static enum verdict run_in_time(const struct test_case *t, uint64_t start)
 {
-    if (now_ns() - start < (uint64_t)o->seconds * 1000000000u)
+    if (now_ns() - start < (uint64_t)options.seconds * 1000000000u)
         return run_case(t);
     printf("%-5s %-52s no time left\n", "FAIL", t->name);
     return FAILED;
@@ -146,37 +140,32 @@ static enum verdict run_in_time(const struct options *o, const struct test_case 
 
 int main(int argc, char **argv)
 {
-    struct options o = {.seconds = 86400, .max_skips = UINT32_MAX};
     unsigned count[3] = {0, 0, 0};
     uint64_t start = now_ns();
     int status;
 
-    if (parse(&o, argc, argv) < 0)
-        return usage(argv[0]);
-    if (o.self_test)
+    if (parse(argc, argv) < 0)
+        return 2;
+    if (options.self_test)
         return self_test();
-    if (!o.list && (status = describe_apart()) != 0)
+    if (!options.list && (status = describe_apart()) != 0)
         return status;
     for (size_t g = 0; g < sizeof(groups) / sizeof(groups[0]); g++) {
-        for (size_t i = 0; i < groups[g]->count; i++) {
-            const struct test_case *t = &groups[g]->cases[i];
-
-            if (!wanted(&o, t))
-                continue;
-            if (o.list)
+        for (const struct test_case *t = groups[g]; t->name != NULL; t++) {
+            if (wanted(t) && options.list)
                 printf("%s\n", t->name);
-            else
-                count[run_in_time(&o, t, start)]++;
+            else if (wanted(t))
+                count[run_in_time(t, start)]++;
         }
     }
-    if (o.list)
+    if (options.list)
         return 0;
     printf("%u passed, %u failed, %u skipped in %.1f s\n", count[PASSED], count[FAILED], count[SKIPPED],
            (double)(now_ns() - start) / 1e9);
     if (count[PASSED] + count[FAILED] + count[SKIPPED] == 0)
         return 2;
-    if (count[SKIPPED] > o.max_skips) {
-        printf("only %u may be skipped\n", o.max_skips);
+    if (count[SKIPPED] > options.max_skips) {
+        printf("only %u may be skipped\n", options.max_skips);
         return 1;
     }
     return count[FAILED] > 0 ? 1 : 0;
