@@ -28,9 +28,10 @@ struct bench {
 struct row {
     const char *name;
     const char *text;
-    int (*run)(struct bench *bench); /* 0, or -1 with bench->why */
-    bool needs_two_cpus;             /* its sides spin, waiting for each other */
-    bool dies_open;                  /* its processes end without shm_close(), by design */
+    int (*run)(struct bench *bench, const struct row *row); /* 0, or -1 with bench->why */
+    bool needs_two_cpus;                                    /* its sides spin, waiting for each other */
+    bool dies_open;                                         /* its processes end without shm_close(), by design */
+    size_t which;                                           /* of the rows that this function measures */
 };
 
 /* Turns per lane: each is paired with its floor's, and the median over the pairs is reported. */
@@ -42,36 +43,15 @@ static inline int bench_blocks(const struct bench *bench, int full, int quick)
 }
 
 /* Fill bench->why. Returns -1, for the caller to return. */
-int bench_failed(struct bench *bench, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+int bench_failed(struct bench *bench, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* The rows, in the order of the table. */
-int floor_row(struct bench *bench);
-int latency_pair_64_row(struct bench *bench);
-int latency_pair_32_row(struct bench *bench);
-int latency_pubsub_row(struct bench *bench);
-int latency_pushpull_row(struct bench *bench);
-int latency_reqrep_row(struct bench *bench);
-int parked_row(struct bench *bench);
-int throughput_pushpull_row(struct bench *bench);
-int throughput_pair_row(struct bench *bench);
-int throughput_pubsub_row(struct bench *bench);
-int zero_copy_row(struct bench *bench);
-int copied_4k_row(struct bench *bench);
-int copied_64k_row(struct bench *bench);
-int copied_1m_row(struct bench *bench);
-int copied_16m_row(struct bench *bench);
-int copied_64m_row(struct bench *bench);
-int fanout_row(struct bench *bench);
-int pullers_row(struct bench *bench);
-int auth_row(struct bench *bench);
-int steady_row(struct bench *bench);
-int memory_row(struct bench *bench);
-int peer_zmq_ipc_row(struct bench *bench);
-int peer_zmq_tcp_row(struct bench *bench);
-int peer_nng_row(struct bench *bench);
-int peer_seqpacket_row(struct bench *bench);
-int peer_mq_row(struct bench *bench);
-int peer_iceoryx_row(struct bench *bench);
+enum latency { LATENCY_PAIR_64, LATENCY_PAIR_32, LATENCY_PUBSUB, LATENCY_PUSHPULL };
+enum throughput { THROUGHPUT_PUSHPULL, THROUGHPUT_PAIR, THROUGHPUT_PUBSUB };
+enum peer { PEER_ZMQ_IPC, PEER_ZMQ_TCP, PEER_NNG, PEER_SEQPACKET, PEER_MQ, PEER_ICEORYX };
+
+typedef int row_run(struct bench *bench, const struct row *row);
+
+row_run floor_row, latency_row, latency_reqrep_row, parked_row, throughput_row, zero_copy_row, copied_row, fanout_row,
+    pullers_row, auth_row, steady_row, memory_row, peer_row;
 
 #endif

@@ -48,20 +48,25 @@ static void turn(struct duel *duel, int lane_index, int turn_index, int side)
     duel->ends[(lane_index * duel->turns + turn_index) * 2 + side] = clock_ticks() - start;
 }
 
+void lanes_open(struct lane *lanes, int count, int side)
+{
+    for (struct lane *lane = lanes; lane < lanes + count; lane++) {
+        if (side == 0)
+            lane->open(lane, side);
+        pair_barrier();
+        if (side == 1)
+            lane->open(lane, side);
+        pair_barrier();
+        if (lane->meet)
+            lane->meet(lane, side);
+    }
+}
+
 static void fight(int side, void *arg)
 {
     struct duel *duel = arg;
 
-    for (int i = 0; i < duel->count; i++) {
-        if (side == 0)
-            duel->lanes[i].open(&duel->lanes[i], side);
-        pair_barrier();
-        if (side == 1)
-            duel->lanes[i].open(&duel->lanes[i], side);
-        pair_barrier();
-        if (duel->lanes[i].meet)
-            duel->lanes[i].meet(&duel->lanes[i], side);
-    }
+    lanes_open(duel->lanes, duel->count, side);
     for (int t = 0; t < duel->turns; t++)
         for (int i = 0; i < duel->count; i++)
             turn(duel, i, t, side);
@@ -117,21 +122,38 @@ static int run_prepared(struct bench *bench, struct duel *duel)
     return result;
 }
 
+int lanes_prepare(struct bench *bench, struct lane *lanes, int count)
+{
+    for (int i = 0; i < count; i++) {
+        struct lane *lane = &lanes[i];
+
+        lane->id = i;
+        if (lane->shared_size > 0 && !(lane->shared = pair_map(lane->shared_size)))
+            return bench_failed(bench, "mmap: %s", strerror(errno));
+        if (lane->prepare && lane->prepare(bench, lane) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+void lanes_release(struct bench *bench, struct lane *lanes, int count)
+{
+    for (struct lane *lane = lanes; lane < lanes + count; lane++) {
+        if (lane->release && (lane->shared || lane->shared_size == 0))
+            lane->release(bench, lane);
+        pair_unmap(lane->shared, lane->shared_size);
+        lane->shared = NULL;
+    }
+}
+
 int duel_run(struct bench *bench, struct lane *lanes, int count, int turns)
 {
     struct duel duel = {.lanes = lanes, .count = count, .turns = turns};
-    int prepared = 0, result = 0;
+    int result = lanes_prepare(bench, lanes, count);
 
-    for (; prepared < count && result == 0; prepared++) {
-        lanes[prepared].id = prepared;
-        if (lanes[prepared].prepare)
-            result = lanes[prepared].prepare(bench, &lanes[prepared]);
-    }
     if (result == 0)
         result = run_prepared(bench, &duel);
-    while (--prepared >= 0)
-        if (lanes[prepared].release)
-            lanes[prepared].release(bench, &lanes[prepared]);
+    lanes_release(bench, lanes, count);
     return result;
 }
 

@@ -31,6 +31,7 @@ struct lane {
     int depth;       /* messages that may be under way; 0: the transport's default */
     int64_t spin_ns; /* for the lanes of shmq: SHM_SPIN_NS */
 
+    size_t shared_size; /* of `shared`, which both processes see; 0: there is none */
     /* Called in the parent, before the fork and after the end; may be NULL. -1: bench->why is set. */
     int (*prepare)(struct bench *bench, struct lane *lane);
     void (*release)(struct bench *bench, struct lane *lane);
@@ -43,7 +44,7 @@ struct lane {
 
     int id;          /* its position in the duel, which makes names unique */
     uint64_t number; /* of the message under way; what is received is compared with it */
-    void *shared;    /* made by prepare() */
+    void *shared;    /* zeroed before prepare() */
     void *state;     /* made by open() */
 
     /* Results */
@@ -51,6 +52,12 @@ struct lane {
     double *turn_p50; /* per turn, ns; LANE_STREAM: ns per message */
     double *turn_p99; /* LANE_BOUNCE */
 };
+
+/* What a duel does with its lanes before and after the fork; -1: bench->why is set, release them, too. */
+int lanes_prepare(struct bench *bench, struct lane *lanes, int count);
+void lanes_release(struct bench *bench, struct lane *lanes, int count);
+/* In a body: open them, side 0 first, and let both meet. */
+void lanes_open(struct lane *lanes, int count, int side);
 
 /* Returns 0, or -1 with bench->why. Free the results by duel_free() in both cases. */
 int duel_run(struct bench *bench, struct lane *lanes, int count, int turns);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "floor.h"
 
-#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,42 +24,13 @@ static size_t page_up(size_t size)
     return (size + 4095) & ~(size_t)4095;
 }
 
-static size_t shared_size(const struct lane *lane)
-{
-    return 4096 + (size_t)lane->depth * page_up(lane->size);
-}
-
-static int prepare(struct bench *bench, struct lane *lane)
-{
-    lane->shared = pair_map(shared_size(lane));
-    return lane->shared ? 0 : bench_failed(bench, "mmap: %s", strerror(errno));
-}
-
-static void release(struct bench *bench, struct lane *lane)
-{
-    pair_unmap(lane->shared, shared_size(lane));
-    lane->shared = NULL;
-}
-
-static unsigned char *filled_buffer(size_t size)
-{
-    unsigned char *buffer = aligned_alloc(4096, page_up(size));
-
-    if (!buffer)
-        pair_fail("out of memory");
-    memset(buffer, 1, page_up(size));
-    return buffer;
-}
-
 static void open_buffers(struct lane *lane, int side)
 {
-    struct buffers *buffers = calloc(1, sizeof *buffers);
+    struct buffers *buffers = pair_new(sizeof *buffers);
 
-    if (!buffers)
-        pair_fail("out of memory");
-    buffers->own = filled_buffer(lane->size);
+    buffers->own = pair_buffer(lane->size);
     if (lane->kind == FLOOR_COPY_ALONE)
-        buffers->other = filled_buffer(lane->size);
+        buffers->other = pair_buffer(lane->size);
     lane->state = buffers;
 }
 
@@ -94,8 +64,7 @@ static void run_hand_over(struct lane *lane, int side, size_t rounds, uint32_t *
         unsigned char *buffer = first + (buffers->done % depth) * page_up(lane->size);
 
         if (side == 0) {
-            while (buffers->done - atomic_load_explicit(&exchange->emptied, memory_order_acquire) >=
-                   depth)
+            while (buffers->done - atomic_load_explicit(&exchange->emptied, memory_order_acquire) >= depth)
                 ;
             memcpy(buffer, buffers->own, lane->size);
             atomic_store_explicit(&exchange->filled, ++buffers->done, memory_order_release);
@@ -120,8 +89,7 @@ struct lane floor_copy_lane(enum floor_copy kind, size_t size, int depth, size_t
         .depth = depth,
         .rounds = rounds,
         .warm_up = rounds / 4 + 1,
-        .prepare = prepare,
-        .release = release,
+        .shared_size = 4096 + (size_t)depth * page_up(size),
         .open = open_buffers,
         .close = close_buffers,
         .run = alone ? run_alone : run_hand_over,

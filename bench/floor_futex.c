@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "floor.h"
 
-#include <errno.h>
 #include <linux/futex.h>
 #include <stdatomic.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "bounce.h"
-#include "pair.h"
 
 struct words {
     _Alignas(128) atomic_uint there;
@@ -17,18 +14,6 @@ struct words {
 };
 
 static atomic_uint *mine, *theirs;
-
-static int prepare(struct bench *bench, struct lane *lane)
-{
-    lane->shared = pair_map(sizeof(struct words));
-    return lane->shared ? 0 : bench_failed(bench, "mmap: %s", strerror(errno));
-}
-
-static void release(struct bench *bench, struct lane *lane)
-{
-    pair_unmap(lane->shared, sizeof(struct words));
-    lane->shared = NULL;
-}
 
 static void open_words(struct lane *lane, int side)
 {
@@ -65,8 +50,7 @@ struct lane floor_futex_lane(size_t rounds)
         .rounds = rounds,
         .warm_up = rounds / 10,
         .hops = 2,
-        .prepare = prepare,
-        .release = release,
+        .shared_size = sizeof(struct words),
         .open = open_words,
         .run = run,
     };

@@ -6,12 +6,9 @@
  */
 #include "floor.h"
 
-#include <errno.h>
 #include <stdatomic.h>
-#include <string.h>
 
 #include "bounce.h"
-#include "pair.h"
 
 #define LINES         1024
 #define ROUNDS_A_LINE 32
@@ -27,18 +24,6 @@ struct lines {
 
 /* Where this process writes, and where it reads what the other one wrote. */
 static struct line *mine, *theirs;
-
-static int prepare(struct bench *bench, struct lane *lane)
-{
-    lane->shared = pair_map(sizeof(struct lines));
-    return lane->shared ? 0 : bench_failed(bench, "mmap: %s", strerror(errno));
-}
-
-static void release(struct bench *bench, struct lane *lane)
-{
-    pair_unmap(lane->shared, sizeof(struct lines));
-    lane->shared = NULL;
-}
 
 static void aim(struct lane *lane, int side)
 {
@@ -99,8 +84,7 @@ struct lane floor_line_lane(enum floor_line kind, size_t rounds)
         .rounds = rounds,
         .warm_up = rounds / 10,
         .hops = 2,
-        .prepare = prepare,
-        .release = release,
+        .shared_size = sizeof(struct lines),
         .open = aim,
         .run = run,
     };

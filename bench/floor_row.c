@@ -10,7 +10,7 @@
 #define LINE_ROUNDS  2000
 #define FUTEX_ROUNDS 500
 
-int floor_row(struct bench *bench)
+int floor_row(struct bench *bench, const struct row *row)
 {
     struct lane lanes[] = {
         floor_line_lane(FLOOR_ONE_LINE, LINE_ROUNDS),
@@ -21,11 +21,9 @@ int floor_row(struct bench *bench)
     int result = duel_run(bench, lanes, 3, turns);
 
     if (result == 0) {
-        table_latency("floor_one_line", "floor: one cache line, back and forth", &lanes[0], NULL, turns,
-                      0, 0);
+        table_latency("floor_one_line", "floor: one cache line, back and forth", &lanes[0], NULL, turns, 0, 0);
         table_latency("floor_two_lines", "floor: a line each way", &lanes[1], NULL, turns, 0, 0);
-        table_latency("floor_futex", "floor: futex, both asleep in turn", &lanes[2], NULL, turns, 0,
-                      0);
+        table_latency("floor_futex", "floor: futex, both asleep in turn", &lanes[2], NULL, turns, 0, 0);
     }
     duel_free(lanes, 3);
     return result;

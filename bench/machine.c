@@ -65,17 +65,13 @@ void machine_print(const struct bench *bench, int argc, char **argv)
     strftime(date, sizeof date, "%Y-%m-%d %H:%M", localtime(&now));
     shm_version(&major, &minor, &patch);
 
-    printf("shmq    %d.%d.%d, %s, %s mode\n", major, minor, patch, date,
-           bench->quick ? "quick" : "full");
+    printf("shmq    %d.%d.%d, %s, %s mode\n", major, minor, patch, date, bench->quick ? "quick" : "full");
     printf("machine %s, %ld cores online, %s\n", model, sysconf(_SC_NPROCESSORS_ONLN), memory);
-    printf("system  %s %s %s, load %.2f before the run\n", system.sysname, system.release,
-           system.machine, load[0]);
+    printf("system  %s %s %s, load %.2f before the run\n", system.sysname, system.release, system.machine, load[0]);
     if (bench->cpus > 1)
         printf("pinned  to CPU %d and CPU %d\n", bench->cpu[0], bench->cpu[1]);
     else
-        printf(
-            "pinned  to CPU %d, the only one: rows whose sides spin for each other are skipped\n",
-            bench->cpu[0]);
+        printf("pinned  to CPU %d, the only one: rows whose sides spin for each other are skipped\n", bench->cpu[0]);
     printf("command");
     for (int i = 0; i < argc; i++)
         printf(" %s", argv[i]);

@@ -22,34 +22,33 @@
 #define ROW_SECONDS_QUICK 30
 
 static const struct row rows[] = {
-    {"floor", "the bare cache line, futex and memcpy", floor_row, true, false},
-    {"latency-pair-64", "64 B one way, PAIR, spinning", latency_pair_64_row, true, false},
-    {"latency-pair-32", "32 B one way, PAIR, spinning", latency_pair_32_row, true, false},
-    {"latency-pubsub", "64 B one way, PUB/SUB, spinning", latency_pubsub_row, true, false},
-    {"latency-pushpull", "64 B one way, PUSH/PULL, spinning", latency_pushpull_row, true, false},
-    {"latency-reqrep", "64 B round trip, REQ/REP, spinning", latency_reqrep_row, true, false},
-    {"latency-parked", "64 B one way, PAIR, receiver asleep", parked_row, false, false},
-    {"throughput-pushpull", "messages a second, PUSH/PULL", throughput_pushpull_row, true, false},
-    {"throughput-pair", "messages a second, PAIR", throughput_pair_row, true, false},
-    {"throughput-pubsub", "messages a second, PUB/SUB lossless", throughput_pubsub_row, true,
-     false},
-    {"zero-copy", "1 MiB and 64 MiB without a copy", zero_copy_row, true, false},
-    {"copied-4k", "4 KiB copied in and out", copied_4k_row, true, false},
-    {"copied-64k", "64 KiB copied in and out", copied_64k_row, true, false},
-    {"copied-1m", "1 MiB copied in and out", copied_1m_row, true, false},
-    {"copied-16m", "16 MiB copied in and out", copied_16m_row, true, false},
-    {"copied-64m", "64 MiB copied in and out", copied_64m_row, true, false},
-    {"fan-out", "PUB's cost by number of subscribers", fanout_row, false, false},
-    {"pullers", "PUSH's throughput by number of pullers", pullers_row, false, false},
-    {"auth", "what SHM_AUTH_KEY costs", auth_row, false, false},
-    {"steady-state", "system calls and allocations", steady_row, true, true},
-    {"memory", "an idle pair of sockets", memory_row, false, false},
-    {"peer-zmq-ipc", "libzmq, ipc", peer_zmq_ipc_row, false, false},
-    {"peer-zmq-tcp", "libzmq, tcp over loopback", peer_zmq_tcp_row, false, false},
-    {"peer-nng", "nng, ipc", peer_nng_row, false, false},
-    {"peer-seqpacket", "Unix seqpacket sockets", peer_seqpacket_row, false, false},
-    {"peer-mq", "POSIX message queues", peer_mq_row, false, false},
-    {"peer-iceoryx", "iceoryx, C binding", peer_iceoryx_row, false, false},
+    {"floor", "the bare cache line, futex and memcpy", floor_row, true, false, 0},
+    {"latency-pair-64", "64 B one way, PAIR, spinning", latency_row, true, false, LATENCY_PAIR_64},
+    {"latency-pair-32", "32 B one way, PAIR, spinning", latency_row, true, false, LATENCY_PAIR_32},
+    {"latency-pubsub", "64 B one way, PUB/SUB, spinning", latency_row, true, false, LATENCY_PUBSUB},
+    {"latency-pushpull", "64 B one way, PUSH/PULL, spinning", latency_row, true, false, LATENCY_PUSHPULL},
+    {"latency-reqrep", "64 B round trip, REQ/REP, spinning", latency_reqrep_row, true, false, 0},
+    {"latency-parked", "64 B one way, PAIR, receiver asleep", parked_row, false, false, 0},
+    {"throughput-pushpull", "messages a second, PUSH/PULL", throughput_row, true, false, THROUGHPUT_PUSHPULL},
+    {"throughput-pair", "messages a second, PAIR", throughput_row, true, false, THROUGHPUT_PAIR},
+    {"throughput-pubsub", "messages a second, PUB/SUB lossless", throughput_row, true, false, THROUGHPUT_PUBSUB},
+    {"zero-copy", "1 MiB and 64 MiB without a copy", zero_copy_row, true, false, 0},
+    {"copied-4k", "4KiB copied in and out", copied_row, true, false, (size_t)4 << 10},
+    {"copied-64k", "64KiB copied in and out", copied_row, true, false, (size_t)64 << 10},
+    {"copied-1m", "1MiB copied in and out", copied_row, true, false, (size_t)1 << 20},
+    {"copied-16m", "16MiB copied in and out", copied_row, true, false, (size_t)16 << 20},
+    {"copied-64m", "64MiB copied in and out", copied_row, true, false, (size_t)64 << 20},
+    {"fan-out", "PUB's cost by number of subscribers", fanout_row, false, false, 0},
+    {"pullers", "PUSH's throughput by number of pullers", pullers_row, false, false, 0},
+    {"auth", "what SHM_AUTH_KEY costs", auth_row, false, false, 0},
+    {"steady-state", "system calls and allocations", steady_row, true, true, 0},
+    {"memory", "an idle pair of sockets", memory_row, false, false, 0},
+    {"peer-zmq-ipc", "libzmq, ipc", peer_row, false, false, PEER_ZMQ_IPC},
+    {"peer-zmq-tcp", "libzmq, tcp over loopback", peer_row, false, false, PEER_ZMQ_TCP},
+    {"peer-nng", "nng, ipc", peer_row, false, false, PEER_NNG},
+    {"peer-seqpacket", "Unix seqpacket sockets", peer_row, false, false, PEER_SEQPACKET},
+    {"peer-mq", "POSIX message queues", peer_row, false, false, PEER_MQ},
+    {"peer-iceoryx", "iceoryx, C binding", peer_row, false, false, PEER_ICEORYX},
 };
 
 #define ROW_COUNT (sizeof rows / sizeof rows[0])
@@ -66,21 +65,19 @@ int bench_failed(struct bench *bench, const char *format, ...)
 
 static void usage(FILE *stream)
 {
-    fprintf(
-        stream,
-        "usage: shmq-bench [--quick] [--only PATTERN] [--repeat N] [--list]\n"
-        "\n"
-        "Compare shmq with the machine's own limits and with other libraries.\n"
-        "\n"
-        "  -q, --quick         fewer samples: under a minute\n"
-        "  -o, --only PATTERN  only rows whose name matches a shell pattern or contains it\n"
-        "  -r, --repeat N      N turns of each lane instead of the mode's own number\n"
-        "  -l, --list          list the rows and exit\n"
-        "  -h, --help          show this help and exit\n"
-        "\n"
-        "Each figure is compared with one measured in turns with it; \"ratio\" is the median\n"
-        "over the turns. MISS marks a missed goal, which a busy machine may cause; a row\n"
-        "that FAILED makes the exit status 1. After the table: the same as `key value` lines.\n");
+    fprintf(stream, "usage: shmq-bench [--quick] [--only PATTERN] [--repeat N] [--list]\n"
+                    "\n"
+                    "Compare shmq with the machine's own limits and with other libraries.\n"
+                    "\n"
+                    "  -q, --quick         fewer samples: under a minute\n"
+                    "  -o, --only PATTERN  only rows whose name matches a shell pattern or contains it\n"
+                    "  -r, --repeat N      N turns of each lane instead of the mode's own number\n"
+                    "  -l, --list          list the rows and exit\n"
+                    "  -h, --help          show this help and exit\n"
+                    "\n"
+                    "Each figure is compared with one measured in turns with it; \"ratio\" is the median\n"
+                    "over the turns. MISS marks a missed goal, which a busy machine may cause; a row\n"
+                    "that FAILED makes the exit status 1. After the table: the same as `key value` lines.\n");
 }
 
 static bool is_wanted(const struct row *row, const char *only)
@@ -101,7 +98,7 @@ static bool run_row(struct bench *bench, const struct row *row)
     }
     bench->why[0] = '\0';
     bench->row_ends_ns = clock_ns(CLOCK_MONOTONIC) + seconds * 1000000000u;
-    if (row->run(bench) != 0) {
+    if (row->run(bench, row) != 0) {
         snprintf(words, sizeof words, "FAILED: %s", bench->why);
         table_words(row->text, words);
         place_empty(bench);

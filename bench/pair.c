@@ -61,8 +61,7 @@ void pair_block_signals(void)
 
 void *pair_map(size_t size)
 {
-    void *memory =
-        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 
     return memory == MAP_FAILED ? NULL : memory;
 }
@@ -71,6 +70,26 @@ void pair_unmap(void *memory, size_t size)
 {
     if (memory)
         munmap(memory, size);
+}
+
+void *pair_new(size_t size)
+{
+    void *memory = calloc(1, size);
+
+    if (!memory)
+        pair_fail("out of memory");
+    return memory;
+}
+
+unsigned char *pair_buffer(size_t size)
+{
+    size_t whole = (size + 4095) & ~(size_t)4095;
+    unsigned char *buffer = aligned_alloc(4096, whole);
+
+    if (!buffer)
+        pair_fail("out of memory");
+    memset(buffer, 1, whole);
+    return buffer;
 }
 
 void pair_barrier(void)
@@ -188,8 +207,7 @@ static int watch(struct bench *bench, pid_t *pids, int count)
             return bench_failed(bench, "hangs: the row's deadline passed");
 
         uint64_t rest = bench->row_ends_ns - now;
-        struct timespec limit = {.tv_sec = (time_t)(rest / 1000000000u),
-                                 .tv_nsec = (long)(rest % 1000000000u)};
+        struct timespec limit = {.tv_sec = (time_t)(rest / 1000000000u), .tv_nsec = (long)(rest % 1000000000u)};
         int number = sigtimedwait(&set, NULL, &limit);
         if (number > 0 && number != SIGCHLD) {
             bench->interrupted = number;

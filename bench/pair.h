@@ -29,6 +29,10 @@ int pair_run(struct bench *bench, int count, pair_body_t *body, void *arg);
 void *pair_map(size_t size);
 void pair_unmap(void *memory, size_t size);
 
+/* In a body: zeroed memory; resident memory at the start of a page, for messages. Neither is ever NULL. */
+void *pair_new(size_t size);
+unsigned char *pair_buffer(size_t size);
+
 /* In a body: wait until every side has come here. Spins a little, then sleeps. */
 void pair_barrier(void);
 

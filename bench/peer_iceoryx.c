@@ -26,7 +26,6 @@
 #include <iceoryx_binding_c/types.h>
 
 #include "bounce.h"
-#include "pair.h"
 
 #define DAEMON          "iox-roudi"
 #define DAEMON_START_MS 10000
@@ -154,13 +153,12 @@ static int prepare(struct bench *bench, struct lane *lane)
 /* Everything sent must be received, so a full queue blocks the publisher. */
 static void open_ends(struct lane *lane, int side)
 {
-    struct ends *ends = calloc(1, sizeof *ends);
+    struct ends *ends = pair_new(sizeof *ends);
     iox_pub_options_t pub_options;
     iox_sub_options_t sub_options;
     char name[64];
 
-    if (!ends || !(ends->buffer = calloc(1, lane->size)))
-        pair_fail("out of memory");
+    ends->buffer = pair_buffer(lane->size);
     pair_unpin();
     client_name(name, sizeof name, side);
     iox_set_loglevel(Iceoryx_LogLevel_Warn);
@@ -170,10 +168,8 @@ static void open_ends(struct lane *lane, int side)
     iox_sub_options_init(&sub_options);
     sub_options.queueCapacity = 256;
     sub_options.queueFullPolicy = QueueFullPolicy_BLOCK_PRODUCER;
-    ends->pub = iox_pub_init(&ends->pub_storage, "shmq", "bench", side == 0 ? "there" : "back",
-                             &pub_options);
-    ends->sub = iox_sub_init(&ends->sub_storage, "shmq", "bench", side == 0 ? "back" : "there",
-                             &sub_options);
+    ends->pub = iox_pub_init(&ends->pub_storage, "shmq", "bench", side == 0 ? "there" : "back", &pub_options);
+    ends->sub = iox_sub_init(&ends->sub_storage, "shmq", "bench", side == 0 ? "back" : "there", &sub_options);
     pair_pin();
     lane->state = ends;
 }
@@ -204,7 +200,7 @@ static void send_one(struct lane *lane, uint64_t number)
     struct ends *ends = lane->state;
     void *chunk;
 
-    memcpy(ends->buffer, &number, sizeof number);
+    put_number(ends->buffer, number);
     if (iox_pub_loan_chunk(ends->pub, &chunk, (uint32_t)lane->size) != AllocationResult_SUCCESS)
         pair_fail("iox_pub_loan_chunk");
     memcpy(chunk, ends->buffer, lane->size);
@@ -215,23 +211,17 @@ static void recv_one(struct lane *lane, uint64_t number)
 {
     struct ends *ends = lane->state;
     const void *chunk;
-    uint64_t seen;
 
     while (iox_sub_take_chunk(ends->sub, &chunk) != ChunkReceiveResult_SUCCESS)
         ;
     memcpy(ends->buffer, chunk, lane->size);
     iox_sub_release_chunk(ends->sub, chunk);
-    memcpy(&seen, ends->buffer, sizeof seen);
-    if (seen != number)
-        pair_fail("iceoryx: a message is missing");
+    check_number(ends->buffer, number);
 }
 
 static void run(struct lane *lane, int side, size_t rounds, uint32_t *ticks)
 {
-    if (lane->way == LANE_BOUNCE)
-        bounce_run(lane, side, rounds, ticks, send_one, recv_one);
-    else
-        stream_run(lane, side, rounds, send_one, recv_one);
+    lane_run(lane, side, rounds, ticks, send_one, recv_one);
 }
 
 void peer_iceoryx(struct lane *lane)

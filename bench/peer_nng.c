@@ -2,15 +2,12 @@
 /* nng: a PAIR over ipc, back and forth or one way. Its threads are left to the scheduler. */
 #include "peer.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <nng/nng.h>
 #include <nng/protocol/pair0/pair.h>
 
 #include "bounce.h"
-#include "pair.h"
 
 /* Messages queued on each side: nng's own limit. */
 #define HIGH_WATER 8192
@@ -32,30 +29,19 @@ static void check(int error, const char *call)
 
 static int prepare(struct bench *bench, struct lane *lane)
 {
-    struct place *place = pair_map(sizeof *place);
+    struct place *place = lane->shared;
 
-    if (!place)
-        return bench_failed(bench, "mmap: %s", strerror(errno));
-    snprintf(place->endpoint, sizeof place->endpoint, "ipc://%s/nng-%d", bench->directory,
-             lane->id);
-    lane->shared = place;
+    snprintf(place->endpoint, sizeof place->endpoint, "ipc://%s/nng-%d", bench->directory, lane->id);
     return 0;
-}
-
-static void release(struct bench *bench, struct lane *lane)
-{
-    pair_unmap(lane->shared, sizeof(struct place));
-    lane->shared = NULL;
 }
 
 static void open_ends(struct lane *lane, int side)
 {
-    struct ends *ends = calloc(1, sizeof *ends);
+    struct ends *ends = pair_new(sizeof *ends);
     struct place *place = lane->shared;
     int queue = lane->size > 4096 ? 4 : HIGH_WATER;
 
-    if (!ends || !(ends->buffer = calloc(1, lane->size)))
-        pair_fail("out of memory");
+    ends->buffer = pair_buffer(lane->size);
     pair_unpin();
     check(nng_pair0_open(&ends->socket), "nng_pair0_open");
     nng_socket_set_int(ends->socket, NNG_OPT_SENDBUF, queue);
@@ -82,7 +68,7 @@ static void send_one(struct lane *lane, uint64_t number)
 {
     struct ends *ends = lane->state;
 
-    memcpy(ends->buffer, &number, sizeof number);
+    put_number(ends->buffer, number);
     check(nng_send(ends->socket, ends->buffer, lane->size, 0), "nng_send");
 }
 
@@ -90,27 +76,21 @@ static void recv_one(struct lane *lane, uint64_t number)
 {
     struct ends *ends = lane->state;
     size_t size = lane->size;
-    uint64_t seen;
 
     check(nng_recv(ends->socket, ends->buffer, &size, 0), "nng_recv");
-    memcpy(&seen, ends->buffer, sizeof seen);
-    if (seen != number)
-        pair_fail("nng: a message is missing");
+    check_number(ends->buffer, number);
 }
 
 static void run(struct lane *lane, int side, size_t rounds, uint32_t *ticks)
 {
-    if (lane->way == LANE_BOUNCE)
-        bounce_run(lane, side, rounds, ticks, send_one, recv_one);
-    else
-        stream_run(lane, side, rounds, send_one, recv_one);
+    lane_run(lane, side, rounds, ticks, send_one, recv_one);
 }
 
 void peer_nng_ipc(struct lane *lane)
 {
     lane->name = "nng ipc";
+    lane->shared_size = sizeof(struct place);
     lane->prepare = prepare;
-    lane->release = release;
     lane->open = open_ends;
     lane->close = close_ends;
     lane->run = run;

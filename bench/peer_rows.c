@@ -49,8 +49,8 @@ static int bounce(struct bench *bench, peer_lane_t *peer, const char *name, cons
     return result;
 }
 
-static int stream(struct bench *bench, peer_lane_t *peer, const char *name, const char *key,
-                  size_t size, size_t rounds, enum unit unit)
+static int stream(struct bench *bench, peer_lane_t *peer, const char *name, const char *key, size_t size, size_t rounds,
+                  enum unit unit)
 {
     struct lane lanes[] = {
         peer_lane(peer, LANE_STREAM, size, rounds),
@@ -60,8 +60,7 @@ static int stream(struct bench *bench, peer_lane_t *peer, const char *name, cons
     double per_ns = (unit == UNIT_BANDWIDTH ? (double)size : 1) * 1e9;
     char text[64], whole_key[64];
 
-    snprintf(text, sizeof text, "%s: %s", name,
-             unit == UNIT_BANDWIDTH ? "1 MiB messages" : "64 B messages");
+    snprintf(text, sizeof text, "%s: %s", name, unit == UNIT_BANDWIDTH ? "1 MiB messages" : "64 B messages");
     snprintf(whole_key, sizeof whole_key, "peer_%s_%s", key,
              unit == UNIT_BANDWIDTH ? "bandwidth_1MiB" : "throughput_64B");
     lanes[1].spin_ns = SPIN_DEFAULT;
@@ -81,49 +80,32 @@ static int stream(struct bench *bench, peer_lane_t *peer, const char *name, cons
     return result;
 }
 
-static int peer_row(struct bench *bench, peer_lane_t *peer, const char *name, const char *key,
-                    bool takes_large)
+int peer_row(struct bench *bench, const struct row *row)
 {
-    if (!peer) {
-        table_words(name, "not installed");
+    /* A queue's messages have at most 8 KiB unless an administrator allows more. */
+    const struct {
+        peer_lane_t *peer;
+        const char *name, *key;
+        bool takes_large;
+    } rows[] =
+        {
+            [PEER_ZMQ_IPC] = {peer_zmq_ipc, "libzmq ipc", "zmq_ipc", true},
+            [PEER_ZMQ_TCP] = {peer_zmq_tcp, "libzmq tcp", "zmq_tcp", true},
+            [PEER_NNG] = {peer_nng_ipc, "nng ipc", "nng_ipc", true},
+            [PEER_SEQPACKET] = {peer_seqpacket, "Unix seqpacket", "seqpacket", true},
+            [PEER_MQ] = {peer_mq, "POSIX mq", "mq", false},
+            [PEER_ICEORYX] = {peer_iceoryx, "iceoryx", "iceoryx", true},
+        },
+      *it = &rows[row->which];
+
+    if (!it->peer) {
+        table_words(it->name, "not installed");
         return 0;
     }
-    if (bounce(bench, peer, name, key) != 0)
+    if (bounce(bench, it->peer, it->name, it->key) != 0 ||
+        stream(bench, it->peer, it->name, it->key, 64, STREAM_ROUNDS, UNIT_RATE) != 0)
         return -1;
-    if (stream(bench, peer, name, key, 64, STREAM_ROUNDS, UNIT_RATE) != 0)
-        return -1;
-    if (!takes_large)
+    if (!it->takes_large)
         return 0;
-    return stream(bench, peer, name, key, LARGE, LARGE_ROUNDS, UNIT_BANDWIDTH);
-}
-
-int peer_zmq_ipc_row(struct bench *bench)
-{
-    return peer_row(bench, peer_zmq_ipc, "libzmq ipc", "zmq_ipc", true);
-}
-
-int peer_zmq_tcp_row(struct bench *bench)
-{
-    return peer_row(bench, peer_zmq_tcp, "libzmq tcp", "zmq_tcp", true);
-}
-
-int peer_nng_row(struct bench *bench)
-{
-    return peer_row(bench, peer_nng_ipc, "nng ipc", "nng_ipc", true);
-}
-
-int peer_seqpacket_row(struct bench *bench)
-{
-    return peer_row(bench, peer_seqpacket, "Unix seqpacket", "seqpacket", true);
-}
-
-/* A queue's messages have at most 8 KiB unless an administrator allows more. */
-int peer_mq_row(struct bench *bench)
-{
-    return peer_row(bench, peer_mq, "POSIX mq", "mq", false);
-}
-
-int peer_iceoryx_row(struct bench *bench)
-{
-    return peer_row(bench, peer_iceoryx, "iceoryx", "iceoryx", true);
+    return stream(bench, it->peer, it->name, it->key, LARGE, LARGE_ROUNDS, UNIT_BANDWIDTH);
 }

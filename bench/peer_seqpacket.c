@@ -3,67 +3,55 @@
 #include "peer.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "bounce.h"
-#include "pair.h"
 
 /* Under the default limit of a socket's buffer, 208 KiB. */
 #define PIECE ((size_t)128 << 10)
 
-struct ends {
-    int descriptor[2]; /* [side]; made before the fork */
-    unsigned char *buffer;
-};
+static int own; /* this process's descriptor */
+static unsigned char *buffer;
 
+/* Both, by side, made before the fork. */
 static int prepare(struct bench *bench, struct lane *lane)
 {
-    struct ends *ends = calloc(1, sizeof *ends);
+    int *descriptor = lane->shared;
 
-    if (!ends || !(ends->buffer = calloc(1, lane->size)))
-        return bench_failed(bench, "out of memory");
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends->descriptor) != 0)
+    descriptor[0] = descriptor[1] = -1;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, descriptor) != 0)
         return bench_failed(bench, "socketpair: %s", strerror(errno));
-    lane->shared = ends;
     return 0;
 }
 
 static void release(struct bench *bench, struct lane *lane)
 {
-    struct ends *ends = lane->shared;
+    const int *descriptor = lane->shared;
 
-    if (!ends)
-        return;
-    close(ends->descriptor[0]);
-    close(ends->descriptor[1]);
-    free(ends->buffer);
-    free(ends);
-    lane->shared = NULL;
+    close(descriptor[0]);
+    close(descriptor[1]);
 }
-
-static int own; /* this process's descriptor */
 
 static void choose_end(struct lane *lane, int side)
 {
-    struct ends *ends = lane->shared;
+    const int *descriptor = lane->shared;
 
-    own = ends->descriptor[side];
-    close(ends->descriptor[1 - side]); /* so that a dead peer is noticed */
+    own = descriptor[side];
+    close(descriptor[1 - side]); /* so that a dead peer is noticed */
+    buffer = pair_buffer(lane->size);
 }
 
 static void send_one(struct lane *lane, uint64_t number)
 {
-    struct ends *ends = lane->shared;
     ssize_t sent;
 
-    memcpy(ends->buffer, &number, sizeof number);
+    put_number(buffer, number);
     for (size_t done = 0; done < lane->size; done += (size_t)sent) {
         size_t rest = lane->size - done;
 
-        sent = send(own, ends->buffer + done, rest < PIECE ? rest : PIECE, MSG_NOSIGNAL);
+        sent = send(own, buffer + done, rest < PIECE ? rest : PIECE, MSG_NOSIGNAL);
         if (sent < 0)
             pair_fail("send: %s", strerror(errno));
     }
@@ -71,31 +59,25 @@ static void send_one(struct lane *lane, uint64_t number)
 
 static void recv_one(struct lane *lane, uint64_t number)
 {
-    struct ends *ends = lane->shared;
     ssize_t taken;
-    uint64_t seen;
 
     for (size_t done = 0; done < lane->size; done += (size_t)taken) {
-        taken = recv(own, ends->buffer + done, lane->size - done, 0);
+        taken = recv(own, buffer + done, lane->size - done, 0);
         if (taken <= 0)
             pair_fail("recv: %s", strerror(errno));
     }
-    memcpy(&seen, ends->buffer, sizeof seen);
-    if (seen != number)
-        pair_fail("seqpacket: a message is missing");
+    check_number(buffer, number);
 }
 
 static void run(struct lane *lane, int side, size_t rounds, uint32_t *ticks)
 {
-    if (lane->way == LANE_BOUNCE)
-        bounce_run(lane, side, rounds, ticks, send_one, recv_one);
-    else
-        stream_run(lane, side, rounds, send_one, recv_one);
+    lane_run(lane, side, rounds, ticks, send_one, recv_one);
 }
 
 void peer_seqpacket(struct lane *lane)
 {
     lane->name = "Unix seqpacket";
+    lane->shared_size = 2 * sizeof(int);
     lane->prepare = prepare;
     lane->release = release;
     lane->open = choose_end;

@@ -7,14 +7,11 @@
  */
 #include "peer.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <zmq.h>
 
 #include "bounce.h"
-#include "pair.h"
 
 /* Messages queued on each side: more than a turn has, which suits libzmq best. */
 #define HIGH_WATER 100000
@@ -37,35 +34,24 @@ _Noreturn static void fail(const char *call)
 
 static int prepare(struct bench *bench, struct lane *lane)
 {
-    struct place *place = pair_map(sizeof *place);
+    struct place *place = lane->shared;
 
-    if (!place)
-        return bench_failed(bench, "mmap: %s", strerror(errno));
     if (lane->kind == OVER_IPC)
-        snprintf(place->endpoint, sizeof place->endpoint, "ipc://%s/zmq-%d", bench->directory,
-                 lane->id);
+        snprintf(place->endpoint, sizeof place->endpoint, "ipc://%s/zmq-%d", bench->directory, lane->id);
     else
         snprintf(place->endpoint, sizeof place->endpoint, "tcp://127.0.0.1:*");
-    lane->shared = place;
     return 0;
-}
-
-static void release(struct bench *bench, struct lane *lane)
-{
-    pair_unmap(lane->shared, sizeof(struct place));
-    lane->shared = NULL;
 }
 
 static void open_ends(struct lane *lane, int side)
 {
-    struct ends *ends = calloc(1, sizeof *ends);
+    struct ends *ends = pair_new(sizeof *ends);
     struct place *place = lane->shared;
     int type = lane->way == LANE_BOUNCE ? ZMQ_PAIR : side == 0 ? ZMQ_PUSH : ZMQ_PULL;
     int high_water = lane->size > 4096 ? 16 : HIGH_WATER, linger = 0;
     size_t length = sizeof place->endpoint;
 
-    if (!ends || !(ends->buffer = calloc(1, lane->size)))
-        pair_fail("out of memory");
+    ends->buffer = pair_buffer(lane->size);
     pair_unpin();
     ends->context = zmq_ctx_new();
     ends->socket = zmq_socket(ends->context, type);
@@ -99,7 +85,7 @@ static void send_one(struct lane *lane, uint64_t number)
 {
     struct ends *ends = lane->state;
 
-    memcpy(ends->buffer, &number, sizeof number);
+    put_number(ends->buffer, number);
     if (zmq_send(ends->socket, ends->buffer, lane->size, 0) < 0)
         fail("zmq_send");
 }
@@ -107,29 +93,23 @@ static void send_one(struct lane *lane, uint64_t number)
 static void recv_one(struct lane *lane, uint64_t number)
 {
     struct ends *ends = lane->state;
-    uint64_t seen;
 
     if (zmq_recv(ends->socket, ends->buffer, lane->size, 0) < 0)
         fail("zmq_recv");
-    memcpy(&seen, ends->buffer, sizeof seen);
-    if (seen != number)
-        pair_fail("libzmq: a message is missing");
+    check_number(ends->buffer, number);
 }
 
 static void run(struct lane *lane, int side, size_t rounds, uint32_t *ticks)
 {
-    if (lane->way == LANE_BOUNCE)
-        bounce_run(lane, side, rounds, ticks, send_one, recv_one);
-    else
-        stream_run(lane, side, rounds, send_one, recv_one);
+    lane_run(lane, side, rounds, ticks, send_one, recv_one);
 }
 
 static void fill(struct lane *lane, int kind, const char *name)
 {
     lane->name = name;
     lane->kind = kind;
+    lane->shared_size = sizeof(struct place);
     lane->prepare = prepare;
-    lane->release = release;
     lane->open = open_ends;
     lane->close = close_ends;
     lane->run = run;

@@ -105,8 +105,7 @@ bool place_has_room(const struct bench *bench, size_t size, const char *what)
         room = (double)status.f_bavail * (double)status.f_frsize;
     if (room >= (double)size && available_memory() >= 2 * (double)size)
         return true;
-    snprintf(words, sizeof words, "skipped: needs %zu MiB in %s and as much besides", size >> 20,
-             bench->directory);
+    snprintf(words, sizeof words, "skipped: needs %zu MiB in %s and as much besides", size >> 20, bench->directory);
     table_words(what, words);
     return false;
 }

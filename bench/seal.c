@@ -39,7 +39,6 @@ void seal_process(void)
     struct sigaction action = {.sa_sigaction = tell, .sa_flags = SA_SIGINFO};
 
     sigaction(SIGSYS, &action, NULL);
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0)
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0)
         pair_fail("seccomp: %s", strerror(errno));
 }

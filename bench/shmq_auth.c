@@ -34,13 +34,14 @@ static shm_socket_t *end_new(const struct lane *lane, const unsigned char *key)
 
 static void open_ends(struct lane *lane, int side)
 {
-    struct ends *ends = calloc(1, sizeof *ends);
+    struct ends *ends = pair_new(sizeof *ends);
     char name[32];
 
-    if (!ends || !(ends->sent = malloc(lane->size)) || !(ends->got = malloc(lane->size)) || sodium_init() < 0)
-        pair_fail("out of memory");
+    if (sodium_init() < 0)
+        pair_fail("libsodium cannot be used");
     lane->state = ends;
-    memset(ends->sent, 7, lane->size);
+    ends->sent = pair_buffer(lane->size);
+    ends->got = pair_buffer(lane->size);
     memset(ends->key, 3, sizeof ends->key);
     if (side != 0 || lane->kind >= BARE_KEYED)
         return;
@@ -97,10 +98,10 @@ static void run_bare_sealed(struct lane *lane, int side, size_t rounds, uint32_t
 
     for (size_t i = 0; i < rounds && side == 0; i++) {
         ends->nonce[0]++;
-        crypto_aead_chacha20poly1305_ietf_encrypt_detached(ends->got, ends->tag, NULL, ends->sent, lane->size, NULL,
-                                                           0, NULL, ends->nonce, ends->key);
-        if (crypto_aead_chacha20poly1305_ietf_decrypt_detached(ends->sent, NULL, ends->got, lane->size, ends->tag,
-                                                               NULL, 0, ends->nonce, ends->key) != 0)
+        crypto_aead_chacha20poly1305_ietf_encrypt_detached(ends->got, ends->tag, NULL, ends->sent, lane->size, NULL, 0,
+                                                           NULL, ends->nonce, ends->key);
+        if (crypto_aead_chacha20poly1305_ietf_decrypt_detached(ends->sent, NULL, ends->got, lane->size, ends->tag, NULL,
+                                                               0, ends->nonce, ends->key) != 0)
             pair_fail("libsodium does not know its own tag");
     }
 }
@@ -114,11 +115,15 @@ static struct lane auth_lane(enum auth_lane kind, size_t size)
         .way = LANE_STREAM,
         .kind = (int)kind,
         .size = size,
-        .rounds = size > 10000 ? 40 : size > 500 ? 1000 : 2000,
+        .rounds = size > 10000 ? 40
+                  : size > 500 ? 1000
+                               : 2000,
         .warm_up = size > 10000 ? 4 : 100,
         .open = open_ends,
         .close = close_ends,
-        .run = kind == BARE_KEYED ? run_bare_keyed : kind == BARE_SEALED ? run_bare_sealed : run_sockets,
+        .run = kind == BARE_KEYED    ? run_bare_keyed
+               : kind == BARE_SEALED ? run_bare_sealed
+                                     : run_sockets,
     };
 }
 
@@ -159,7 +164,7 @@ static int measure(struct bench *bench, size_t size, const char *name)
     return result;
 }
 
-int auth_row(struct bench *bench)
+int auth_row(struct bench *bench, const struct row *row)
 {
     int result = measure(bench, 64, "64B");
 

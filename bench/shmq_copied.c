@@ -10,6 +10,7 @@
  * and memcpy() is printed beside it.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "floor.h"
 #include "place.h"
@@ -53,8 +54,10 @@ static void print(const char *key, const char *what, const char *stat, const str
     });
 }
 
-static int copied(struct bench *bench, size_t size, const char *name)
+int copied_row(struct bench *bench, const struct row *row)
 {
+    size_t size = row->which;
+    int name = (int)strcspn(row->text, " "); /* its length: the text begins with it */
     size_t rounds = size < TURN_BYTES / 4 ? TURN_BYTES / size : 4;
     struct lane lanes[] = {
         floor_copy_lane(FLOOR_COPY_ALONE, size, 1, rounds),
@@ -63,46 +66,20 @@ static int copied(struct bench *bench, size_t size, const char *name)
         shmq_stream_lane(SHMQ_PAIR, size, 0, rounds),
     };
     int turns = bench_blocks(bench, 60, size < TURN_BYTES ? 15 : 5), result;
-    char key[64], what[64];
+    char key[64];
 
-    snprintf(what, sizeof what, "%s copied in and out", name);
-    if (!place_has_room(bench, 3 * (size_t)depth_of(size) * size, what))
+    if (!place_has_room(bench, 3 * (size_t)depth_of(size) * size, row->text))
         return 0;
     result = duel_run(bench, lanes, 4, turns);
     if (result == 0) {
         bool within = size < OWN_CACHES;
-        snprintf(key, sizeof key, "copied_%s", name);
-        print(key, what, "median", &lanes[1], &lanes[0], 1, within ? 0 : 0.8, turns);
-        snprintf(key, sizeof key, "copied_%s_handover", name);
+        snprintf(key, sizeof key, "copied_%.*s", name, row->text);
+        print(key, row->text, "median", &lanes[1], &lanes[0], 1, within ? 0 : 0.8, turns);
+        snprintf(key, sizeof key, "copied_%.*s_handover", name, row->text);
         print(key, NULL, "median", &lanes[1], &lanes[2], 2, within ? 0.8 : 0, turns);
-        snprintf(key, sizeof key, "copied_%s_default", name);
+        snprintf(key, sizeof key, "copied_%.*s_default", name, row->text);
         print(key, "  default high-water mark", "median", &lanes[3], &lanes[0], 1, 0, turns);
     }
     duel_free(lanes, 4);
     return result;
-}
-
-int copied_4k_row(struct bench *bench)
-{
-    return copied(bench, (size_t)4 << 10, "4KiB");
-}
-
-int copied_64k_row(struct bench *bench)
-{
-    return copied(bench, (size_t)64 << 10, "64KiB");
-}
-
-int copied_1m_row(struct bench *bench)
-{
-    return copied(bench, (size_t)1 << 20, "1MiB");
-}
-
-int copied_16m_row(struct bench *bench)
-{
-    return copied(bench, (size_t)16 << 20, "16MiB");
-}
-
-int copied_64m_row(struct bench *bench)
-{
-    return copied(bench, (size_t)64 << 20, "64MiB");
 }

@@ -147,7 +147,7 @@ static void print(const struct fanout *fanout, int count)
     });
 }
 
-int fanout_row(struct bench *bench)
+int fanout_row(struct bench *bench, const struct row *row)
 {
     int turns = bench_blocks(bench, 100, 20), result;
     size_t size = sizeof(struct fanout) + sizeof(uint64_t) * COUNTS * (size_t)turns;

@@ -4,11 +4,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "bounce.h"
-#include "pair.h"
 
 /* Has side I received something? Only PUB/SUB asks: a PUB drops what nobody listens to. */
 struct heard {
@@ -78,8 +76,7 @@ static void open_two_way(struct link *link, const struct lane *lane, int side, i
 }
 
 /* A sender on each side, bound to the side's name; a stream only needs side 0's. */
-static void open_one_way(struct link *link, const struct lane *lane, int side, int sender,
-                         int receiver)
+static void open_one_way(struct link *link, const struct lane *lane, int side, int sender, int receiver)
 {
     char own[64], other[64];
 
@@ -95,28 +92,15 @@ static void open_one_way(struct link *link, const struct lane *lane, int side, i
     }
 }
 
-static unsigned char *resident_buffer(size_t size)
-{
-    size_t whole = (size + 4095) & ~(size_t)4095;
-    unsigned char *buffer = aligned_alloc(4096, whole);
-
-    if (!buffer)
-        pair_fail("out of memory");
-    memset(buffer, 1, whole);
-    return buffer;
-}
-
 static void bounce_views(struct lane *lane, int side, size_t rounds, uint32_t *ticks);
 
 static void open_link(struct lane *lane, int side)
 {
-    struct link *link = calloc(1, sizeof *link);
+    struct link *link = pair_new(sizeof *link);
     bool copies = lane->run != bounce_views;
 
-    if (!link)
-        pair_fail("out of memory");
-    link->out = resident_buffer(copies ? lane->size : 64);
-    link->in = resident_buffer(copies ? lane->size : 64);
+    link->out = pair_buffer(copies ? lane->size : 64);
+    link->in = pair_buffer(copies ? lane->size : 64);
     shm_msg_init(&link->msg);
     switch ((enum shmq_kind)lane->kind) {
     case SHMQ_PUBSUB:
@@ -158,8 +142,7 @@ static void meet(struct lane *lane, int side)
     if (!link->rx)
         atomic_store(&heard->side[side], true);
     while (!atomic_load(&heard->side[0]) || !atomic_load(&heard->side[1])) {
-        if (link->tx && shm_send(link->tx, link->out, lane->size, SHM_DONTWAIT) < 0 &&
-            errno != EAGAIN)
+        if (link->tx && shm_send(link->tx, link->out, lane->size, SHM_DONTWAIT) < 0 && errno != EAGAIN)
             shmq_fail("shm_send");
         if (link->rx && shm_recv(link->rx, link->in, lane->size, SHM_DONTWAIT) >= 0)
             atomic_store(&heard->side[side], true);
@@ -171,30 +154,11 @@ static void meet(struct lane *lane, int side)
     pair_barrier();
 }
 
-static int prepare(struct bench *bench, struct lane *lane)
-{
-    lane->shared = pair_map(sizeof(struct heard));
-    return lane->shared ? 0 : bench_failed(bench, "mmap: %s", strerror(errno));
-}
-
-static void release(struct bench *bench, struct lane *lane)
-{
-    pair_unmap(lane->shared, sizeof(struct heard));
-    lane->shared = NULL;
-}
-
-static void check(uint64_t seen, uint64_t number)
-{
-    if (__builtin_expect(seen != number, 0))
-        pair_fail("message %llu came in place of %llu", (unsigned long long)seen,
-                  (unsigned long long)number);
-}
-
 static void send_copy(struct lane *lane, uint64_t number)
 {
     struct link *link = lane->state;
 
-    memcpy(link->out, &number, sizeof number);
+    put_number(link->out, number);
     if (__builtin_expect(shm_send(link->tx, link->out, lane->size, 0) < 0, 0))
         shmq_fail("shm_send");
 }
@@ -202,12 +166,10 @@ static void send_copy(struct lane *lane, uint64_t number)
 static void recv_copy(struct lane *lane, uint64_t number)
 {
     struct link *link = lane->state;
-    uint64_t seen;
 
     if (__builtin_expect(shm_recv(link->rx, link->in, lane->size, 0) < 0, 0))
         shmq_fail("shm_recv");
-    memcpy(&seen, link->in, sizeof seen);
-    check(seen, number);
+    check_number(link->in, number);
 }
 
 static void send_loan(struct lane *lane, uint64_t number)
@@ -217,7 +179,7 @@ static void send_loan(struct lane *lane, uint64_t number)
 
     if (shm_msg_loan(&loan, link->tx, lane->size) != 0)
         shmq_fail("shm_msg_loan");
-    memcpy(shm_msg_data(&loan), &number, sizeof number);
+    put_number(shm_msg_data(&loan), number);
     if (shm_msg_send(&loan, link->tx, 0) < 0)
         shmq_fail("shm_msg_send");
 }
@@ -225,23 +187,16 @@ static void send_loan(struct lane *lane, uint64_t number)
 static void recv_view(struct lane *lane, uint64_t number)
 {
     struct link *link = lane->state;
-    uint64_t seen;
 
     if (shm_msg_recv(&link->msg, link->rx, 0) < 0)
         shmq_fail("shm_msg_recv");
-    memcpy(&seen, shm_msg_data(&link->msg), sizeof seen);
-    check(seen, number);
+    check_number(shm_msg_data(&link->msg), number);
     shm_msg_close(&link->msg);
 }
 
-static void bounce_copies(struct lane *lane, int side, size_t rounds, uint32_t *ticks)
+static void run_copies(struct lane *lane, int side, size_t rounds, uint32_t *ticks)
 {
-    bounce_run(lane, side, rounds, ticks, send_copy, recv_copy);
-}
-
-static void stream_copies(struct lane *lane, int side, size_t rounds, uint32_t *ticks)
-{
-    stream_run(lane, side, rounds, send_copy, recv_copy);
+    lane_run(lane, side, rounds, ticks, send_copy, recv_copy);
 }
 
 static void bounce_views(struct lane *lane, int side, size_t rounds, uint32_t *ticks)
@@ -260,12 +215,11 @@ struct lane shmq_bounce_lane(enum shmq_kind kind, size_t size, int64_t spin_ns, 
         .warm_up = rounds / 10,
         .hops = kind == SHMQ_REQREP ? 1 : 2,
         .spin_ns = spin_ns,
-        .prepare = prepare,
-        .release = release,
+        .shared_size = sizeof(struct heard),
         .open = open_link,
         .meet = kind == SHMQ_PUBSUB ? meet : NULL,
         .close = close_link,
-        .run = bounce_copies,
+        .run = run_copies,
     };
 }
 
@@ -276,7 +230,6 @@ struct lane shmq_stream_lane(enum shmq_kind kind, size_t size, int depth, size_t
     lane.way = LANE_STREAM;
     lane.depth = depth;
     lane.warm_up = rounds / 4 + 1;
-    lane.run = stream_copies;
     return lane;
 }
 

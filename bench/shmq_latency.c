@@ -18,12 +18,23 @@
  * line, some processors save the first of the two transfers (Intel: a quarter of the time; AMD: nothing).
  * No two rings can do that, so it is only printed beside.
  */
-static int spinning(struct bench *bench, enum shmq_kind kind, size_t size, const char *key,
-                    const char *what, double goal_p50, double goal_p99)
+int latency_row(struct bench *bench, const struct row *row)
 {
+    static const struct latency_row {
+        enum shmq_kind kind;
+        size_t size;
+        const char *key;
+        double goal_p50, goal_p99;
+    } rows[] = {
+        [LATENCY_PAIR_64] = {SHMQ_PAIR, 64, "latency_64B", 1.3, 2},
+        [LATENCY_PAIR_32] = {SHMQ_PAIR, 32, "latency_32B", 1.2, 2},
+        [LATENCY_PUBSUB] = {SHMQ_PUBSUB, 64, "latency_pubsub_64B", 1.3, 2},
+        [LATENCY_PUSHPULL] = {SHMQ_PUSHPULL, 64, "latency_pushpull_64B", 1.3, 2},
+    };
+    const struct latency_row *it = &rows[row->which];
     struct lane lanes[] = {
         floor_line_lane(FLOOR_TWO_LINES, ROUNDS),
-        shmq_bounce_lane(kind, size, SPIN_FOR_EVER, ROUNDS),
+        shmq_bounce_lane(it->kind, it->size, SPIN_FOR_EVER, ROUNDS),
         floor_line_lane(FLOOR_ONE_LINE, ROUNDS),
     };
     int turns = bench_blocks(bench, 100, 15);
@@ -31,8 +42,8 @@ static int spinning(struct bench *bench, enum shmq_kind kind, size_t size, const
     char other[64];
 
     if (result == 0) {
-        table_latency(key, what, &lanes[1], &lanes[0], turns, goal_p50, goal_p99);
-        snprintf(other, sizeof other, "%s_p50_one_line", key);
+        table_latency(it->key, row->text, &lanes[1], &lanes[0], turns, it->goal_p50, it->goal_p99);
+        snprintf(other, sizeof other, "%s_p50_one_line", it->key);
         table_figure(&(struct figure){
             .key = other,
             .stat = "p50",
@@ -47,30 +58,8 @@ static int spinning(struct bench *bench, enum shmq_kind kind, size_t size, const
     return result;
 }
 
-int latency_pair_64_row(struct bench *bench)
-{
-    return spinning(bench, SHMQ_PAIR, 64, "latency_64B", "64 B one way, PAIR, spinning", 1.3, 2);
-}
-
-int latency_pair_32_row(struct bench *bench)
-{
-    return spinning(bench, SHMQ_PAIR, 32, "latency_32B", "32 B one way, PAIR, spinning", 1.2, 2);
-}
-
-int latency_pubsub_row(struct bench *bench)
-{
-    return spinning(bench, SHMQ_PUBSUB, 64, "latency_pubsub_64B", "64 B one way, PUB/SUB, spinning",
-                    1.3, 2);
-}
-
-int latency_pushpull_row(struct bench *bench)
-{
-    return spinning(bench, SHMQ_PUSHPULL, 64, "latency_pushpull_64B",
-                    "64 B one way, PUSH/PULL, spinning", 1.3, 2);
-}
-
 /* A round trip, compared with the one-way time of a PAIR in the same turn. */
-int latency_reqrep_row(struct bench *bench)
+int latency_reqrep_row(struct bench *bench, const struct row *row)
 {
     struct lane lanes[] = {
         shmq_bounce_lane(SHMQ_PAIR, 64, SPIN_FOR_EVER, ROUNDS),
@@ -81,13 +70,12 @@ int latency_reqrep_row(struct bench *bench)
 
     lanes[0].name = "PAIR one way";
     if (result == 0)
-        table_latency("latency_reqrep_64B", "64 B round trip, REQ/REP, spinning", &lanes[1],
-                      &lanes[0], turns, 2.2, 0);
+        table_latency("latency_reqrep_64B", row->text, &lanes[1], &lanes[0], turns, 2.2, 0);
     duel_free(lanes, 2);
     return result;
 }
 
-int parked_row(struct bench *bench)
+int parked_row(struct bench *bench, const struct row *row)
 {
     struct lane lanes[] = {
         floor_futex_lane(PARKED_ROUNDS),
@@ -97,13 +85,12 @@ int parked_row(struct bench *bench)
     int result = duel_run(bench, lanes, 2, turns);
 
     if (result == 0)
-        table_latency("latency_parked_64B", "64 B one way, PAIR, receiver asleep", &lanes[1],
-                      &lanes[0], turns, 1.15, 0);
+        table_latency("latency_parked_64B", row->text, &lanes[1], &lanes[0], turns, 1.15, 0);
     duel_free(lanes, 2);
     return result;
 }
 
-int zero_copy_row(struct bench *bench)
+int zero_copy_row(struct bench *bench, const struct row *row)
 {
     struct lane lanes[] = {
         shmq_bounce_lane(SHMQ_PAIR, 64, SPIN_FOR_EVER, ROUNDS),
@@ -118,10 +105,8 @@ int zero_copy_row(struct bench *bench)
     result = duel_run(bench, lanes, 3, turns);
     lanes[0].name = "64 B copied";
     if (result == 0) {
-        table_latency("zero_copy_1MiB", "1 MiB one way, loan and view", &lanes[1], &lanes[0], turns,
-                      2, 0);
-        table_latency("zero_copy_64MiB", "64 MiB one way, loan and view", &lanes[2], &lanes[0],
-                      turns, 2, 0);
+        table_latency("zero_copy_1MiB", "1 MiB one way, loan and view", &lanes[1], &lanes[0], turns, 2, 0);
+        table_latency("zero_copy_64MiB", "64 MiB one way, loan and view", &lanes[2], &lanes[0], turns, 2, 0);
     }
     duel_free(lanes, 3);
     return result;

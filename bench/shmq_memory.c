@@ -94,7 +94,7 @@ static void body(int side, void *arg)
     shm_close(pair);
 }
 
-int memory_row(struct bench *bench)
+int memory_row(struct bench *bench, const struct row *row)
 {
     struct memory *memory = pair_map(sizeof *memory);
     int result;

@@ -122,7 +122,7 @@ static void print(int index, double *costs, double *ratios, double *wakes, int t
     table_key(key, hist_median(wakes, (size_t)turns));
 }
 
-int pullers_row(struct bench *bench)
+int pullers_row(struct bench *bench, const struct row *row)
 {
     int turns = bench_blocks(bench, 15, 5), result = 0;
     uint64_t messages = bench->quick ? 1000000 : 8000000;

@@ -103,16 +103,7 @@ static void body(int side, void *arg)
 {
     struct steady *steady = arg, own = *steady; /* this process's own state */
 
-    for (int i = 0; i < LANES; i++) {
-        if (side == 0)
-            own.lanes[i].open(&own.lanes[i], side);
-        pair_barrier();
-        if (side == 1)
-            own.lanes[i].open(&own.lanes[i], side);
-        pair_barrier();
-        if (own.lanes[i].meet)
-            own.lanes[i].meet(&own.lanes[i], side);
-    }
+    lanes_open(own.lanes, LANES, side);
     for (int i = 0; i < LANES; i++)
         play(&own, i, side, 0, WARM_UP);
     pair_barrier();
@@ -144,7 +135,6 @@ static void fill(struct steady *steady)
 
         steady->lanes[i] = shmq_bounce_lane(kinds[i % 4].kind, size, SPIN_DEFAULT, 0);
         steady->lanes[i].name = kinds[i % 4].name;
-        steady->lanes[i].id = i;
         steady->zero_copy[i] = zero_copy;
     }
 }
@@ -184,22 +174,20 @@ static void print(const struct steady *steady)
     });
 }
 
-int steady_row(struct bench *bench)
+int steady_row(struct bench *bench, const struct row *row)
 {
     struct steady *steady = pair_map(sizeof *steady);
-    int prepared = 0, result = 0;
+    int result;
 
     if (!steady)
         return bench_failed(bench, "mmap: %s", strerror(errno));
     fill(steady);
-    for (; prepared < LANES && result == 0; prepared++)
-        result = steady->lanes[prepared].prepare(bench, &steady->lanes[prepared]);
+    result = lanes_prepare(bench, steady->lanes, LANES);
     if (result == 0)
         result = pair_run(bench, 2, body, steady);
     if (result == 0)
         print(steady);
-    while (--prepared >= 0)
-        steady->lanes[prepared].release(bench, &steady->lanes[prepared]);
+    lanes_release(bench, steady->lanes, LANES);
     pair_unmap(steady, sizeof *steady);
     return result;
 }

@@ -9,8 +9,7 @@
 #define ROUNDS     200000
 #define ZMQ_ROUNDS 50000
 
-static void print(const char *key, const char *what, const char *stat, const struct lane *lane,
-                  int turns)
+static void print(const char *key, const char *what, const char *stat, const struct lane *lane, int turns)
 {
     table_figure(&(struct figure){
         .key = key,
@@ -24,8 +23,7 @@ static void print(const char *key, const char *what, const char *stat, const str
 }
 
 /* PEERS: libzmq's lanes, in the same turns. */
-static void print_beside(const char *key, const struct lane *lane, const struct lane *peers,
-                         int turns)
+static void print_beside(const char *key, const struct lane *lane, const struct lane *peers, int turns)
 {
     bool ipc = duel_median(&peers[0], turns) < duel_median(&peers[1], turns);
     const struct lane *best = &peers[ipc ? 0 : 1];
@@ -43,8 +41,18 @@ static void print_beside(const char *key, const struct lane *lane, const struct 
     });
 }
 
-static int throughput(struct bench *bench, enum shmq_kind kind, const char *name, const char *what)
+int throughput_row(struct bench *bench, const struct row *row)
 {
+    static const struct {
+        enum shmq_kind kind;
+        const char *name;
+    } rows[] = {
+        [THROUGHPUT_PUSHPULL] = {SHMQ_PUSHPULL, "pushpull"},
+        [THROUGHPUT_PAIR] = {SHMQ_PAIR, "pair"},
+        [THROUGHPUT_PUBSUB] = {SHMQ_PUBSUB, "pubsub"},
+    };
+    enum shmq_kind kind = rows[row->which].kind;
+    const char *name = rows[row->which].name;
     struct lane lanes[4] = {
         shmq_stream_lane(kind, 64, 0, ROUNDS),
         shmq_stream_lane(kind, 32, 0, ROUNDS),
@@ -60,7 +68,7 @@ static int throughput(struct bench *bench, enum shmq_kind kind, const char *name
     result = duel_run(bench, lanes, count, turns);
     if (result == 0) {
         snprintf(key, sizeof key, "throughput_%s_64B", name);
-        print(key, what, "64 B", &lanes[0], turns);
+        print(key, row->text, "64 B", &lanes[0], turns);
         snprintf(key, sizeof key, "throughput_%s_64B_zmq", name);
         if (beside)
             print_beside(key, &lanes[0], &lanes[2], turns);
@@ -71,19 +79,4 @@ static int throughput(struct bench *bench, enum shmq_kind kind, const char *name
     }
     duel_free(lanes, count);
     return result;
-}
-
-int throughput_pushpull_row(struct bench *bench)
-{
-    return throughput(bench, SHMQ_PUSHPULL, "pushpull", "messages a second, PUSH/PULL");
-}
-
-int throughput_pair_row(struct bench *bench)
-{
-    return throughput(bench, SHMQ_PAIR, "pair", "messages a second, PAIR");
-}
-
-int throughput_pubsub_row(struct bench *bench)
-{
-    return throughput(bench, SHMQ_PUBSUB, "pubsub", "messages a second, PUB/SUB lossless");
 }

@@ -143,8 +143,8 @@ void table_figure(const struct figure *figure)
         remember_figure(figure);
 }
 
-void table_latency(const char *key, const char *what, const struct lane *ours,
-                   const struct lane *floor, int turns, double goal_p50, double goal_p99)
+void table_latency(const char *key, const char *what, const struct lane *ours, const struct lane *floor, int turns,
+                   double goal_p50, double goal_p99)
 {
     static const char *const stats[] = {"p50", "p99", "p99.9", "max"};
     static const char *const suffixes[] = {"p50", "p99", "p999", "max"};
@@ -179,10 +179,9 @@ void table_latency(const char *key, const char *what, const struct lane *ours,
 
 void table_end(int failed_rows)
 {
-    printf(
-        "\n%d goals met, %d missed, %d rows failed. A missed goal may be noise (other load on\n"
-        "the machine); a failed row never is.\n\n",
-        goals_met, goals_missed, failed_rows);
+    printf("\n%d goals met, %d missed, %d rows failed. A missed goal may be noise (other load on\n"
+           "the machine); a failed row never is.\n\n",
+           goals_met, goals_missed, failed_rows);
     table_key("goals_met", goals_met);
     table_key("goals_missed", goals_missed);
     table_key("rows_failed", failed_rows);

@@ -33,8 +33,8 @@ void table_head(void);
 void table_figure(const struct figure *figure);
 /* p50, p99, p99.9 and max of a bounce, beside those of FLOOR (NULL: none) in the same TURNS. The goals are
  * upper bounds of the ratio; 0: none. */
-void table_latency(const char *key, const char *what, const struct lane *ours,
-                   const struct lane *floor, int turns, double goal_p50, double goal_p99);
+void table_latency(const char *key, const char *what, const struct lane *ours, const struct lane *floor, int turns,
+                   double goal_p50, double goal_p99);
 /* A line with words instead of figures: "not installed", "FAILED: ...". */
 void table_words(const char *what, const char *words);
 /* A line for programs only. */
