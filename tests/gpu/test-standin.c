@@ -175,23 +175,30 @@ TEST_THAT(a_copy_lands_when_its_stream_gets_there)
 
 TEST_THAT(the_default_stream_waits_for_blocking_ones)
 {
-    drv_stream_t blocking;
+    drv_stream_t blocking, other;
     struct gate g, h;
     drv_ptr_t ptr;
 
     attach(NULL);
     ptr = allocate(64);
     OK(cuStreamCreate(&blocking, DRV_CU_STREAM_DEFAULT));
+    OK(cuStreamCreate(&other, DRV_CU_STREAM_NON_BLOCKING));
     gate_close(&g, blocking);
     gate_close(&h, stream);
     OK(cuMemsetD8Async(ptr, 1, 64, NULL));
-    /* Behind the blocking stream's gate; the non-blocking one's does not matter. */
+    /* While another stream does a lot, it stays behind the blocking one's gate; the non-blocking one's doesn't matter.
+     */
+    for (int i = 0; i < 50; i++) {
+        OK(cuMemsetD8Async(ptr, 1, 64, other));
+        OK(cuStreamSynchronize(other));
+    }
     GIVES(NOT_READY, cuStreamQuery(NULL));
     gate_open(&g, NULL);
     GIVES(NOT_READY, cuStreamQuery(stream));
     gate_open(&h, stream);
     OK(cuMemFree(ptr));
     OK(cuStreamDestroy(blocking));
+    OK(cuStreamDestroy(other));
     detach();
 }
 
