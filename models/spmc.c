@@ -3,9 +3,7 @@
  * The ring with a SPMC tail: C1 to C4, adoption, skipped slots, and the hand-over of blocks.
  *
  * One sender with two slots, pullers 1 and 2. DIE: puller 1 dies before any one of its first DIE stores;
- * puller 2 looks for claims of the dead before each receive. Bit i of FAST_OUT, FAST_IN, VIEW: the
- * i-th message goes the fast way, or is read by a view, that is, the claim is held longer. BLOCK:
- * messages lie in BLOCKS blocks.
+ * puller 2 looks for claims of the dead before each receive. A view holds the claim longer.
  * Shown: each message sent is received once, or twice if its first receiver died; whole; nobody writes
  * what another still reads; what the survivor drains at the end is all there is.
  *
@@ -21,43 +19,21 @@
  * run: -DMESSAGES=1 -DDIE=8 -DCOMES                          puller 2 comes, and chooses an owner, while 1 claims and dies
  * rc11: -DMESSAGES=12 -DLAG                                  one who slept for many laps, the hint being low
  */
-#ifndef BLOCKS
-#define BLOCKS 1
-#endif
-#define RUNS_PIPE
-#define RUNS_TX
-#define RUNS_RX
-#define RUNS_CLAIMS
-#include "kernel.h"
-
-#ifndef FAST_OUT
-#define FAST_OUT 0
-#endif
-#ifndef FAST_IN
-#define FAST_IN 0
-#endif
-#ifndef VIEW
-#define VIEW 0
-#endif
 #ifndef PULLERS
 #define PULLERS 2
-#endif
-#ifndef TRIES
-#define TRIES MESSAGES
 #endif
 #ifndef DIE
 #define DIE 0
 #endif
+#define RUNS_CLAIMS
+#include "ring.h"
 
 static struct claims_header claims_header;
 static shared_u64 claims_words[SLOTS];
 #define CLAIMS(owner_) {.header = &claims_header, .words = claims_words, .slots = SLOTS, .owner = owner_}
 static struct claims sender_claims = CLAIMS(0);
 
-#define RING &sockets[0].tx.shared
 static struct pipe *const from[PROCESSES] = {NULL, &pipes[2], &pipes[3]};
-static struct pipe *lists[4] = {&pipes[0], &pipes[1], &pipes[2], &pipes[3]};
-static struct memory memory[PROCESSES] = {{RECORDS}, {RECORDS}, {RECORDS}};
 static struct peer peers[2 * PROCESSES] = {PEER(0, 1, ), PEER(0, 2, ), PEER(1, 0, .claims = CLAIMS(1)),
                                            PEER(2, 0, .claims = CLAIMS(2))};
 static struct pipe pipes[2 * PROCESSES] = {
@@ -72,33 +48,20 @@ static struct shm_socket sockets[PROCESSES] = {
     SOCKET(1, .pipes = &lists[2], .pipes.count = 1, .options.redeliver = 1),
     SOCKET(2, .pipes = &lists[3], .pipes.count = 1, .options.redeliver = 1),
 };
-static uint64_t sent, received[PROCESSES], values[PROCESSES][4 * MESSAGES];
 
 model_thread(sender)
 {
-    struct shm_socket *s = &sockets[0];
-    for (; sent < MESSAGES; sent++)
-#ifdef BLOCK
-        if (!send_block(s, &s->tx.shared, NULL, VALUE(sent)))
-#else
-        if (!send_value(s, &s->tx.shared, NULL, VALUE(sent), FAST_OUT >> sent & 1))
-#endif
-            break;
+    send_until(MESSAGES, RING, NULL);
     return NULL;
 }
 
 static bool receive(int p)
 {
-    uint64_t n = received[p];
 #if DIE
     if (p == 2 && model_is_dead(1))
         rx_adopt(&sockets[p]);
 #endif
-    uint64_t value = receive_value(&sockets[p], from[p], FAST_IN >> n & 1, VIEW >> n & 1);
-    if (value == 0)
-        return false;
-    values[p][received[p]++] = value;
-    return true;
+    return receive_from(from[p], p);
 }
 
 /* Owner 1 is puller 1's as long as it lives. */
@@ -145,14 +108,10 @@ int main(void)
 #else
 int main(void)
 {
-    pthread_t threads[PROCESSES], chooser;
+    pthread_t chooser;
     if (DIE)
         chooser = model_choose(DIE);
-    pthread_create(&threads[0], NULL, sender, NULL);
-    for (int p = 1; p <= PULLERS; p++)
-        pthread_create(&threads[p], NULL, puller, (void *)(intptr_t)p);
-    for (int p = 0; p <= PULLERS; p++)
-        pthread_join(threads[p], NULL);
+    run_processes(sender, puller, PULLERS);
     if (DIE)
         pthread_join(chooser, NULL);
     int left = PULLERS;
