@@ -85,6 +85,12 @@ uint64_t child_hear(const struct child *line)
     return value;
 }
 
+void child_stay(const struct child *up, uint64_t value)
+{
+    child_say(up, value);
+    child_hear(up);
+}
+
 bool child_speaks_within(const struct child *line, int limit_ms)
 {
     struct pollfd item = {line->fd, POLLIN, 0};
@@ -165,6 +171,11 @@ void child_kill(struct child *child)
 {
     kill_guarded(child->pid, SIGKILL);
     child_reap(child);
+}
+
+void child_leave(struct child *child, bool by_kill)
+{
+    (by_kill ? child_kill : child_end)(child);
 }
 
 void child_stop(const struct child *child)

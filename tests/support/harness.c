@@ -112,6 +112,21 @@ struct child child_start(void (*function)(struct child *up, void *argument), voi
     _exit(0);
 }
 
+void child_run(void (*function)(struct child *up, void *argument), void *argument)
+{
+    struct child child = child_start(function, argument);
+
+    child_wait(&child);
+}
+
+struct child child_start_until(uint64_t word, void (*function)(struct child *up, void *argument), void *argument)
+{
+    struct child child = child_start(function, argument);
+
+    CHECK_INT(child_hear(&child), word);
+    return child;
+}
+
 static unsigned deadline_ms(const struct test *test)
 {
     const char *scale = getenv("SHMQ_TEST_SCALE"), *fixed = getenv("SHMQ_TEST_DEADLINE_S");

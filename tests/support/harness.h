@@ -126,6 +126,8 @@ void pass_ms(unsigned ms);
 /* Deliver SIGALRM to this process every few milliseconds, to a handler that does nothing. */
 void start_ticking(void);
 void stop_ticking(void);
+/* CALL waits, until that signal ends it. */
+#define CHECK_INTERRUPTED(call) (start_ticking(), CHECK_ERR(call, EINTR), stop_ticking())
 
 /* ---- Children -------------------------------------------------------------------------------- */
 
@@ -139,9 +141,15 @@ pid_t child_fork(struct child *child, bool has_line);
 /* Fork a child that runs FUNCTION and ends with status 0; UP is its end of the line. The child
  * checks for leaked descriptors like the test itself. */
 struct child child_start(void (*function)(struct child *up, void *argument), void *argument);
+/* The same, and it has said WORD. */
+struct child child_start_until(uint64_t word, void (*function)(struct child *up, void *argument), void *argument);
+/* The same, and it has ended well. */
+void child_run(void (*function)(struct child *up, void *argument), void *argument);
 /* Say a number to the other end; hear one (the other end's death is a failure). */
 void child_say(const struct child *line, uint64_t value);
 uint64_t child_hear(const struct child *line);
+/* A child's: say VALUE, then wait to be told something, or to be killed. */
+void child_stay(const struct child *up, uint64_t value);
 /* As child_hear(); false if the other end has gone. */
 bool child_listen(const struct child *line, uint64_t *value);
 /* Whether the other end has said something, or has gone; or does so in time. */
@@ -153,6 +161,8 @@ void child_wait(struct child *child);
 void child_hang_up(struct child *child);
 /* One that waits for a word to end: say 0, and wait. */
 void child_end(struct child *child);
+/* child_end(), or child_kill(). */
+void child_leave(struct child *child, bool by_kill);
 /* SIGKILL it, and wait until it is gone. It must not have ended before. */
 void child_kill(struct child *child);
 /* As child_kill(), but does not wait: the dead child stays a zombie until child_reap(). */

@@ -34,6 +34,15 @@ int suite_run(const char *group, int argc, char **argv);
 /* The head of a test, to be followed by its body. */
 #define TEST_THAT(sentence)            TEST_WITHIN(0, sentence)
 #define TEST_WITHIN(seconds, sentence) SUITE_TEST(sentence, body, NULL, seconds, void)
+/* One whose body is called by the function RUN: with around it what all tests of a kind need, or once for each of
+ * several cases, which it passes as the PARAMETERS. */
+#define TEST_RUN_BY(run, sentence, ...)                                                                                \
+    static void sentence##_body(__VA_ARGS__);                                                                          \
+    TEST_THAT(sentence)                                                                                                \
+    {                                                                                                                  \
+        run(sentence##_body);                                                                                          \
+    }                                                                                                                  \
+    static void sentence##_body(__VA_ARGS__)
 /* One that is run for every pipe of ends.h, or for those whose pair of types FITS; PIPE names the parameter. */
 #define TEST_EACH_PIPE(sentence, pipe)                    TEST_PIPES(NULL, sentence, pipe)
 #define TEST_PIPES(fits, sentence, pipe)                  TEST_PIPES_WITHIN(0, fits, sentence, pipe)

@@ -25,6 +25,13 @@ void close_arena(void)
     store_close(store);
 }
 
+void in_arena(void (*body)(void))
+{
+    open_arena();
+    body();
+    close_arena();
+}
+
 struct block *alloc(uint64_t size)
 {
     struct block *block = arena_alloc(&arena, size);

@@ -15,6 +15,7 @@ extern struct arena arena;
 
 void open_arena(void);
 void close_arena(void);
+void in_arena(void (*body)(void));
 
 /* A block of bytes, which must be had. */
 struct block *alloc(uint64_t size);

@@ -6,9 +6,8 @@
 
 /* ---- what there is not ---- */
 
-TEST_THAT(more_than_the_limit_is_no_buffer_and_changes_nothing)
+TEST_RUN_BY(in_arena, more_than_the_limit_is_no_buffer_and_changes_nothing, void)
 {
-    open_arena();
     arena.limit = KIB(2);
     struct block *block = alloc(KIB(1));
     CHECK_NULL(arena_alloc(&arena, KIB(1) + 1), ENOBUFS);
@@ -24,18 +23,15 @@ TEST_THAT(more_than_the_limit_is_no_buffer_and_changes_nothing)
     CHECK(arena_reuse(&arena, KIB(1)) == NULL);
     CHECK_NULL(arena_alloc(&arena, KIB(1)), ENOBUFS);
     CHECK_INT(arena.in_use, 0);
-    close_arena();
 }
 
-TEST_THAT(what_no_address_space_holds_is_no_space)
+TEST_RUN_BY(in_arena, what_no_address_space_holds_is_no_space, void)
 {
-    open_arena();
     CHECK_NULL(arena_alloc(&arena, UINT64_C(1) << 47), ENOSPC);
     CHECK_NULL(arena_alloc(&arena, UINT64_MAX), ENOSPC);
     CHECK_NULL(arena_alloc_sparse(&arena, UINT64_C(1) << 62), ENOSPC);
     CHECK(arena_reuse(&arena, UINT64_MAX) == NULL);
     CHECK_INT(arena.in_use, 0);
-    close_arena();
 }
 
 TEST_THAT(a_full_file_system_is_no_space_and_each_block_that_was_made_has_memory)
@@ -90,9 +86,8 @@ TEST_THAT(on_a_full_file_system_what_other_classes_have_free_is_used)
 
 /* ---- blocks of bytes ---- */
 
-TEST_THAT(a_block_is_as_large_as_asked_and_an_eighth_larger_at_most)
+TEST_RUN_BY(in_arena, a_block_is_as_large_as_asked_and_an_eighth_larger_at_most, void)
 {
-    open_arena();
     for (uint64_t size = 0; size < KIB(300); size += 1 + size / 30) {
         struct block *block = alloc(size);
         CHECK(block->size <= 128 || block->size - size < 128 || block->size - size <= size / 8);
@@ -101,12 +96,10 @@ TEST_THAT(a_block_is_as_large_as_asked_and_an_eighth_larger_at_most)
         CHECK(segment_extent(block->offset) == segment_extent(block->offset + block->size - 1));
         arena_free(&arena, block);
     }
-    close_arena();
 }
 
-TEST_THAT(a_freed_block_is_used_again_last_in_first_out_by_its_class)
+TEST_RUN_BY(in_arena, a_freed_block_is_used_again_last_in_first_out_by_its_class, void)
 {
-    open_arena();
     struct block *first = alloc(1000), *second = alloc(1000), *other = alloc(2000);
     CHECK(arena_reuse(&arena, 1000) == NULL);
     arena_free(&arena, first);
@@ -119,15 +112,13 @@ TEST_THAT(a_freed_block_is_used_again_last_in_first_out_by_its_class)
     arena_free(&arena, first);
     arena_free(&arena, second);
     arena_free(&arena, other);
-    close_arena();
 }
 
-TEST_THAT(blocks_do_not_overlap_whatever_is_made_and_freed)
+TEST_RUN_BY(in_arena, blocks_do_not_overlap_whatever_is_made_and_freed, void)
 {
     enum { LIVE = 64, STEPS = 4000 };
     struct block *live[LIVE] = {NULL};
     uint64_t random = test_seed(), in_use = 0;
-    open_arena();
     for (unsigned step = 0; step < STEPS + LIVE; step++) {
         unsigned i = (unsigned)random_next(&random) % LIVE;
         if (step >= STEPS)
@@ -145,14 +136,12 @@ TEST_THAT(blocks_do_not_overlap_whatever_is_made_and_freed)
         CHECK_INT(arena.in_use, in_use);
     }
     check_counter();
-    close_arena();
 }
 
-TEST_THAT(memory_starts_small_and_grows_by_extents_in_place)
+TEST_RUN_BY(in_arena, memory_starts_small_and_grows_by_extents_in_place, void)
 {
     enum { BLOCKS = 24 };
     struct block *blocks[BLOCKS];
-    open_arena();
     CHECK_INT(memory(), SEGMENT_HEADER_SIZE);
     CHECK_INT(file_size(), SEGMENT_EXTENT_MIN);
     for (unsigned i = 0; i < BLOCKS; i++) {
@@ -171,14 +160,12 @@ TEST_THAT(memory_starts_small_and_grows_by_extents_in_place)
         arena_free(&arena, blocks[i]);
     }
     arena_free(&arena, small);
-    close_arena();
 }
 
 /* ---- counts, and memory that is given back ---- */
 
-TEST_THAT(what_is_handed_out_and_what_is_free_is_counted)
+TEST_RUN_BY(in_arena, what_is_handed_out_and_what_is_free_is_counted, void)
 {
-    open_arena();
     struct block *small = alloc(100), *large = alloc(KIB(32));
     CHECK_INT(arena.in_use, small->size + large->size);
     CHECK_INT(arena.free_bytes, 0);
@@ -193,13 +180,11 @@ TEST_THAT(what_is_handed_out_and_what_is_free_is_counted)
     CHECK_INT(arena.free_bytes, small->size + large->size);
     CHECK_INT(arena.largest, large->size);
     check_counter();
-    close_arena();
 }
 
-TEST_THAT(what_is_free_beyond_what_is_kept_gives_its_memory_back)
+TEST_RUN_BY(in_arena, what_is_free_beyond_what_is_kept_gives_its_memory_back, void)
 {
     struct block *blocks[3];
-    open_arena();
     for (unsigned i = 0; i < 3; i++)
         blocks[i] = alloc(MIB(32));
     uint64_t all = memory();
@@ -217,12 +202,10 @@ TEST_THAT(what_is_free_beyond_what_is_kept_gives_its_memory_back)
     CHECK_INT(memory(), all);
     CHECK_INT(blocks[2]->data[0], 0);
     arena_free(&arena, blocks[2]);
-    close_arena();
 }
 
-TEST_THAT(free_memory_of_other_classes_makes_room_under_the_limit)
+TEST_RUN_BY(in_arena, free_memory_of_other_classes_makes_room_under_the_limit, void)
 {
-    open_arena();
     arena.limit = KIB(64);
     struct block *old = alloc(KIB(48));
     arena_free(&arena, old);
@@ -234,5 +217,4 @@ TEST_THAT(free_memory_of_other_classes_makes_room_under_the_limit)
     CHECK_INT(memory(), before + KIB(32) - KIB(48));
     check_counter();
     arena_free(&arena, block);
-    close_arena();
 }

@@ -4,9 +4,8 @@
 
 /* ---- sparse blocks ---- */
 
-TEST_THAT(a_sparse_block_has_the_memory_that_it_was_given_and_no_limit)
+TEST_RUN_BY(in_arena, a_sparse_block_has_the_memory_that_it_was_given_and_no_limit, void)
 {
-    open_arena();
     arena.limit = 0;
     uint64_t before = memory();
     struct block *ring = arena_alloc_sparse(&arena, KIB(40) + 1);
@@ -23,12 +22,10 @@ TEST_THAT(a_sparse_block_has_the_memory_that_it_was_given_and_no_limit)
     CHECK_INT(memory(), before);
     check_counter();
     CHECK(arena.in_use == 0 && arena.free_bytes == 0);
-    close_arena();
 }
 
-TEST_THAT(a_ring_never_finds_what_the_ring_before_it_left)
+TEST_RUN_BY(in_arena, a_ring_never_finds_what_the_ring_before_it_left, void)
 {
-    open_arena();
     for (unsigned round = 0; round < 4; round++) {
         struct block *ring = CHECK_PTR(arena_alloc_sparse(&arena, 4 * PAGE));
         uint64_t filled = ring->size - ring->missing;
@@ -44,12 +41,10 @@ TEST_THAT(a_ring_never_finds_what_the_ring_before_it_left)
         else
             arena_free_sparse(&arena, ring, 2 * PAGE);
     }
-    close_arena();
 }
 
-TEST_THAT(what_a_block_of_bytes_left_is_no_ring)
+TEST_RUN_BY(in_arena, what_a_block_of_bytes_left_is_no_ring, void)
 {
-    open_arena();
     struct block *bytes = alloc(4 * PAGE);
     memset(bytes->data, 9, bytes->size);
     arena_free(&arena, bytes);
@@ -57,12 +52,10 @@ TEST_THAT(what_a_block_of_bytes_left_is_no_ring)
     CHECK_INT(ring->missing, ring->size);
     CHECK(is_all(ring, 0));
     arena_free_sparse(&arena, ring, 0);
-    close_arena();
 }
 
-TEST_THAT(a_ring_that_somebody_may_be_reading_keeps_its_memory_zeroed_for_the_next_ring_only)
+TEST_RUN_BY(in_arena, a_ring_that_somebody_may_be_reading_keeps_its_memory_zeroed_for_the_next_ring_only, void)
 {
-    open_arena();
     struct block *ring = CHECK_PTR(arena_alloc_sparse(&arena, 4 * PAGE));
     CHECK_INT(arena_fill_sparse(&arena, ring, 0, 4 * PAGE), 0);
     memset(ring->data, 9, 4 * PAGE);
@@ -77,13 +70,11 @@ TEST_THAT(a_ring_that_somebody_may_be_reading_keeps_its_memory_zeroed_for_the_ne
     arena_keep_sparse(&arena, ring, 4 * PAGE); /* the arena's end frees it */
     arena_free_sparse(&arena, larger, 0);
     arena_free(&arena, bytes);
-    close_arena();
 }
 
-TEST_THAT(blocks_of_bytes_between_sparse_ones_have_memory_and_the_sparse_ones_none)
+TEST_RUN_BY(in_arena, blocks_of_bytes_between_sparse_ones_have_memory_and_the_sparse_ones_none, void)
 {
     struct block *rings[8], *bytes[8];
-    open_arena();
     for (unsigned i = 0; i < 8; i++) {
         rings[i] = CHECK_PTR(arena_alloc_sparse(&arena, 2 * PAGE));
         bytes[i] = alloc(128 + 600 * i);
@@ -98,7 +89,6 @@ TEST_THAT(blocks_of_bytes_between_sparse_ones_have_memory_and_the_sparse_ones_no
         arena_free_sparse(&arena, rings[i], 0);
         arena_free(&arena, bytes[i]);
     }
-    close_arena();
 }
 
 /* ---- kinds ---- */
@@ -122,13 +112,11 @@ static struct block *alloc_noted(unsigned char first_byte)
     return block;
 }
 
-TEST_THAT(a_block_of_bytes_is_released_to_nobody)
+TEST_RUN_BY(in_arena, a_block_of_bytes_is_released_to_nobody, void)
 {
-    open_arena();
     arena_free(&arena, alloc(1000));
     arena_free(&arena, alloc(1000));
     CHECK_INT(releases, 0);
-    close_arena();
 }
 
 TEST_THAT(a_block_of_a_kind_is_released_once_when_it_is_freed_and_is_one_of_bytes_after_that)

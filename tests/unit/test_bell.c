@@ -31,6 +31,13 @@ static void close_bells(void)
     store_close(store);
 }
 
+static void with_bells(void (*body)(void))
+{
+    open_bells();
+    body();
+    close_bells();
+}
+
 static uint32_t waiting(void)
 {
     return load_relaxed(&mine.page->waiting);
@@ -57,22 +64,19 @@ TEST_THAT(a_bell_that_is_not_there_or_is_none_is_refused)
     close_bells();
 }
 
-TEST_THAT(a_bell_whose_file_is_gone_rings_for_those_who_have_it)
+TEST_RUN_BY(with_bells, a_bell_whose_file_is_gone_rings_for_those_who_have_it, void)
 {
-    open_bells();
     bell_unlink(store, ID);
     CHECK_INT(count_files(test_dir()), 0);
     bell_announce(&mine, BELL_WAITING);
     CHECK_INT(bell_ring(&peers), 1);
     CHECK_INT(waiting(), 0);
-    close_bells();
 }
 
 /* ---- who rings, and who sleeps ---- */
 
-TEST_THAT(nobody_is_woken_who_does_not_sleep_and_nothing_is_kept_for_later)
+TEST_RUN_BY(with_bells, nobody_is_woken_who_does_not_sleep_and_nothing_is_kept_for_later, void)
 {
-    open_bells();
     CHECK_INT(bell_ring(&peers), 0);
     bell_announce(&mine, BELL_WAITING);
     CHECK_INT(waiting(), BELL_WAITING);
@@ -80,24 +84,20 @@ TEST_THAT(nobody_is_woken_who_does_not_sleep_and_nothing_is_kept_for_later)
     bell_retract(&mine);
     CHECK_INT(waiting(), 0);
     CHECK_INT(bell_ring(&peers), 0);
-    close_bells();
 }
 
-TEST_THAT(a_ring_between_announcing_and_sleeping_ends_the_sleep_before_it_begins)
+TEST_RUN_BY(with_bells, a_ring_between_announcing_and_sleeping_ends_the_sleep_before_it_begins, void)
 {
-    open_bells();
     bell_announce(&mine, BELL_WAITING);
     CHECK_INT(bell_ring(&peers), 1);
     uint64_t before_ns = clock_now_ns();
     CHECK_INT(bell_sleep(&mine, BELL_WAITING, LONG_NS), 0);
     CHECK(clock_now_ns() - before_ns < LONG_NS / 2);
     bell_retract(&mine);
-    close_bells();
 }
 
-TEST_THAT(several_rings_are_one_wake)
+TEST_RUN_BY(with_bells, several_rings_are_one_wake, void)
 {
-    open_bells();
     for (unsigned round = 0; round < 3; round++) {
         bell_announce(&mine, BELL_WAITING);
         CHECK_INT(bell_ring(&peers), 1);
@@ -106,7 +106,6 @@ TEST_THAT(several_rings_are_one_wake)
         CHECK_INT(bell_sleep(&mine, BELL_WAITING, LONG_NS), 0);
         bell_retract(&mine);
     }
-    close_bells();
 }
 
 static void sleep_once(struct child *up, void *unused)
@@ -120,27 +119,23 @@ static void sleep_once(struct child *up, void *unused)
     bell_detach(&bell);
 }
 
-TEST_THAT(a_ring_wakes_a_sleeping_process)
+TEST_RUN_BY(with_bells, a_ring_wakes_a_sleeping_process, void)
 {
-    open_bells();
     struct child child = child_start(sleep_once, NULL);
     child_hear(&child);
     await_asleep(child.pid);
     CHECK_INT(bell_ring(&peers), 1);
     child_wait(&child);
     CHECK_INT(waiting(), 0);
-    close_bells();
 }
 
-TEST_THAT(a_signal_ends_a_sleep)
+TEST_RUN_BY(with_bells, a_signal_ends_a_sleep, void)
 {
-    open_bells();
     start_ticking();
     bell_announce(&mine, BELL_WAITING);
     CHECK_INT(bell_sleep(&mine, BELL_WAITING, LONG_NS), -EINTR);
     bell_retract(&mine);
     stop_ticking();
-    close_bells();
 }
 
 /* Two who hand a number to and fro, each asleep until the other has: work, then the ring; announced, then a look. */
@@ -209,10 +204,9 @@ static void *work_and_ring(void *unused)
     return unused;
 }
 
-TEST_THAT(either_the_owner_sees_the_work_or_the_ringer_that_it_is_about_to_sleep)
+TEST_RUN_BY(with_bells, either_the_owner_sees_the_work_or_the_ringer_that_it_is_about_to_sleep, void)
 {
     pthread_t ringer;
-    open_bells();
     CHECK_INT(pthread_create(&ringer, NULL, work_and_ring, NULL), 0);
     race_as(0);
     for (uint32_t n = 1; n <= ROUNDS; n++) {
@@ -224,7 +218,6 @@ TEST_THAT(either_the_owner_sees_the_work_or_the_ringer_that_it_is_about_to_sleep
         CHECK(seen || race.rang[n - 1]);
     }
     CHECK_INT(pthread_join(ringer, NULL), 0);
-    close_bells();
 }
 
 /* ---- the killed ---- */
@@ -234,8 +227,7 @@ static void announce_and_wait(struct child *up, void *how)
     struct bell bell;
     CHECK_INT(bell_attach(&bell, store, ID), 0);
     bell_announce(&bell, (uint32_t)(uintptr_t)how);
-    child_say(up, 1);
-    child_hear(up);
+    child_stay(up, 1);
 }
 
 static void kill_owner(uintptr_t how)
@@ -245,9 +237,8 @@ static void kill_owner(uintptr_t how)
     child_kill(&child);
 }
 
-TEST_THAT(an_owner_killed_between_announcing_and_sleeping_costs_one_call)
+TEST_RUN_BY(with_bells, an_owner_killed_between_announcing_and_sleeping_costs_one_call, void)
 {
-    open_bells();
     for (uintptr_t how = BELL_WAITING; how <= BELL_FD; how++) { /* of its FIFO there is nothing left */
         kill_owner(how);
         CHECK_INT(waiting(), how);
@@ -255,18 +246,15 @@ TEST_THAT(an_owner_killed_between_announcing_and_sleeping_costs_one_call)
         CHECK_INT(bell_ring(&peers), 0);
     }
     CHECK_INT(count_files(test_dir()), 1);
-    close_bells();
 }
 
 static void exchange_and_wait(struct child *up, void *unused)
 {
     struct bell bell;
     CHECK_INT(bell_attach(&bell, store, ID), 0);
-    child_say(up, 1);
-    child_hear(up);
+    child_stay(up, 1);
     peer_u32_exchange(&bell.page->waiting, 0); /* half of S3 */
-    child_say(up, 2);
-    child_hear(up);
+    child_stay(up, 2);
 }
 
 static void sleep_slices(struct child *up, void *unused)
@@ -277,8 +265,7 @@ static void sleep_slices(struct child *up, void *unused)
     child_say(up, 1);
     CHECK_INT(bell_sleep(&bell, BELL_WAITING, BELL_SLICE_NS), -ETIMEDOUT);
     bell_retract(&bell);
-    child_say(up, 2);
-    child_hear(up);
+    child_stay(up, 2);
     bell_announce(&bell, BELL_WAITING);
     child_say(up, 3);
     CHECK_INT(bell_sleep(&bell, BELL_WAITING, LONG_NS), 0);
@@ -286,9 +273,8 @@ static void sleep_slices(struct child *up, void *unused)
     bell_detach(&bell);
 }
 
-TEST_THAT(a_ringer_killed_before_it_woke_anybody_costs_a_slice_and_the_next_one_rings)
+TEST_RUN_BY(with_bells, a_ringer_killed_before_it_woke_anybody_costs_a_slice_and_the_next_one_rings, void)
 {
-    open_bells();
     struct child ringer = child_start(exchange_and_wait, NULL);
     child_hear(&ringer);
     struct child sleeper = child_start(sleep_slices, NULL);
@@ -303,7 +289,6 @@ TEST_THAT(a_ringer_killed_before_it_woke_anybody_costs_a_slice_and_the_next_one_
     await_asleep(sleeper.pid);
     CHECK_INT(bell_ring(&peers), 1);
     child_wait(&sleeper);
-    close_bells();
 }
 
 /* ---- the descriptor ---- */
@@ -314,9 +299,8 @@ static bool is_readable(int fd)
     return CHECK_OK(poll(&item, 1, 0)) == 1;
 }
 
-TEST_THAT(a_descriptor_is_readable_from_a_raise_to_the_next_drain)
+TEST_RUN_BY(with_bells, a_descriptor_is_readable_from_a_raise_to_the_next_drain, void)
 {
-    open_bells();
     int fd = (int)CHECK_OK(bell_fd_open(&mine));
     CHECK(!is_readable(fd));
     bell_fd_drain(fd); /* does not wait */
@@ -328,12 +312,10 @@ TEST_THAT(a_descriptor_is_readable_from_a_raise_to_the_next_drain)
     bell_fd_drain(fd);
     CHECK(!is_readable(fd));
     bell_fd_close(&mine, fd);
-    close_bells();
 }
 
-TEST_THAT(a_full_descriptor_keeps_no_ringer_waiting)
+TEST_RUN_BY(with_bells, a_full_descriptor_keeps_no_ringer_waiting, void)
 {
-    open_bells();
     int fd = (int)CHECK_OK(bell_fd_open(&mine));
     for (unsigned n = 0; n < 70000; n++) /* more than a pipe holds */
         bell_fd_raise(fd);
@@ -342,7 +324,6 @@ TEST_THAT(a_full_descriptor_keeps_no_ringer_waiting)
     bell_fd_drain(fd);
     CHECK(!is_readable(fd));
     bell_fd_close(&mine, fd);
-    close_bells();
 }
 
 static void ring_once(struct child *up, void *unused)
@@ -353,29 +334,25 @@ static void ring_once(struct child *up, void *unused)
     bell_detach(&bell);
 }
 
-TEST_THAT(a_ring_makes_the_descriptor_readable_once_for_who_announced_it)
+TEST_RUN_BY(with_bells, a_ring_makes_the_descriptor_readable_once_for_who_announced_it, void)
 {
     char byte[8];
-    open_bells();
     int fd = (int)CHECK_OK(bell_fd_open(&mine));
     CHECK_INT(bell_ring(&peers), 0);
     bell_announce(&mine, BELL_WAITING); /* otherwise */
     CHECK_INT(bell_ring(&peers), 1);
     CHECK(!is_readable(fd));
     bell_announce(&mine, BELL_FD);
-    struct child child = child_start(ring_once, NULL);
-    child_wait(&child);
+    child_run(ring_once, NULL);
     CHECK(is_readable(fd));
     CHECK_INT(bell_ring(&peers), 0);
     CHECK_INT(read(fd, byte, sizeof byte), 1);
     bell_fd_close(&mine, fd);
-    close_bells();
 }
 
-TEST_THAT(a_closed_descriptor_is_as_if_it_had_not_been_opened)
+TEST_RUN_BY(with_bells, a_closed_descriptor_is_as_if_it_had_not_been_opened, void)
 {
     char fifo[40];
-    open_bells();
     bell_fd_name(&mine, fifo);
     CHECK_INT(strcmp(fifo, ID ".fifo"), 0);
     for (unsigned round = 0; round < 2; round++) {
@@ -391,5 +368,4 @@ TEST_THAT(a_closed_descriptor_is_as_if_it_had_not_been_opened)
         CHECK_INT(count_files(test_dir()), 1);
     }
     os_close((int)CHECK_OK(bell_fd_open(&mine))); /* killed: bell_unlink() removes it */
-    close_bells();
 }

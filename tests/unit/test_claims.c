@@ -38,6 +38,13 @@ static void close_claims(void)
     store_close(store);
 }
 
+static void with_readers(void (*body)(void))
+{
+    open_readers();
+    body();
+    close_claims();
+}
+
 static uint64_t word_of(uint64_t t)
 {
     return load_relaxed(&sender.words[t % SLOTS]);
@@ -70,9 +77,8 @@ TEST_THAT(a_file_that_is_not_there_or_not_what_was_said_is_refused)
 
 /* ---- take and done ---- */
 
-TEST_THAT(what_is_taken_is_not_taken_again)
+TEST_RUN_BY(with_readers, what_is_taken_is_not_taken_again, void)
 {
-    open_readers();
     uint64_t seen = word_of(3);
     CHECK(claims_take(&me, 3, seen, 3));
     uint64_t word = word_of(3);
@@ -83,12 +89,10 @@ TEST_THAT(what_is_taken_is_not_taken_again)
     CHECK(claim_is_taken(word_of(3), 3));
     CHECK(!claims_take(&other, 3, word, 3));
     CHECK_INT(claim_state(word_of(3)), CLAIM_DONE);
-    close_claims();
 }
 
-TEST_THAT(a_word_says_which_message_and_who_and_whether_it_is_done)
+TEST_RUN_BY(with_readers, a_word_says_which_message_and_who_and_whether_it_is_done, void)
 {
-    open_readers();
     CHECK_INT(word_of(5), 0);
     CHECK_INT(claim_state(word_of(5)), CLAIM_FREE);
     CHECK(!claim_is_taken(word_of(5), 5));
@@ -99,12 +103,10 @@ TEST_THAT(a_word_says_which_message_and_who_and_whether_it_is_done)
     CHECK_INT(claim_ticket(word_of(5)), 5);
     CHECK_INT(claim_owner(word_of(5)), other.owner);
     CHECK(claim_is_done(word_of(5), 5));
-    close_claims();
 }
 
-TEST_THAT(the_next_laps_message_is_taken_from_one_that_is_done)
+TEST_RUN_BY(with_readers, the_next_laps_message_is_taken_from_one_that_is_done, void)
 {
-    open_readers();
     for (size_t f = 0; f < COUNT_OF(firsts); f++) {
         for (size_t i = 0; i < SLOTS; i++)
             store_relaxed(&sender.words[i], 0);
@@ -121,7 +123,6 @@ TEST_THAT(the_next_laps_message_is_taken_from_one_that_is_done)
             CHECK(!claim_is_done(word_of(t), t + SLOTS));
         }
     }
-    close_claims();
 }
 
 enum { TICKETS = 20000 };
@@ -160,9 +161,8 @@ TEST_THAT(of_two_who_take_at_the_same_time_one_gets_it)
     close_claims();
 }
 
-TEST_THAT(the_hint_rises_with_what_is_taken_and_never_falls)
+TEST_RUN_BY(with_readers, the_hint_rises_with_what_is_taken_and_never_falls, void)
 {
-    open_readers();
     struct ring_in ring = {.claims = &me, .mask = SLOTS - 1}, late = {.claims = &other, .mask = SLOTS - 1};
     CHECK_INT(load_relaxed(&sender.header->hint), 0);
     CHECK(slot_claim(&ring, 0));
@@ -172,26 +172,22 @@ TEST_THAT(the_hint_rises_with_what_is_taken_and_never_falls)
     CHECK(!slot_claim(&late, 4));
     CHECK(slot_claim(&late, 2));
     CHECK_INT(load_relaxed(&sender.header->hint), 5);
-    close_claims();
 }
 
 /* ---- owners ---- */
 
-TEST_THAT(readers_have_numbers_of_their_own_and_the_sender_none)
+TEST_RUN_BY(with_readers, readers_have_numbers_of_their_own_and_the_sender_none, void)
 {
-    open_readers();
     CHECK_INT(sender.owner, 0);
     CHECK(me.owner != 0 && other.owner != 0 && me.owner != other.owner);
     uint32_t left = me.owner;
     claims_detach(&me);
     CHECK_INT(claims_attach(&me, store, ID, SLOTS), 0);
     CHECK_INT(me.owner, left);
-    close_claims();
 }
 
-TEST_THAT(a_number_is_not_given_again_while_a_claim_names_it)
+TEST_RUN_BY(with_readers, a_number_is_not_given_again_while_a_claim_names_it, void)
 {
-    open_readers();
     uint32_t left = me.owner;
     CHECK(take(&me, 6));
     claims_detach(&me); /* as by death: the claim stays */
@@ -201,7 +197,6 @@ TEST_THAT(a_number_is_not_given_again_while_a_claim_names_it)
     claims_detach(&other);
     CHECK_INT(claims_attach(&other, store, ID, SLOTS), 0);
     CHECK_INT(other.owner, left); /* nothing names it any more */
-    close_claims();
 }
 
 TEST_THAT(who_names_all_numbers_keeps_readers_out_and_no_longer)
@@ -224,13 +219,11 @@ static void take_some_and_wait(struct child *up, void *unused)
     CHECK_INT(claims_attach(&mine, store, ID, SLOTS), 0);
     CHECK(take(&mine, 1) && take(&mine, 2) && take(&mine, 3));
     finish(&mine, 2);
-    child_say(up, mine.owner);
-    child_hear(up);
+    child_stay(up, mine.owner);
 }
 
-TEST_THAT(what_the_living_or_the_stopped_or_we_ourselves_have_in_hand_is_not_adopted)
+TEST_RUN_BY(with_readers, what_the_living_or_the_stopped_or_we_ourselves_have_in_hand_is_not_adopted, void)
 {
-    open_readers();
     struct child child = child_start(take_some_and_wait, NULL);
     child_hear(&child);
     CHECK(take(&me, 0) && take(&other, 7));
@@ -239,12 +232,10 @@ TEST_THAT(what_the_living_or_the_stopped_or_we_ourselves_have_in_hand_is_not_ado
     CHECK_INT(claims_adopt(&me), -1);
     child_continue(&child);
     child_kill(&child);
-    close_claims();
 }
 
-TEST_THAT(what_a_killed_reader_had_in_hand_is_adopted_once_each_and_what_it_had_done_is_not)
+TEST_RUN_BY(with_readers, what_a_killed_reader_had_in_hand_is_adopted_once_each_and_what_it_had_done_is_not, void)
 {
-    open_readers();
     struct child child = child_start(take_some_and_wait, NULL);
     uint32_t dead = (uint32_t)child_hear(&child);
     child_kill(&child);
@@ -255,12 +246,10 @@ TEST_THAT(what_a_killed_reader_had_in_hand_is_adopted_once_each_and_what_it_had_
     CHECK_INT(claims_adopt(&me), -1);
     CHECK_INT(claims_adopt(&other), -1);
     CHECK_INT(word_of(2), claim_word(2, CLAIM_DONE, dead));
-    close_claims();
 }
 
-TEST_THAT(who_died_having_adopted_leaves_it_to_the_next)
+TEST_RUN_BY(with_readers, who_died_having_adopted_leaves_it_to_the_next, void)
 {
-    open_readers();
     CHECK(take(&other, 4));
     claims_detach(&other);
     CHECK_INT(claims_adopt(&me), 4);
@@ -269,7 +258,6 @@ TEST_THAT(who_died_having_adopted_leaves_it_to_the_next)
     claims_detach(&me);
     CHECK_INT(claims_adopt(&other), 4);
     CHECK_INT(claim_owner(word_of(4)), other.owner);
-    close_claims();
 }
 
 TEST_THAT(an_adopted_ticket_says_its_slot_and_word_beyond_its_46_bits_as_well)
@@ -293,14 +281,12 @@ TEST_THAT(an_adopted_ticket_says_its_slot_and_word_beyond_its_46_bits_as_well)
     }
 }
 
-TEST_THAT(a_claim_of_a_ticket_that_belongs_elsewhere_is_a_lie_and_not_adopted)
+TEST_RUN_BY(with_readers, a_claim_of_a_ticket_that_belongs_elsewhere_is_a_lie_and_not_adopted, void)
 {
-    open_readers();
     store_relaxed(&sender.words[5], claim_word(6, CLAIM_CLAIMED, CLAIMS_OWNERS));
     CHECK_INT(claims_adopt(&me), -1);
     store_relaxed(&sender.words[5], claim_word(5 + SLOTS, CLAIM_CLAIMED, CLAIMS_OWNERS));
     CHECK_INT(claims_adopt(&me), 5 + SLOTS);
-    close_claims();
 }
 
 static void *adopt_all(void *claims)

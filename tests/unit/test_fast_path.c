@@ -18,11 +18,10 @@ static void subscribe_and_wait(struct child *up, void *unused)
     CHECK_OK(shm_connect(sub, "it"));
     char byte;
     CHECK_OK(shm_recv(sub, &byte, 1, 0));
-    child_say(up, 1);
-    child_hear(up);
+    child_stay(up, 1);
 }
 
-static void a_publisher_that_never_waits_notices_a_death(void)
+TEST_THAT(a_publisher_that_never_waits_notices_a_death)
 {
     shm_socket_t *pub = new_socket(SHM_PUB);
     CHECK_OK(shm_bind(pub, "it"));
@@ -40,7 +39,7 @@ static void a_publisher_that_never_waits_notices_a_death(void)
     leave_files(); /* of the killed */
 }
 
-static void a_puller_that_never_waits_looks_for_claims_of_the_dead(void)
+TEST_THAT(a_puller_that_never_waits_looks_for_claims_of_the_dead)
 {
     shm_socket_t *push = new_socket(SHM_PUSH), *pull = new_socket(SHM_PULL);
     char byte;
@@ -56,13 +55,4 @@ static void a_puller_that_never_waits_looks_for_claims_of_the_dead(void)
     CHECK(pull->liveness.adopted_at != long_ago);
     CHECK_OK(shm_close(push));
     CHECK_OK(shm_close(pull));
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(a_publisher_that_never_waits_notices_a_death),
-        TEST(a_puller_that_never_waits_looks_for_claims_of_the_dead),
-    };
-    return test_main("fast path", tests, COUNT_OF(tests), argc, argv);
 }

@@ -9,7 +9,7 @@
 static struct segment_header header;
 static struct hazards hazards = {.header = &header};
 
-static void a_word_names_one_block_of_one_pipe(void)
+TEST_THAT(a_word_names_one_block_of_one_pipe)
 {
     uint64_t word = hazard_word(3, 64 * 5);
     CHECK(word != 0);
@@ -20,7 +20,7 @@ static void a_word_names_one_block_of_one_pipe(void)
     CHECK_INT(hazard_word(1, last) >> 48, 1);
 }
 
-static void a_word_is_seen_until_it_is_cleared(void)
+TEST_THAT(a_word_is_seen_until_it_is_cleared)
 {
     uint64_t word = hazard_word(1, 4096);
     for (unsigned i = HAZARD_IN_HAND; i < SEGMENT_HAZARDS; i += 51) {
@@ -33,7 +33,7 @@ static void a_word_is_seen_until_it_is_cleared(void)
     }
 }
 
-static void a_pipes_words_are_told_by_their_tag(void)
+TEST_THAT(a_pipes_words_are_told_by_their_tag)
 {
     hazard_set(&hazards, 7, hazard_word(2, 4096));
     hazard_set(&hazards, HAZARD_IN_HAND, hazard_word(3, 4096));
@@ -46,7 +46,7 @@ static void a_pipes_words_are_told_by_their_tag(void)
     CHECK(!hazards_any(&header, 3));
 }
 
-static void only_words_that_were_ever_set_are_looked_at(void)
+TEST_THAT(only_words_that_were_ever_set_are_looked_at)
 {
     hazard_set(&hazards, 9, hazard_word(1, 64));
     hazard_clear(&hazards, 9);
@@ -55,7 +55,7 @@ static void only_words_that_were_ever_set_are_looked_at(void)
     CHECK_INT(hazards_in_use(&header), 10);
 }
 
-static void a_lie_about_their_number_leads_no_further_than_the_words(void)
+TEST_THAT(a_lie_about_their_number_leads_no_further_than_the_words)
 {
     store_relaxed(&header.hazards_used, UINT32_MAX);
     CHECK_INT(hazards_in_use(&header), SEGMENT_HAZARDS);
@@ -91,7 +91,7 @@ static void *move(void *unused)
     return unused;
 }
 
-static void a_block_is_protected_at_each_moment_between_its_receipt_and_its_view(void)
+TEST_THAT(a_block_is_protected_at_each_moment_between_its_receipt_and_its_view)
 {
     pthread_t mover;
     hazard_set(&hazards, SEGMENT_HAZARDS - 1, 0); /* all are looked at */
@@ -102,17 +102,4 @@ static void a_block_is_protected_at_each_moment_between_its_receipt_and_its_view
         atomic_store(&looked, n);
     }
     CHECK_INT(pthread_join(mover, NULL), 0);
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(a_word_names_one_block_of_one_pipe),
-        TEST(a_word_is_seen_until_it_is_cleared),
-        TEST(a_pipes_words_are_told_by_their_tag),
-        TEST(only_words_that_were_ever_set_are_looked_at),
-        TEST(a_lie_about_their_number_leads_no_further_than_the_words),
-        TEST(a_block_is_protected_at_each_moment_between_its_receipt_and_its_view),
-    };
-    return test_main("hazard words", tests, COUNT_OF(tests), argc, argv);
 }

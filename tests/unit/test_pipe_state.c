@@ -46,39 +46,27 @@ static void for_each_step(void (*check)(enum pipe_state from, enum pipe_event ev
             check(from, event, pipe_next(from, event));
 }
 
-static void check_ending(enum pipe_state from, enum pipe_event event, enum pipe_state to)
+#define TEST_STEPS(sentence)                                                                                           \
+    TEST_RUN_BY(for_each_step, sentence, enum pipe_state from, enum pipe_event event, enum pipe_state to)
+
+TEST_STEPS(an_ending_pipe_is_brought_back_by_nothing)
 {
     if ((from == PIPE_DRAINING || from == PIPE_LEAVING) && to != from)
         FAIL("%s is left by %s", state_names[from], event_names[event]);
 }
 
-TEST_THAT(an_ending_pipe_is_brought_back_by_nothing)
-{
-    for_each_step(check_ending);
-}
-
-static void check_proof(enum pipe_state from, enum pipe_event event, enum pipe_state to)
+TEST_STEPS(no_message_passes_before_the_peer_was_met_and_has_proven_itself)
 {
     if (to == PIPE_UP && from != PIPE_UP && (from != PIPE_MET || event != PIPE_EVENT_PROVE))
         FAIL("%s, %s: messages pass without a proof", state_names[from], event_names[event]);
 }
 
-TEST_THAT(no_message_passes_before_the_peer_was_met_and_has_proven_itself)
-{
-    for_each_step(check_proof);
-}
-
-static void check_table(enum pipe_state from, enum pipe_event event, enum pipe_state to)
+TEST_STEPS(every_event_leads_from_every_state_to_where_the_table_says)
 {
     enum pipe_state want = wanted(from, event);
     if (to != want)
         FAIL("%s, %s: leads to %s, the table says %s", state_names[from], event_names[event], state_names[to],
              state_names[want]);
-}
-
-TEST_THAT(every_event_leads_from_every_state_to_where_the_table_says)
-{
-    for_each_step(check_table);
 }
 
 TEST_THAT(every_state_is_reached_and_can_be_left_for_good)

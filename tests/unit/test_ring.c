@@ -12,7 +12,7 @@ static void for_all_kinds(void (*body)(uint64_t first))
     for_each_first(RING_SPMC, body);
 }
 
-static void check_order(uint64_t first)
+TEST_RUN_BY(for_all_kinds, what_is_published_is_taken_once_in_order_and_whole, uint64_t first)
 {
     expect_nothing(&in[0]);
     for (uint64_t n = 0; n < 5 * SLOTS; n += 1 + n % SLOTS) {
@@ -28,12 +28,7 @@ static void check_order(uint64_t first)
     CHECK_INT(load_relaxed(&out.header->head), out.head);
 }
 
-static void what_is_published_is_taken_once_in_order_and_whole(void)
-{
-    for_all_kinds(check_order);
-}
-
-static void check_uncommitted(uint64_t first)
+TEST_RUN_BY(for_all_kinds, a_message_that_was_written_and_not_committed_is_not_there, uint64_t first)
 {
     for (uint64_t n = 0; n < SLOTS; n++) {
         publish(n);
@@ -46,12 +41,7 @@ static void check_uncommitted(uint64_t first)
     CHECK_MEM(taken.bytes, taken.size, "half", 4);
 }
 
-static void a_message_that_was_written_and_not_committed_is_not_there(void)
-{
-    for_all_kinds(check_uncommitted);
-}
-
-static void check_gather(uint64_t first)
+TEST_RUN_BY(for_all_kinds, words_and_bytes_are_gathered_into_one_message, uint64_t first)
 {
     static const uint64_t words[] = {7, UINT64_C(0x0807060504030201)};
     slot_write(&out, slot_reserve(&out, out.head), meta_make(sizeof words + 5, META_PACKED, 9), words, 2, "bytes", 5);
@@ -64,12 +54,7 @@ static void check_gather(uint64_t first)
     CHECK_MEM(taken.bytes + sizeof words, 5, "bytes", 5);
 }
 
-static void words_and_bytes_are_gathered_into_one_message(void)
-{
-    for_all_kinds(check_gather);
-}
-
-static void check_block(uint64_t first)
+TEST_RUN_BY(for_all_kinds, a_block_is_taken_by_reference, uint64_t first)
 {
     publish_block(&blocks[3]);
     CHECK_INT(take(&in[0]), 1);
@@ -81,12 +66,7 @@ static void check_block(uint64_t first)
     CHECK(!hazards_any(&mine, TAG));
 }
 
-static void a_block_is_taken_by_reference(void)
-{
-    for_all_kinds(check_block);
-}
-
-static void check_retired(uint64_t first)
+TEST_RUN_BY(for_all_kinds, the_blocks_of_a_slot_are_retired_when_it_is_written_again, uint64_t first)
 {
     for (unsigned i = 0; i < SLOTS; i++) {
         publish_block(&blocks[i]);
@@ -105,11 +85,6 @@ static void check_retired(uint64_t first)
     }
 }
 
-static void the_blocks_of_a_slot_are_retired_when_it_is_written_again(void)
-{
-    for_all_kinds(check_retired);
-}
-
 /* ---- what makes no sense ---- */
 
 /* The next message of a sender that lies. */
@@ -126,7 +101,7 @@ static int take_lie(uint64_t meta, uint64_t word0, uint64_t word1)
     return result;
 }
 
-static void check_lies(uint64_t first)
+TEST_RUN_BY(for_all_kinds, a_slot_that_makes_no_sense_is_refused, uint64_t first)
 {
     uint64_t block = meta_make(16, META_BLOCK, 0), room = SEGMENT_EXTENT_MIN - BLOCKS_AT;
     CHECK_INT(take_lie(meta_make(SLOT_PAYLOAD + 1, 0, 0), 0, 0), -EPROTO);
@@ -139,12 +114,7 @@ static void check_lies(uint64_t first)
     expect(&in[0], 1);
 }
 
-static void a_slot_that_makes_no_sense_is_refused(void)
-{
-    for_all_kinds(check_lies);
-}
-
-static void check_header(uint64_t first)
+TEST_RUN_BY(for_all_kinds, a_header_that_makes_no_sense_is_refused, uint64_t first)
 {
     struct ring_in ring;
     struct ring_header honest = {.magic = RING_MAGIC, .kind = out.kind, .slots = SLOTS, .limit = SLOTS}, lie;
@@ -167,23 +137,4 @@ static void check_header(uint64_t first)
     CHECK_INT(ring_in_open(&ring, &remote, RING_AT + 8), -EPROTO);
     CHECK_INT(ring_in_open(&ring, &remote, UINT64_MAX - 63), -EPROTO);
     CHECK_INT(ring_in_open(&ring, &remote, RING_AT), 0);
-}
-
-static void a_header_that_makes_no_sense_is_refused(void)
-{
-    for_all_kinds(check_header);
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(what_is_published_is_taken_once_in_order_and_whole),
-        TEST(a_message_that_was_written_and_not_committed_is_not_there),
-        TEST(words_and_bytes_are_gathered_into_one_message),
-        TEST(a_block_is_taken_by_reference),
-        TEST(the_blocks_of_a_slot_are_retired_when_it_is_written_again),
-        TEST(a_slot_that_makes_no_sense_is_refused),
-        TEST(a_header_that_makes_no_sense_is_refused),
-    };
-    return test_main("rings", tests, COUNT_OF(tests), argc, argv);
 }

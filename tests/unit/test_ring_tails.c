@@ -7,7 +7,12 @@
 
 /* ---- broadcast ---- */
 
-static void check_lapped(uint64_t first)
+static void for_broadcast(void (*body)(uint64_t first))
+{
+    for_each_first(RING_BROADCAST, body);
+}
+
+TEST_RUN_BY(for_broadcast, a_reader_that_was_lapped_goes_on_with_what_is_there_and_counts_the_rest, uint64_t first)
 {
     for (uint64_t n = 0; n < 3 * SLOTS; n++)
         publish(n);
@@ -21,12 +26,7 @@ static void check_lapped(uint64_t first)
     CHECK_INT(in[0].lost, taken.ticket + 1 - first - (3 * SLOTS - in[0].lost));
 }
 
-static void a_reader_that_was_lapped_goes_on_with_what_is_there_and_counts_the_rest(void)
-{
-    for_each_first(RING_BROADCAST, check_lapped);
-}
-
-static void check_torn(uint64_t first)
+TEST_RUN_BY(for_broadcast, a_copy_of_what_was_written_over_is_thrown_away, uint64_t first)
 {
     uint64_t copy[SLOT_WORDS];
     const struct ring_slot *slot = slot_of(&in[0], first);
@@ -43,12 +43,7 @@ static void check_torn(uint64_t first)
     CHECK(!slot_still(slot, first));
 }
 
-static void a_copy_of_what_was_written_over_is_thrown_away(void)
-{
-    for_each_first(RING_BROADCAST, check_torn);
-}
-
-static void check_late(uint64_t first)
+TEST_RUN_BY(for_broadcast, a_withdrawn_block_can_not_be_protected_any_more, uint64_t first)
 {
     publish_block(&blocks[0]);
     CHECK_INT(ring_out_drop_oldest(&out), 1);
@@ -58,12 +53,7 @@ static void check_late(uint64_t first)
     CHECK_INT(ring_out_drop_oldest(&out), 0);
 }
 
-static void a_withdrawn_block_can_not_be_protected_any_more(void)
-{
-    for_each_first(RING_BROADCAST, check_late);
-}
-
-static void check_withdrawn(uint64_t first)
+TEST_RUN_BY(for_broadcast, a_reader_passes_over_what_was_withdrawn, uint64_t first)
 {
     publish_block(&blocks[0]);
     publish_block(&blocks[1]);
@@ -80,12 +70,7 @@ static void check_withdrawn(uint64_t first)
     CHECK_INT(in[1].lost, 2);
 }
 
-static void a_reader_passes_over_what_was_withdrawn(void)
-{
-    for_each_first(RING_BROADCAST, check_withdrawn);
-}
-
-static void check_newest(uint64_t first)
+TEST_RUN_BY(for_broadcast, a_conflated_reader_takes_the_newest_and_has_lost_nothing, uint64_t first)
 {
     in[0].newest_only = true;
     for (uint64_t n = 0; n < 5; n++)
@@ -100,14 +85,14 @@ static void check_newest(uint64_t first)
     expect_nothing(&in[1]);
 }
 
-static void a_conflated_reader_takes_the_newest_and_has_lost_nothing(void)
-{
-    for_each_first(RING_BROADCAST, check_newest);
-}
-
 /* ---- SPSC ---- */
 
-static void check_ended(uint64_t first)
+static void for_spsc(void (*body)(uint64_t first))
+{
+    for_each_first(RING_SPSC, body);
+}
+
+TEST_RUN_BY(for_spsc, an_ended_ring_gives_what_came_before_its_end, uint64_t first)
 {
     for (uint64_t n = 0; n < 4; n++)
         publish(n);
@@ -120,12 +105,7 @@ static void check_ended(uint64_t first)
     expect_nothing(&in[0]);
 }
 
-static void an_ended_ring_gives_what_came_before_its_end(void)
-{
-    for_each_first(RING_SPSC, check_ended);
-}
-
-static void check_below(uint64_t first)
+TEST_RUN_BY(for_spsc, blocks_below_the_tail_are_reclaimed_and_none_above, uint64_t first)
 {
     for (unsigned i = 0; i < 4; i++)
         publish_block(&blocks[i]);
@@ -137,14 +117,14 @@ static void check_below(uint64_t first)
     CHECK(retired == &blocks[3]);
 }
 
-static void blocks_below_the_tail_are_reclaimed_and_none_above(void)
-{
-    for_each_first(RING_SPSC, check_below);
-}
-
 /* ---- SPMC ---- */
 
-static void check_shared(uint64_t first)
+static void for_spmc(void (*body)(uint64_t first))
+{
+    for_each_first(RING_SPMC, body);
+}
+
+TEST_RUN_BY(for_spmc, each_message_goes_to_one_reader, uint64_t first)
 {
     uint64_t state = test_seed(), next = 0;
     for (uint64_t n = 0; n < 4 * SLOTS; n++) {
@@ -159,12 +139,7 @@ static void check_shared(uint64_t first)
     expect_nothing(&in[1]);
 }
 
-static void each_message_goes_to_one_reader(void)
-{
-    for_each_first(RING_SPMC, check_shared);
-}
-
-static void check_skipped(uint64_t first)
+TEST_RUN_BY(for_spmc, a_slot_in_use_is_skipped_and_used_again_when_it_is_done, uint64_t first)
 {
     uint64_t held, sent = 0;
     publish(sent++);
@@ -189,12 +164,7 @@ static void check_skipped(uint64_t first)
     CHECK_INT(sent, 3 * SLOTS - 1); /* and no other */
 }
 
-static void a_slot_in_use_is_skipped_and_used_again_when_it_is_done(void)
-{
-    for_each_first(RING_SPMC, check_skipped);
-}
-
-static void check_full(uint64_t first)
+TEST_RUN_BY(for_spmc, a_full_ring_is_full_until_a_message_is_taken, uint64_t first)
 {
     for (uint64_t n = 0; n < SLOTS; n++)
         publish(n);
@@ -206,12 +176,7 @@ static void check_full(uint64_t first)
     CHECK(!slots_done(&out));
 }
 
-static void a_full_ring_is_full_until_a_message_is_taken(void)
-{
-    for_each_first(RING_SPMC, check_full);
-}
-
-static void check_done_only(uint64_t first)
+TEST_RUN_BY(for_spmc, only_blocks_of_messages_that_are_done_are_reclaimed, uint64_t first)
 {
     publish_block(&blocks[0]);
     publish_block(&blocks[1]);
@@ -226,12 +191,7 @@ static void check_done_only(uint64_t first)
     CHECK(retired == &blocks[0]);
 }
 
-static void only_blocks_of_messages_that_are_done_are_reclaimed(void)
-{
-    for_each_first(RING_SPMC, check_done_only);
-}
-
-static void check_owed(uint64_t first)
+TEST_RUN_BY(for_spmc, a_message_that_is_owed_comes_again, uint64_t first)
 {
     publish(0);
     CHECK_INT(take(&in[0]), 1);
@@ -245,12 +205,7 @@ static void check_owed(uint64_t first)
     expect_nothing(&in[0]);
 }
 
-static void a_message_that_is_owed_comes_again(void)
-{
-    for_each_first(RING_SPMC, check_owed);
-}
-
-static void check_far_behind(uint64_t first)
+TEST_RUN_BY(for_spmc, a_reader_that_slept_for_laps_finds_the_newest, uint64_t first)
 {
     for (uint64_t n = 0; n < 6 * SLOTS; n++) {
         publish(n);
@@ -259,29 +214,4 @@ static void check_far_behind(uint64_t first)
     publish(6 * SLOTS);
     store_relaxed(&claims_header.hint, first); /* as if the others had died before they moved it on */
     expect(&in[1], 6 * SLOTS);
-}
-
-static void a_reader_that_slept_for_laps_finds_the_newest(void)
-{
-    for_each_first(RING_SPMC, check_far_behind);
-}
-
-int main(int argc, char **argv)
-{
-    static const struct test tests[] = {
-        TEST(a_reader_that_was_lapped_goes_on_with_what_is_there_and_counts_the_rest),
-        TEST(a_copy_of_what_was_written_over_is_thrown_away),
-        TEST(a_withdrawn_block_can_not_be_protected_any_more),
-        TEST(a_reader_passes_over_what_was_withdrawn),
-        TEST(a_conflated_reader_takes_the_newest_and_has_lost_nothing),
-        TEST(an_ended_ring_gives_what_came_before_its_end),
-        TEST(blocks_below_the_tail_are_reclaimed_and_none_above),
-        TEST(each_message_goes_to_one_reader),
-        TEST(a_slot_in_use_is_skipped_and_used_again_when_it_is_done),
-        TEST(a_full_ring_is_full_until_a_message_is_taken),
-        TEST(only_blocks_of_messages_that_are_done_are_reclaimed),
-        TEST(a_message_that_is_owed_comes_again),
-        TEST(a_reader_that_slept_for_laps_finds_the_newest),
-    };
-    return test_main("tails of rings", tests, COUNT_OF(tests), argc, argv);
 }

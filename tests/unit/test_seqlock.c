@@ -51,7 +51,7 @@ static void for_both(void (*body)(enum seqlock valid))
 
 /* ---- between begin and end ---- */
 
-static void check_half(enum seqlock valid)
+TEST_RUN_BY(for_both, there_is_no_copy_between_begin_and_end, enum seqlock valid)
 {
     struct copy copy;
     change(&it, valid, 1);
@@ -66,12 +66,7 @@ static void check_half(enum seqlock valid)
     CHECK(copy.a == 2 && copy.b == ~UINT64_C(2));
 }
 
-TEST_THAT(there_is_no_copy_between_begin_and_end)
-{
-    for_both(check_half);
-}
-
-static void check_overtaken(enum seqlock valid)
+TEST_RUN_BY(for_both, a_copy_that_a_change_overtook_does_not_hold, enum seqlock valid)
 {
     uint64_t seen = seqlock_look(&it.gen);
     CHECK(seqlock_holds(&it.gen, seen));
@@ -80,11 +75,6 @@ static void check_overtaken(enum seqlock valid)
     seqlock_end(&it.gen, gen + 1);
     CHECK(!seqlock_holds(&it.gen, seen)); /* though the record is as valid as it was */
     CHECK(seqlock_is_valid(seqlock_look(&it.gen), valid));
-}
-
-TEST_THAT(a_copy_that_a_change_overtook_does_not_hold)
-{
-    for_both(check_overtaken);
 }
 
 TEST_THAT(a_zeroed_record_is_valid_or_nobodys_as_the_record_chose)
@@ -109,7 +99,7 @@ TEST_THAT(a_withdrawn_record_is_nobodys_until_it_is_written_again)
 
 /* ---- a writer that died from G1 to G3 ---- */
 
-static void check_died(enum seqlock valid)
+TEST_RUN_BY(for_both, what_a_writer_left_half_written_is_nobodys_until_the_next_writer_ends, enum seqlock valid)
 {
     struct copy copy;
     uint64_t seen = seqlock_look(&it.gen);
@@ -129,12 +119,7 @@ static void check_died(enum seqlock valid)
     CHECK(!seqlock_holds(&it.gen, seen)); /* nor has any reader from before a generation that comes again */
 }
 
-TEST_THAT(what_a_writer_left_half_written_is_nobodys_until_the_next_writer_ends)
-{
-    for_both(check_died);
-}
-
-static void check_growth(enum seqlock valid)
+TEST_RUN_BY(for_both, generations_only_grow_by_one_for_each_half_of_a_change, enum seqlock valid)
 {
     for (uint64_t n = 0; n < 10; n++) {
         uint64_t before = load_relaxed(&it.gen);
@@ -143,11 +128,6 @@ static void check_growth(enum seqlock valid)
         change(&it, valid, n);
         CHECK_INT(load_relaxed(&it.gen), before + 2);
     }
-}
-
-TEST_THAT(generations_only_grow_by_one_for_each_half_of_a_change)
-{
-    for_both(check_growth);
 }
 
 TEST_THAT(the_newest_of_two_records_is_one_that_is_valid)

@@ -97,6 +97,13 @@ static void close_counters(void)
     store_close(store);
 }
 
+static void with_counters(void (*body)(void))
+{
+    open_counters();
+    body();
+    close_counters();
+}
+
 static void raise_counter(struct counter *counter)
 {
     atomic_fetch_add(&counter->level, 1); /* S1 */
@@ -137,9 +144,8 @@ static void join_later(struct later *later)
 
 /* ---- one ---- */
 
-TEST_THAT(nothing_is_waited_for_until_the_deadline_and_no_longer)
+TEST_RUN_BY(with_counters, nothing_is_waited_for_until_the_deadline_and_no_longer, void)
 {
-    open_counters();
     uint64_t deadline_ns = clock_deadline_ns(20);
     CHECK_INT(waitable_wait(&one.wait, SHM_POLLIN, deadline_ns), -EAGAIN);
     CHECK(clock_now_ns() >= deadline_ns);
@@ -148,44 +154,36 @@ TEST_THAT(nothing_is_waited_for_until_the_deadline_and_no_longer)
     CHECK_INT(waitable_wait(&one.wait, SHM_POLLIN, 1), -EAGAIN); /* long past */
     atomic_store(&one.level, 1);
     CHECK_INT(waitable_wait(&one.wait, SHM_POLLOUT, clock_deadline_ns(1)), -EAGAIN); /* not what it is ready for */
-    close_counters();
 }
 
-TEST_THAT(an_ended_one_is_not_waited_for_and_the_end_wakes_who_does)
+TEST_RUN_BY(with_counters, an_ended_one_is_not_waited_for_and_the_end_wakes_who_does, void)
 {
     struct later later = {end_counter, &one, 0};
-    open_counters();
     start_later(&later);
     CHECK_INT(waitable_wait(&one.wait, SHM_POLLIN, CLOCK_FOREVER), 0); /* look: it has changed */
     join_later(&later);
     CHECK_INT(waitable_wait(&one.wait, SHM_POLLIN, CLOCK_FOREVER), -ETERM);
-    close_counters();
 }
 
-TEST_THAT(a_signal_ends_the_wait)
+TEST_RUN_BY(with_counters, a_signal_ends_the_wait, void)
 {
-    open_counters();
     start_ticking();
     CHECK_INT(waitable_wait(&one.wait, SHM_POLLIN, CLOCK_FOREVER), -EINTR);
     stop_ticking();
-    close_counters();
 }
 
-TEST_THAT(what_is_ready_or_has_changed_is_not_slept_on)
+TEST_RUN_BY(with_counters, what_is_ready_or_has_changed_is_not_slept_on, void)
 {
-    open_counters();
     atomic_store(&one.level, 1);
     CHECK_INT(waitable_wait(&one.wait, SHM_POLLIN, CLOCK_FOREVER), 0);
     atomic_store(&one.level, 0);
     store_relaxed(&one.bell.page->changed, 1);
     CHECK_INT(waitable_wait(&one.wait, SHM_POLLIN, CLOCK_FOREVER), 0);
     CHECK_INT(load_relaxed(&one.sleeps), 0);
-    close_counters();
 }
 
-TEST_THAT(who_waits_is_woken_by_who_makes_it_ready)
+TEST_RUN_BY(with_counters, who_waits_is_woken_by_who_makes_it_ready, void)
 {
-    open_counters();
     for (int round = 0; round < 2; round++) {
         struct later later = {raise_counter, &one, 0};
         one.spin_ns = round == 0 ? 0 : -2; /* at once, or having spun for as long as pays */
@@ -195,12 +193,10 @@ TEST_THAT(who_waits_is_woken_by_who_makes_it_ready)
         CHECK_INT(atomic_load(&one.level), 1);
         join_later(&later);
     }
-    close_counters();
 }
 
-TEST_THAT(who_spins_without_end_does_not_sleep_and_asks_after_its_peers_all_the_same)
+TEST_RUN_BY(with_counters, who_spins_without_end_does_not_sleep_and_asks_after_its_peers_all_the_same, void)
 {
-    open_counters();
     one.spin_ns = -1;
     CHECK_INT(waitable_wait(&one.wait, SHM_POLLIN, clock_deadline_ns(10)), -EAGAIN);
     one.checks = 0;
@@ -209,27 +205,23 @@ TEST_THAT(who_spins_without_end_does_not_sleep_and_asks_after_its_peers_all_the_
     CHECK_INT(waitable_wait(&one.wait, SHM_POLLIN, CLOCK_FOREVER), 0);
     CHECK_INT(one.checks, 1);
     CHECK_INT(load_relaxed(&one.sleeps), 0);
-    close_counters();
 }
 
-TEST_THAT(what_nobody_rings_for_is_found_out_at_the_end_of_a_slice)
+TEST_RUN_BY(with_counters, what_nobody_rings_for_is_found_out_at_the_end_of_a_slice, void)
 {
-    open_counters();
     one.level_at_check = 1; /* its peer has died */
     uint64_t before_ns = clock_now_ns();
     CHECK_INT(waitable_wait(&one.wait, SHM_POLLIN, CLOCK_FOREVER), 0);
     CHECK(clock_now_ns() - before_ns >= BELL_SLICE_NS);
     CHECK_INT(one.checks, 1);
     CHECK_INT(load_relaxed(&one.sleeps), 1);
-    close_counters();
 }
 
 /* ---- several ---- */
 
-TEST_THAT(of_several_that_are_not_ready_none_is_until_the_deadline)
+TEST_RUN_BY(with_counters, of_several_that_are_not_ready_none_is_until_the_deadline, void)
 {
     struct wait_item items[] = {{&one.wait, -1, SHM_POLLIN, 7}, {&two.wait, -1, SHM_POLLIN, 7}};
-    open_counters();
     atomic_store(&two.level, 1);
     items[1].events = SHM_POLLOUT;
     CHECK_INT(waitable_poll(items, 2, clock_deadline_ns(10)), 0);
@@ -237,25 +229,21 @@ TEST_THAT(of_several_that_are_not_ready_none_is_until_the_deadline)
     CHECK(one.idles == 1 && two.idles == 1);
     CHECK_INT(waitable_poll(items, 0, clock_deadline_ns(1)), 0);
     CHECK_INT(load_relaxed(&one.bell.page->waiting) | load_relaxed(&two.bell.page->waiting), 0);
-    close_counters();
 }
 
-TEST_THAT(an_end_of_one_of_several_ends_the_wait_for_all)
+TEST_RUN_BY(with_counters, an_end_of_one_of_several_ends_the_wait_for_all, void)
 {
     struct wait_item items[] = {{&one.wait, -1, SHM_POLLIN, 0}, {&two.wait, -1, SHM_POLLIN, 0}};
     struct later later = {end_counter, &two, 0};
-    open_counters();
     start_later(&later);
     CHECK_INT(waitable_poll(items, 2, CLOCK_FOREVER), -ETERM);
     join_later(&later);
-    close_counters();
 }
 
-TEST_THAT(the_one_of_several_that_becomes_ready_wakes_who_waits_for_all)
+TEST_RUN_BY(with_counters, the_one_of_several_that_becomes_ready_wakes_who_waits_for_all, void)
 {
     enum { MANY = 20 }; /* more than have room on the stack */
     struct wait_item items[MANY];
-    open_counters();
     for (int count = 2; count <= MANY; count += MANY - 2) {
         struct later later = {raise_counter, &two, 0};
         for (int i = 0; i < count; i++)
@@ -268,14 +256,12 @@ TEST_THAT(the_one_of_several_that_becomes_ready_wakes_who_waits_for_all)
         join_later(&later);
     }
     CHECK(one.looks > 1 && two.looks > 1);
-    close_counters();
 }
 
-TEST_THAT(a_pipe_and_a_counter_are_waited_for_together)
+TEST_RUN_BY(with_counters, a_pipe_and_a_counter_are_waited_for_together, void)
 {
     int ends[2];
     struct later later = {raise_counter, &one, 0};
-    open_counters();
     CHECK_OK(pipe(ends));
     struct wait_item items[] = {{&one.wait, -1, SHM_POLLIN, 0}, {NULL, ends[0], SHM_POLLIN, 0}};
     CHECK_INT(waitable_poll(items, 2, clock_deadline_ns(10)), 0);
@@ -293,7 +279,6 @@ TEST_THAT(a_pipe_and_a_counter_are_waited_for_together)
     close(ends[1]);
     CHECK_INT(waitable_poll(items, 2, CLOCK_FOREVER), 1);
     CHECK_INT(items[1].revents, SHM_POLLERR);
-    close_counters();
 }
 
 /* ---- the descriptor ---- */
@@ -304,9 +289,8 @@ static bool is_readable(int fd, int timeout_ms)
     return CHECK_OK(poll(&item, 1, timeout_ms)) == 1;
 }
 
-TEST_THAT(a_descriptor_is_readable_until_it_is_armed_and_from_the_next_ring_on)
+TEST_RUN_BY(with_counters, a_descriptor_is_readable_until_it_is_armed_and_from_the_next_ring_on, void)
 {
-    open_counters();
     int fd = (int)CHECK_OK(descriptor_open(&one.wait));
     CHECK_INT(descriptor_open(&one.wait), fd);
     CHECK(is_readable(fd, 0));
@@ -321,30 +305,25 @@ TEST_THAT(a_descriptor_is_readable_until_it_is_armed_and_from_the_next_ring_on)
     store_relaxed(&one.bell.page->changed, 1);
     descriptor_rearm(&one.wait, SHM_POLLOUT);
     CHECK(is_readable(fd, 0));
-    close_counters();
 }
 
-TEST_THAT(a_wait_that_disarmed_the_descriptor_leaves_it_readable)
+TEST_RUN_BY(with_counters, a_wait_that_disarmed_the_descriptor_leaves_it_readable, void)
 {
-    open_counters();
     int fd = (int)CHECK_OK(descriptor_open(&one.wait));
     descriptor_rearm(&one.wait, SHM_POLLIN);
     CHECK_INT(waitable_wait(&one.wait, SHM_POLLIN, clock_deadline_ns(1)), -EAGAIN);
     CHECK(is_readable(fd, 0));
-    close_counters();
 }
 
 static void hold_a_file(struct child *up, void *unused)
 {
     struct bell bell;
     CHECK_INT(bell_new(&bell, store, ID(3)), 0);
-    child_say(up, 1);
-    child_hear(up);
+    child_stay(up, 1);
 }
 
-TEST_THAT(a_descriptor_tells_of_the_death_of_who_has_a_watched_file)
+TEST_RUN_BY(with_counters, a_descriptor_tells_of_the_death_of_who_has_a_watched_file, void)
 {
-    open_counters();
     struct child child = child_start(hold_a_file, NULL);
     child_hear(&child);
     one.watched = ID(3) ".bell";
@@ -359,12 +338,10 @@ TEST_THAT(a_descriptor_tells_of_the_death_of_who_has_a_watched_file)
     CHECK_INT(one.checks, 1);
     CHECK(!is_readable(fd, 0));
     bell_unlink(store, ID(3));
-    close_counters();
 }
 
-TEST_THAT(a_descriptor_that_has_nothing_to_watch_looks_now_and_then)
+TEST_RUN_BY(with_counters, a_descriptor_that_has_nothing_to_watch_looks_now_and_then, void)
 {
-    open_counters();
     one.watched = "no such file";
     one.level_at_check = 1;
     int fd = (int)CHECK_OK(descriptor_open(&one.wait));
@@ -374,5 +351,4 @@ TEST_THAT(a_descriptor_that_has_nothing_to_watch_looks_now_and_then)
     descriptor_rearm(&one.wait, SHM_POLLIN);
     CHECK_INT(one.checks, 1);
     CHECK(is_readable(fd, 0));
-    close_counters();
 }
