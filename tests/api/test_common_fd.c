@@ -37,17 +37,14 @@ static bool drain_one(struct end *right, uint64_t *got)
  * and with nothing there the descriptor must be still, or the loop would burn the processor. */
 static void run_loop(const struct pipe *pipe, uint32_t flags)
 {
-    struct pipe copy = *pipe;
-    struct child child = child_start(send_when_asked, &copy);
+    struct child child = pipe_child(pipe, send_when_asked);
     struct end right;
     uint64_t got = 0;
     unsigned vain = 0;
-    int ep;
 
-    end_start(&right, pipe, false, "it");
-    end_await(&right);
+    end_meet(&right, pipe, false);
     CHECK_INT(get_int(right.socket, SHM_FD), get_int(right.socket, SHM_FD));
-    ep = epoll_of(right.socket, flags);
+    int ep = epoll_of(right.socket, flags);
     while (drain_one(&right, &got))
         ;
     for (uint64_t i = 1; i <= 200; i++) {
@@ -69,74 +66,52 @@ static void run_loop(const struct pipe *pipe, uint32_t flags)
     end_close(&right);
 }
 
-TEST_EACH_PIPE(a_level_triggered_loop_misses_nothing_and_rests, pipe)
+TEST_EACH_PIPE(a_level_or_edge_triggered_loop_misses_nothing_and_rests, pipe)
 {
     run_loop(pipe, 0);
-}
-
-TEST_EACH_PIPE(an_edge_triggered_loop_misses_nothing_and_rests, pipe)
-{
     run_loop(pipe, EPOLLET);
 }
 
-TEST_EACH_PIPE(a_descriptor_made_after_the_message_is_readable, pipe)
+TEST_EACH_MET_PIPE(a_descriptor_made_after_the_message_is_readable, pipe, left, right)
 {
-    struct end left, right;
     uint64_t number = 7, got = 0;
-    int ep;
 
-    pipe_start(&left, &right, pipe);
-    CHECK_INT(end_send(&left, &number, sizeof number, 0), sizeof number);
-    ep = epoll_of(right.socket, 0);
+    CHECK_INT(end_send(left, &number, sizeof number, 0), sizeof number);
+    int ep = epoll_of(right->socket, 0);
     CHECK(is_readable(ep, -1));
     CHECK(is_readable(ep, 0)); /* level-triggered: still readable until the message is received */
-    CHECK(drain_one(&right, &got));
+    CHECK(drain_one(right, &got));
     CHECK_INT(got, 7);
-    end_take_turn(&left);
+    end_take_turn(left);
     close(ep);
-    pipe_close(&left, &right);
 }
 
-TEST_PIPES(pair_waits, a_descriptor_tells_of_room_after_a_refusal, pipe)
+TEST_MET_PIPES(pair_waits, 4, a_descriptor_tells_of_room_after_a_refusal, pipe, left, right)
 {
-    struct end left, right;
-    char byte;
-    int ep;
-
-    pipe_start_hwm(&left, &right, pipe, 4);
-    ep = epoll_of(left.socket, 0);
-    while (end_send(&left, "x", 1, SHM_DONTWAIT) == 1)
-        ;
-    CHECK_INT(errno, EAGAIN);
-    for (int i = 0; i < 4; i++) {
-        CHECK_INT(end_recv(&right, &byte, 1, 0), 1);
-        end_give_turn(&right);
-    }
+    int ep = epoll_of(left->socket, 0);
+    end_fill(left);
+    end_drain(right, 4);
     CHECK(is_readable(ep, -1));
-    CHECK_INT(end_send(&left, "x", 1, SHM_DONTWAIT), 1);
+    CHECK_INT(end_send(left, "x", 1, SHM_DONTWAIT), 1);
     close(ep);
-    pipe_close(&left, &right);
 }
 
 /* The sender wakes a peer that sleeps on its descriptor, although it cannot open a file itself. */
-TEST_EACH_PIPE(a_sender_without_descriptors_wakes_a_descriptor, pipe)
+TEST_EACH_MET_PIPE(a_sender_without_descriptors_wakes_a_descriptor, pipe, left, right)
 {
-    struct end left, right;
+    char got[8];
     struct pollfd item = {-1, POLLIN, 0};
     struct rlimit limit;
     size_t size = sizeof item.fd;
-    char got[8];
 
-    pipe_start(&left, &right, pipe);
-    CHECK_OK(shm_getsockopt(right.socket, SHM_FD, &item.fd, &size));
+    CHECK_OK(shm_getsockopt(right->socket, SHM_FD, &item.fd, &size));
     while (poll(&item, 1, 0) == 1) /* until it has nothing left to handle */
-        CHECK_ERR(end_recv(&right, got, sizeof got, SHM_DONTWAIT), EAGAIN);
+        CHECK_ERR(end_recv_byte(right, SHM_DONTWAIT), EAGAIN);
     CHECK_OK(getrlimit(RLIMIT_NOFILE, &limit));
     CHECK_OK(setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, limit.rlim_max}));
-    CHECK_INT(end_send(&left, "wake up", 7, 0), 7);
+    end_send_text(left, "wake up");
     CHECK_OK(setrlimit(RLIMIT_NOFILE, &limit));
     CHECK_INT(poll(&item, 1, 5000), 1);
-    CHECK_INT(end_recv(&right, got, sizeof got, SHM_DONTWAIT), 7);
-    pipe_turn(&left, &right);
-    pipe_close(&left, &right);
+    CHECK_INT(end_recv(right, got, sizeof got, SHM_DONTWAIT), 7);
+    pipe_turn(left, right);
 }

@@ -11,12 +11,11 @@ static void refuse_everything(shm_socket_t *socket)
 {
     shm_pollitem_t item = {socket, -1, SHM_POLLIN, 0};
     shm_event_t event;
-    shm_msg_t msg;
+    shm_msg_t msg = msg_new();
     size_t size = sizeof(int);
     int value = 1;
     char byte = 0;
 
-    CHECK_OK(shm_msg_init(&msg));
     CHECK_ERR(shm_send(socket, &byte, 1, 0), EFORKED);
     CHECK_ERR(shm_recv(socket, &byte, 1, 0), EFORKED);
     CHECK_ERR(shm_msg_send(&msg, socket, 0), EFORKED);
@@ -54,8 +53,7 @@ static void use_what_was_inherited(struct child *up, void *argument)
     end_start(&right, &own, false, "child");
     pipe_meet(&left, &right);
     pipe_transfer(&left, &right, "hello");
-    child_say(up, 1);
-    child_hear(up);
+    child_stay(up, 1);
     pipe_transfer(&left, &right, "hello");
     pipe_close(&left, &right);
 }
@@ -65,11 +63,10 @@ TEST_EACH_PIPE(a_forked_child_is_refused_and_disturbs_nobody, pipe)
     for (int closes = 0; closes < 2; closes++) {
         struct end left, right;
         struct inherited inherited = {pipe, &left, &right, closes};
-        struct child child;
 
         pipe_start(&left, &right, pipe);
         pipe_transfer(&left, &right, "hello");
-        child = child_start(use_what_was_inherited, &inherited);
+        struct child child = child_start(use_what_was_inherited, &inherited);
         pipe_transfer(&left, &right, "hello");
         CHECK_INT(child_hear(&child), 1);
         pipe_transfer(&left, &right, "hello");
@@ -89,11 +86,9 @@ static void be_bound_with_a_child(struct child *up, void *argument)
 {
     struct orphan *orphan = argument;
     struct end right;
-    pid_t pid;
 
-    end_start(&right, &orphan->pipe, false, "it");
-    end_await(&right);
-    pid = (pid_t)CHECK_OK(fork());
+    end_meet(&right, &orphan->pipe, false);
+    pid_t pid = (pid_t)CHECK_OK(fork());
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, 0);
         orphan->grandchild = getpid();
@@ -102,21 +97,18 @@ static void be_bound_with_a_child(struct child *up, void *argument)
     }
     while (orphan->grandchild == 0)
         ;
-    child_say(up, 1);
-    child_hear(up);
+    child_stay(up, 1);
 }
 
 /* A killed process counts as dead even if a live child inherited its descriptors. */
 TEST_EACH_PIPE(a_death_is_seen_though_a_forked_child_lives_on, pipe)
 {
     struct orphan *orphan = shared_memory(sizeof *orphan);
-    struct child child;
     struct end left, right;
 
     orphan->pipe = *pipe;
-    child = child_start(be_bound_with_a_child, orphan);
-    end_start(&left, pipe, true, "it");
-    end_await(&left);
+    struct child child = child_start(be_bound_with_a_child, orphan);
+    end_meet(&left, pipe, true);
     CHECK_INT(child_hear(&child), 1);
     child_kill(&child);
     await_event(left.socket, SHM_EVENT_DIED);
@@ -133,14 +125,11 @@ TEST_EACH_PIPE(a_death_is_seen_though_a_forked_child_lives_on, pipe)
 
 static void receive_one(struct child *up, void *argument)
 {
-    const struct pipe *pipe = argument;
     struct end right;
-    char got[8];
 
-    end_start(&right, pipe, false, "it");
-    end_await(&right);
+    end_meet(&right, argument, false);
     child_say(up, 1);
-    CHECK_INT(end_recv(&right, got, sizeof got, 0), 5);
+    end_expect_text(&right, "hello");
     end_give_turn(&right);
     child_hear(up);
     end_close(&right);
@@ -148,17 +137,15 @@ static void receive_one(struct child *up, void *argument)
 
 TEST_EACH_PIPE(a_stopped_peer_is_alive, pipe)
 {
-    struct pipe copy = *pipe;
-    struct child child = child_start(receive_one, &copy);
+    struct child child = pipe_child(pipe, receive_one);
     struct end left;
     shm_socket_t *other;
     shm_event_t event;
 
-    end_start(&left, pipe, true, "it");
-    end_await(&left);
+    end_meet(&left, pipe, true);
     CHECK_INT(child_hear(&child), 1);
     child_stop(&child);
-    CHECK_INT(end_send(&left, "hello", 5, 0), 5);
+    end_send_text(&left, "hello");
     if (pipe->right_binds) {
         other = socket_new(pipe->pair->right);
         CHECK_ERR(shm_bind(other, "it"), EADDRINUSE);
@@ -187,13 +174,10 @@ static void send_some_and_wait(struct child *up, void *argument)
     const struct counted *counted = argument;
     struct end left;
 
-    end_start(&left, &counted->pipe, true, "it");
-    end_await(&left);
+    end_meet(&left, &counted->pipe, true);
     child_hear(up);
-    for (unsigned i = 0; i < counted->count; i++)
-        CHECK_INT(end_send(&left, &i, sizeof i, 0), sizeof i);
-    child_say(up, 1);
-    child_hear(up);
+    end_send_counting(&left, counted->count, 0);
+    child_stay(up, 1);
 }
 
 /* A message whose send returned outlives the sender, even if its death is noticed first. */
@@ -202,25 +186,19 @@ static void read_after_kill(const struct pipe *pipe, bool know_first)
     struct counted counted = {*pipe, pipe->pair->turns ? 1 : 100};
     struct child child = child_start(send_some_and_wait, &counted);
     struct end right;
-    unsigned got = 0;
-    char byte;
 
-    end_start(&right, pipe, false, "it");
-    end_await(&right);
+    end_meet(&right, pipe, false);
     child_say(&child, 1);
     CHECK_INT(child_hear(&child), 1);
     child_kill(&child);
     if (know_first)
         await_event(right.socket, SHM_EVENT_DIED);
-    for (unsigned i = 0; i < counted.count; i++) {
-        CHECK_INT(end_recv(&right, &got, sizeof got, 0), sizeof got);
-        CHECK_INT(got, i);
-    }
+    end_expect_counting(&right, counted.count);
     if (!know_first)
         await_event(right.socket, SHM_EVENT_DIED);
     if (right.type == SHM_REP)
         end_give_turn(&right); /* to nobody */
-    CHECK_ERR(end_recv(&right, &byte, 1, SHM_DONTWAIT), right.type == SHM_PAIR ? EPIPE : EAGAIN);
+    CHECK_ERR(end_recv_byte(&right, SHM_DONTWAIT), right.type == SHM_PAIR ? EPIPE : EAGAIN);
     end_close(&right);
 }
 
@@ -236,10 +214,9 @@ TEST_EACH_PIPE(events_tell_who_it_was, pipe)
     struct child child = child_start(send_some_and_wait, &counted);
     pid_t pid = child.pid;
     struct end right;
-    shm_event_t event;
 
     end_start(&right, pipe, false, "it");
-    event = await_event(right.socket, SHM_EVENT_CONNECTED);
+    shm_event_t event = await_event(right.socket, SHM_EVENT_CONNECTED);
     CHECK_INT(event.peer_type, pipe->pair->left);
     CHECK_INT(event.peer_pid, pid);
     CHECK(strcmp(event.endpoint, "it") == 0 || strcmp(event.endpoint, "shm://it") == 0);
@@ -265,15 +242,14 @@ static void be_one_generation(struct child *up, void *argument)
 {
     const struct restart *restart = argument;
     struct end end;
-    char got[8];
 
     end_start(&end, &restart->pipe, restart->left, "it");
     end_await(&end);
     if (restart->left) {
-        CHECK_INT(end_send(&end, "hello", 5, 0), 5);
+        end_send_text(&end, "hello");
         end_take_turn(&end);
     } else {
-        CHECK_INT(end_recv(&end, got, sizeof got, 0), 5);
+        end_expect_text(&end, "hello");
         end_give_turn(&end);
     }
     child_say(up, 1);
@@ -312,23 +288,16 @@ static void run_generations(const struct pipe *pipe, bool left_restarts)
             end_await(&end);
         meet_generation(&end);
         CHECK_INT(child_hear(&child), 1);
-        if (by_kill)
-            child_kill(&child);
-        else
-            child_end(&child);
+        child_leave(&child, by_kill);
         if (end.is_left)
             await_event(end.socket, by_kill ? SHM_EVENT_DIED : SHM_EVENT_LEFT);
     }
     end_close(&end);
 }
 
-TEST_EACH_PIPE(a_left_end_that_restarts_is_found_again, pipe)
+TEST_EACH_PIPE(an_end_that_restarts_is_found_again, pipe)
 {
     run_generations(pipe, true);
-}
-
-TEST_EACH_PIPE(a_right_end_that_restarts_is_found_again, pipe)
-{
     run_generations(pipe, false);
 }
 

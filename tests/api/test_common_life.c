@@ -2,16 +2,6 @@
 /* Every pattern: binding, connecting, leaving, closing. */
 #include "support/ends.h"
 
-static struct end *binder_of(const struct pipe *pipe, struct end *left, struct end *right)
-{
-    return pipe->right_binds ? right : left;
-}
-
-static struct end *connector_of(const struct pipe *pipe, struct end *left, struct end *right)
-{
-    return pipe->right_binds ? left : right;
-}
-
 /* ---- Names in use ---- */
 
 static void try_to_bind(struct child *up, void *argument)
@@ -20,23 +10,19 @@ static void try_to_bind(struct child *up, void *argument)
     shm_socket_t *socket = socket_new(pipe->right_binds ? pipe->pair->right : pipe->pair->left);
 
     CHECK_ERR(shm_bind(socket, "it"), EADDRINUSE);
-    child_say(up, 1);
-    child_hear(up);
+    child_stay(up, 1);
     CHECK_OK(shm_bind(socket, "it"));
     CHECK_OK(shm_close(socket));
 }
 
 TEST_EACH_PIPE(a_name_is_bound_once_until_its_owner_closes, pipe)
 {
-    struct pipe copy = *pipe;
-    struct child child;
     struct end left, right;
     struct end *binder = binder_of(pipe, &left, &right);
-    shm_socket_t *second =
-        socket_new(binder->type = pipe->right_binds ? pipe->pair->right : pipe->pair->left);
 
     pipe_start(&left, &right, pipe);
-    child = child_start(try_to_bind, &copy);
+    shm_socket_t *second = socket_new(binder->type);
+    struct child child = pipe_child(pipe, try_to_bind);
     CHECK_ERR(shm_bind(second, "it"), EADDRINUSE);
     CHECK_ERR(shm_bind(binder->socket, "it"), EADDRINUSE);
     CHECK_INT(child_hear(&child), 1);
@@ -62,22 +48,17 @@ TEST_EACH_PIPE(connecting_before_binding_works, pipe)
     pipe_close(&left, &right);
 }
 
-TEST_EACH_PIPE(connecting_twice_is_the_same_as_once, pipe)
+TEST_EACH_MET_PIPE(connecting_twice_is_the_same_as_once, pipe, left, right)
 {
-    struct end left, right;
-    char byte;
-
-    pipe_start(&left, &right, pipe);
-    CHECK_OK(shm_connect(connector_of(pipe, &left, &right)->socket, "it"));
-    CHECK_OK(shm_connect(connector_of(pipe, &left, &right)->socket, "shm://it"));
-    pipe_transfer(&left, &right, "once");
+    CHECK_OK(shm_connect(connector_of(pipe, left, right)->socket, "it"));
+    CHECK_OK(shm_connect(connector_of(pipe, left, right)->socket, "shm://it"));
+    pipe_transfer(left, right, "once");
     if (!pipe->pair->turns)
-        CHECK_ERR(end_recv(&right, &byte, 1, SHM_DONTWAIT), EAGAIN);
-    CHECK_INT(get_stats(left.socket).peers, 1);
-    CHECK_INT(get_stats(right.socket).peers, 1);
-    CHECK_OK(shm_disconnect(connector_of(pipe, &left, &right)->socket, "it"));
-    CHECK_ERR(shm_disconnect(connector_of(pipe, &left, &right)->socket, "it"), ENOENT);
-    pipe_close(&left, &right);
+        CHECK_ERR(end_recv_byte(right, SHM_DONTWAIT), EAGAIN);
+    CHECK_INT(get_stats(left->socket).peers, 1);
+    CHECK_INT(get_stats(right->socket).peers, 1);
+    CHECK_OK(shm_disconnect(connector_of(pipe, left, right)->socket, "it"));
+    CHECK_ERR(shm_disconnect(connector_of(pipe, left, right)->socket, "it"), ENOENT);
 }
 
 static bool sends_before_bind(const struct pair *pair)
@@ -89,21 +70,16 @@ static bool sends_before_bind(const struct pair *pair)
 TEST_PIPES(sends_before_bind, messages_for_a_name_that_is_not_bound_yet_are_kept, pipe)
 {
     struct end left, right;
-    unsigned count = pipe->pair->turns ? 1 : 3, got = 0;
+    unsigned count = pipe->pair->turns ? 1 : 3;
 
     if (test_has_key())
         skip_test("with a key they wait for the sender's next call");
-
     if (!pipe->right_binds)
         return; /* covered when the other end binds */
     end_start(&left, pipe, true, "it");
-    for (unsigned i = 0; i < count; i++)
-        CHECK_INT(end_send(&left, &i, sizeof i, SHM_DONTWAIT), sizeof i);
+    end_send_counting(&left, count, SHM_DONTWAIT);
     end_start(&right, pipe, false, "it");
-    for (unsigned i = 0; i < count; i++) {
-        CHECK_INT(end_recv(&right, &got, sizeof got, 0), sizeof got);
-        CHECK_INT(got, i);
-    }
+    end_expect_counting(&right, count);
     pipe_turn(&left, &right);
     pipe_close(&left, &right);
 }
@@ -127,68 +103,52 @@ TEST_PIPES(sends_before_bind, immediate_sockets_send_only_to_peers_that_are_ther
 
 /* ---- Leaving ---- */
 
-TEST_EACH_PIPE(unbinding_frees_the_name_and_a_new_binder_is_found, pipe)
+TEST_EACH_MET_PIPE(unbinding_frees_the_name_and_a_new_binder_is_found, pipe, left, right)
 {
-    struct end left, right, fresh;
-    struct end *binder = binder_of(pipe, &left, &right);
-    struct end *connector = connector_of(pipe, &left, &right);
+    struct end *binder = binder_of(pipe, left, right), *connector = connector_of(pipe, left, right);
 
-    pipe_start(&left, &right, pipe);
-    pipe_transfer(&left, &right, "first");
+    pipe_transfer(left, right, "first");
     CHECK_OK(shm_unbind(binder->socket, "it"));
     await_event(connector->socket, SHM_EVENT_LEFT);
     CHECK_INT(get_stats(connector->socket).peers, 0);
     CHECK_INT(get_stats(binder->socket).peers, 0);
     end_close(binder);
-    end_open(&fresh, pipe, !pipe->right_binds);
-    end_attach(&fresh, pipe, "it");
-    *binder = fresh;
-    pipe_meet(&left, &right);
-    pipe_transfer(&left, &right, "second");
-    pipe_close(&left, &right);
+    end_start(binder, pipe, !pipe->right_binds, "it");
+    pipe_meet(left, right);
+    pipe_transfer(left, right, "second");
 }
 
-TEST_EACH_PIPE(an_unbound_socket_binds_again, pipe)
+TEST_EACH_MET_PIPE(an_unbound_socket_binds_again, pipe, left, right)
 {
-    struct end left, right;
-    struct end *binder = binder_of(pipe, &left, &right);
-    struct end *connector = connector_of(pipe, &left, &right);
+    struct end *binder = binder_of(pipe, left, right), *connector = connector_of(pipe, left, right);
 
-    pipe_start(&left, &right, pipe);
     for (int i = 0; i < 3; i++) {
-        pipe_transfer(&left, &right, "again");
+        pipe_transfer(left, right, "again");
         CHECK_OK(shm_unbind(binder->socket, "it"));
         await_event(connector->socket, SHM_EVENT_LEFT);
         CHECK_OK(shm_bind(binder->socket, "it"));
-        pipe_meet(&left, &right);
+        pipe_meet(left, right);
     }
-    pipe_close(&left, &right);
 }
 
-TEST_EACH_PIPE(a_disconnected_socket_hears_nothing_and_connects_again, pipe)
+TEST_EACH_MET_PIPE(a_disconnected_socket_hears_nothing_and_connects_again, pipe, left, right)
 {
-    struct end left, right;
-    struct end *connector = connector_of(pipe, &left, &right);
-    struct end *binder = binder_of(pipe, &left, &right);
-    char byte;
+    struct end *connector = connector_of(pipe, left, right), *binder = binder_of(pipe, left, right);
 
-    pipe_start(&left, &right, pipe);
-    pipe_transfer(&left, &right, "first");
+    pipe_transfer(left, right, "first");
     CHECK_OK(shm_disconnect(connector->socket, "it"));
     await_event(binder->socket, SHM_EVENT_LEFT);
-    if (left.type == SHM_PUB || left.type == SHM_XPUB)
-        CHECK_INT(end_send(&left, "gone", 4, SHM_DONTWAIT), 4);
-    else if (left.type == SHM_ROUTER)
-        CHECK_ERR(end_send(&left, "gone", 4, SHM_DONTWAIT), EHOSTUNREACH);
+    if (left->type == SHM_PUB || left->type == SHM_XPUB)
+        CHECK_INT(end_send(left, "gone", 4, SHM_DONTWAIT), 4);
+    else if (left->type == SHM_ROUTER)
+        CHECK_ERR(end_send(left, "gone", 4, SHM_DONTWAIT), EHOSTUNREACH);
     else /* a PAIR is told that its peer has gone, but not that it has gone itself */
-        CHECK_ERR(end_send(&left, "gone", 4, SHM_DONTWAIT),
-                  left.type == SHM_PAIR && !pipe->right_binds ? EPIPE : EAGAIN);
-    CHECK_ERR(end_recv(&right, &byte, 1, SHM_DONTWAIT),
-              right.type == SHM_PAIR && pipe->right_binds ? EPIPE : EAGAIN);
+        CHECK_ERR(end_send(left, "gone", 4, SHM_DONTWAIT),
+                  left->type == SHM_PAIR && !pipe->right_binds ? EPIPE : EAGAIN);
+    CHECK_ERR(end_recv_byte(right, SHM_DONTWAIT), right->type == SHM_PAIR && pipe->right_binds ? EPIPE : EAGAIN);
     CHECK_OK(shm_connect(connector->socket, "it"));
-    pipe_meet(&left, &right);
-    pipe_transfer(&left, &right, "second");
-    pipe_close(&left, &right);
+    pipe_meet(left, right);
+    pipe_transfer(left, right, "second");
 }
 
 /* ---- Closing ---- */
@@ -196,20 +156,15 @@ TEST_EACH_PIPE(a_disconnected_socket_hears_nothing_and_connects_again, pipe)
 TEST_EACH_PIPE(what_was_sent_before_a_close_is_read_after_it, pipe)
 {
     struct end left, right;
-    unsigned count = pipe->pair->turns ? 1 : 100, got = 0;
-    char byte;
+    unsigned count = pipe->pair->turns ? 1 : 100;
 
     pipe_start(&left, &right, pipe);
-    for (unsigned i = 0; i < count; i++)
-        CHECK_INT(end_send(&left, &i, sizeof i, 0), sizeof i);
+    end_send_counting(&left, count, 0);
     end_close(&left);
-    for (unsigned i = 0; i < count; i++) {
-        CHECK_INT(end_recv(&right, &got, sizeof got, 0), sizeof got);
-        CHECK_INT(got, i);
-    }
+    end_expect_counting(&right, count);
     if (right.type == SHM_REP)
         end_give_turn(&right); /* to nobody */
-    CHECK_ERR(end_recv(&right, &byte, 1, SHM_DONTWAIT), right.type == SHM_PAIR ? EPIPE : EAGAIN);
+    CHECK_ERR(end_recv_byte(&right, SHM_DONTWAIT), right.type == SHM_PAIR ? EPIPE : EAGAIN);
     end_close(&right);
 }
 
@@ -223,8 +178,7 @@ TEST_EACH_PIPE(closing_with_unread_messages_does_not_wait, pipe)
         pipe_start(&left, &right, pipe);
         if (left_first)
             set_int(left.socket, SHM_LINGER, -1);
-        for (unsigned i = 0; i < count; i++)
-            CHECK_INT(end_send(&left, &i, sizeof i, 0), sizeof i);
+        end_send_counting(&left, count, 0);
         pipe_close(left_first ? &left : &right, left_first ? &right : &left);
         CHECK_INT(count_files(test_dir()), 0);
     }
@@ -251,29 +205,26 @@ TEST_EACH_PIPE(closing_after_everything_was_read_does_not_wait, pipe)
 TEST_PIPES(sends_before_bind, closing_right_after_the_first_message_was_read_does_not_wait, pipe)
 {
     struct end left, right;
-    char got[8];
 
     if (!pipe->right_binds || pipe->pair->turns)
         return;
     end_start(&right, pipe, false, "it");
     end_start(&left, pipe, true, "it");
     set_int(left.socket, SHM_LINGER, -1);
-    CHECK_INT(end_send(&left, "first", 5, 0), 5);
-    CHECK_INT(end_recv(&right, got, sizeof got, 0), 5);
+    end_pass_text(&left, &right, "first");
     pipe_close(&right, &left);
 }
 
 TEST_EACH_PIPE(closing_in_the_middle_of_a_message_sends_none_of_it, pipe)
 {
     struct end left, right;
-    char byte;
 
     pipe_start(&left, &right, pipe);
     if (!pipe->pair->turns)
         pipe_transfer(&left, &right, "whole");
     CHECK_INT(end_send(&left, "part", 4, SHM_SNDMORE), 4);
     end_close(&left);
-    CHECK(end_recv(&right, &byte, 1, SHM_DONTWAIT) == -1);
+    CHECK(end_recv_byte(&right, SHM_DONTWAIT) == -1);
     CHECK_INT(errno, right.type == SHM_PAIR ? EPIPE : EAGAIN);
     end_close(&right);
 }
@@ -283,8 +234,7 @@ TEST_EACH_PIPE(closing_in_the_middle_of_a_message_sends_none_of_it, pipe)
 TEST_EACH_PIPE(one_socket_binds_and_connects_to_several_names, pipe)
 {
     struct end left, right;
-    struct end *binder = binder_of(pipe, &left, &right);
-    struct end *connector = connector_of(pipe, &left, &right);
+    struct end *binder = binder_of(pipe, &left, &right), *connector = connector_of(pipe, &left, &right);
 
     if (pipe->pair->left == SHM_PAIR)
         return; /* has one peer only */
@@ -327,7 +277,7 @@ TEST_PIPES(sends_before_bind, nothing_stays_of_one_whose_messages_nobody_can_fet
         return;
     end_start(&right, pipe, false, "it");
     end_start(&left, pipe, true, "it");
-    CHECK_INT(end_send(&left, "text", 4, 0), 4);
+    end_send_text(&left, "text");
     CHECK_OK(shm_disconnect(left.socket, "it"));
     pipe_close(&right, &left);
     CHECK_INT(count_files(test_dir()), 0);

@@ -49,105 +49,82 @@ static void receive_copy(struct end *right, size_t size, unsigned seed)
 
 /* ---- What goes wrong ---- */
 
-TEST_EACH_PIPE(a_loan_that_is_not_sent_is_given_back, pipe)
+TEST_EACH_MET_PIPE(a_loan_that_is_not_sent_is_given_back, pipe, left, right)
 {
-    struct end left, right;
     uint64_t memory;
     shm_msg_t msg;
-    char byte;
 
-    pipe_start(&left, &right, pipe);
-    CHECK_OK(shm_msg_loan(&msg, left.socket, 100000));
+    CHECK_OK(shm_msg_loan(&msg, left->socket, 100000));
     CHECK_OK(shm_msg_close(&msg));
-    memory = get_stats(left.socket).memory;
+    memory = get_stats(left->socket).memory;
     for (int i = 0; i < 2000; i++) {
-        CHECK_OK(shm_msg_loan(&msg, left.socket, 100000));
+        CHECK_OK(shm_msg_loan(&msg, left->socket, 100000));
         memset(shm_msg_data(&msg), 0xaa, 100000);
         CHECK_OK(shm_msg_close(&msg));
         CHECK_INT(shm_msg_size(&msg), 0);
     }
-    CHECK_INT(get_stats(left.socket).memory, memory);
-    CHECK_ERR(end_recv(&right, &byte, 1, SHM_DONTWAIT), EAGAIN);
-    pipe_close(&left, &right);
+    CHECK_INT(get_stats(left->socket).memory, memory);
+    CHECK_ERR(end_recv_byte(right, SHM_DONTWAIT), EAGAIN);
 }
 
-TEST_PIPES(pair_waits, a_loan_that_cannot_be_sent_stays_as_it_was, pipe)
+TEST_MET_PIPES(pair_waits, 4, a_loan_that_cannot_be_sent_stays_as_it_was, pipe, left, right)
 {
-    struct end left, right;
     shm_msg_t msg;
 
-    pipe_start_hwm(&left, &right, pipe, 4);
-    while (end_send(&left, "x", 1, SHM_DONTWAIT) == 1)
-        ;
-    CHECK_INT(errno, EAGAIN);
-    CHECK_OK(shm_msg_loan(&msg, left.socket, 4096));
+    end_fill(left);
+    CHECK_OK(shm_msg_loan(&msg, left->socket, 4096));
     pattern_fill(shm_msg_data(&msg), 4096, 9);
-    CHECK_ERR(end_msg_send(&left, &msg, SHM_DONTWAIT), EAGAIN);
+    CHECK_ERR(end_msg_send(left, &msg, SHM_DONTWAIT), EAGAIN);
     CHECK_INT(shm_msg_size(&msg), 4096);
     pattern_check(shm_msg_data(&msg), 4096, 9);
-    for (int i = 0; i < 4; i++) {
-        char byte;
-
-        CHECK_INT(end_recv(&right, &byte, 1, 0), 1);
-        end_give_turn(&right);
-    }
-    CHECK_INT(end_msg_send(&left, &msg, 0), 4096);
-    receive_copy(&right, 4096, 9);
+    end_drain(right, 4);
+    CHECK_INT(end_msg_send(left, &msg, 0), 4096);
+    receive_copy(right, 4096, 9);
     CHECK_OK(shm_msg_close(&msg));
-    pipe_close(&left, &right);
 }
 
 /* ---- Loans and views of every size ---- */
 
-TEST_EACH_PIPE(loans_and_views_carry_every_size, pipe)
+TEST_EACH_MET_PIPE(loans_and_views_carry_every_size, pipe, left, right)
 {
-    struct end left, right;
     shm_msg_t msg;
 
-    pipe_start(&left, &right, pipe);
     for (unsigned i = 0; i < 4 * COUNT_OF(sizes); i++) {
         size_t size = sizes[i % COUNT_OF(sizes)];
 
-        if (i & 1)
-            send_loan(&left, size, i);
-        else
-            send_copy(&left, size, i);
+        (i & 1 ? send_loan : send_copy)(left, size, i);
         if (i & 2) {
-            receive_view(&right, &msg, size, i);
+            receive_view(right, &msg, size, i);
             CHECK_OK(shm_msg_close(&msg));
         } else {
-            receive_copy(&right, size, i);
+            receive_copy(right, size, i);
         }
-        pipe_turn(&left, &right);
+        pipe_turn(left, right);
     }
-    pipe_close(&left, &right);
 }
 
-TEST_EACH_PIPE(parts_may_be_loans_and_views, pipe)
+TEST_EACH_MET_PIPE(parts_may_be_loans_and_views, pipe, left, right)
 {
-    struct end left, right;
     shm_msg_t msg;
 
-    pipe_start(&left, &right, pipe);
     for (unsigned i = 0; i < COUNT_OF(sizes); i++) {
         bool last = i + 1 == COUNT_OF(sizes);
 
-        CHECK_OK(shm_msg_loan(&msg, left.socket, sizes[i]));
+        CHECK_OK(shm_msg_loan(&msg, left->socket, sizes[i]));
         pattern_fill(shm_msg_data(&msg), sizes[i], i);
-        CHECK_INT(end_msg_send(&left, &msg, last ? 0 : SHM_SNDMORE), sizes[i]);
+        CHECK_INT(end_msg_send(left, &msg, last ? 0 : SHM_SNDMORE), sizes[i]);
     }
     CHECK_OK(shm_msg_init(&msg));
     for (unsigned i = 0; i < COUNT_OF(sizes); i++) {
-        ssize_t n = i ? shm_msg_recv(&msg, right.socket, 0) : end_msg_recv(&right, &msg, 0);
+        ssize_t n = i ? shm_msg_recv(&msg, right->socket, 0) : end_msg_recv(right, &msg, 0);
 
         CHECK_INT(n, sizes[i]);
         CHECK_INT(shm_msg_more(&msg), i + 1 < COUNT_OF(sizes));
-        CHECK_INT(get_int(right.socket, SHM_RCVMORE), i + 1 < COUNT_OF(sizes));
+        CHECK_INT(get_int(right->socket, SHM_RCVMORE), i + 1 < COUNT_OF(sizes));
         pattern_check(shm_msg_data(&msg), sizes[i], i);
     }
     CHECK_OK(shm_msg_close(&msg));
-    pipe_turn(&left, &right);
-    pipe_close(&left, &right);
+    pipe_turn(left, right);
 }
 
 /* ---- Views that stay ---- */
@@ -174,10 +151,7 @@ static void hold_views(const struct pipe *pipe, bool close_left, bool close_righ
 
     pipe_start_hwm(&left, &right, pipe, 16);
     for (unsigned i = 0; i < COUNT_OF(sizes); i++) {
-        if (i & 1)
-            send_loan(&left, sizes[i], i);
-        else
-            send_copy(&left, sizes[i], i);
+        (i & 1 ? send_loan : send_copy)(&left, sizes[i], i);
         receive_view(&right, &views[i], sizes[i], i);
         pipe_turn(&left, &right);
     }
@@ -197,33 +171,19 @@ static void hold_views(const struct pipe *pipe, bool close_left, bool close_righ
         end_close(&right);
 }
 
-TEST_EACH_PIPE(views_stay_while_the_sender_runs_ahead, pipe)
+TEST_EACH_PIPE(views_stay_while_the_sender_runs_ahead_and_after_either_end_was_closed, pipe)
 {
     hold_views(pipe, false, false);
-}
-
-TEST_EACH_PIPE(views_stay_after_the_sender_was_closed, pipe)
-{
     hold_views(pipe, true, false);
-}
-
-TEST_EACH_PIPE(views_stay_after_the_receiver_was_closed, pipe)
-{
     hold_views(pipe, false, true);
-}
-
-TEST_EACH_PIPE(views_stay_after_both_were_closed, pipe)
-{
     hold_views(pipe, true, true);
 }
 
 static void send_all_sizes(struct child *up, void *argument)
 {
-    const struct pipe *pipe = argument;
     struct end left;
 
-    end_start(&left, pipe, true, "it");
-    end_await(&left);
+    end_meet(&left, argument, true);
     child_hear(up);
     for (unsigned i = 0; i < COUNT_OF(sizes); i++) {
         send_loan(&left, sizes[i], i);
@@ -233,19 +193,16 @@ static void send_all_sizes(struct child *up, void *argument)
         send_copy(&left, 10 * i, i);
         end_take_turn(&left);
     }
-    child_say(up, 1);
-    child_hear(up);
+    child_stay(up, 1);
 }
 
 TEST_EACH_PIPE(views_stay_after_the_sender_was_killed, pipe)
 {
-    struct pipe copy = *pipe;
-    struct child child = child_start(send_all_sizes, &copy);
+    struct child child = pipe_child(pipe, send_all_sizes);
     shm_msg_t views[COUNT_OF(sizes)];
     struct end right;
 
-    end_start(&right, pipe, false, "it");
-    end_await(&right);
+    end_meet(&right, pipe, false);
     child_say(&child, 1);
     for (unsigned i = 0; i < COUNT_OF(sizes); i++) {
         receive_view(&right, &views[i], sizes[i], i);
@@ -266,38 +223,33 @@ TEST_EACH_PIPE(views_stay_after_the_sender_was_killed, pipe)
 }
 
 /* Views that are held do not count as queued messages. */
-TEST_EACH_PIPE(views_may_outnumber_the_mark, pipe)
+TEST_EACH_MET_PIPE(views_may_outnumber_the_mark, pipe, left, right)
 {
-    struct end left, right;
     shm_msg_t views[40];
 
-    pipe_start_hwm(&left, &right, pipe, 4);
     for (unsigned i = 0; i < COUNT_OF(views); i++) {
-        send_copy(&left, 50 * i, i);
-        receive_view(&right, &views[i], 50 * i, i);
-        pipe_turn(&left, &right);
+        send_copy(left, 50 * i, i);
+        receive_view(right, &views[i], 50 * i, i);
+        pipe_turn(left, right);
     }
-    run_ahead(&left, &right, 50);
+    run_ahead(left, right, 50);
     for (unsigned i = 0; i < COUNT_OF(views); i++) {
         pattern_check(shm_msg_data(&views[i]), 50 * i, i);
         CHECK_OK(shm_msg_close(&views[i]));
     }
-    pipe_close(&left, &right);
 }
 
 /* 256 views are promised; further messages still arrive, as copies. */
-TEST_EACH_PIPE(four_hundred_views_are_held_at_a_time, pipe)
+TEST_EACH_MET_PIPE(four_hundred_views_are_held_at_a_time, pipe, left, right)
 {
-    struct end left, right;
     shm_msg_t *views = CHECK_PTR(calloc(400, sizeof *views));
 
-    pipe_start(&left, &right, pipe);
     for (unsigned i = 0; i < 400; i++) {
-        send_copy(&left, 200 + i, i);
-        receive_view(&right, &views[i], 200 + i, i);
-        pipe_turn(&left, &right);
+        send_copy(left, 200 + i, i);
+        receive_view(right, &views[i], 200 + i, i);
+        pipe_turn(left, right);
     }
-    run_ahead(&left, &right, 100);
+    run_ahead(left, right, 100);
     for (unsigned i = 0; i < 400; i++) {
         unsigned k = (i * 7) % 400;
 
@@ -305,8 +257,7 @@ TEST_EACH_PIPE(four_hundred_views_are_held_at_a_time, pipe)
         CHECK_OK(shm_msg_close(&views[k]));
     }
     free(views);
-    run_ahead(&left, &right, 10);
-    pipe_close(&left, &right);
+    run_ahead(left, right, 10);
 }
 
 /* ---- Moving messages ---- */
@@ -315,11 +266,9 @@ TEST_EACH_PIPE(a_received_message_can_be_sent_on, pipe)
 {
     struct end left, right;
     shm_socket_t *push = socket_new(SHM_PUSH), *pull = socket_new(SHM_PULL);
-    unsigned char *bytes = CHECK_PTR(malloc(1 << 20));
+    static unsigned char bytes[1 << 20];
 
-    CHECK_OK(shm_bind(pull, "onward"));
-    CHECK_OK(shm_connect(push, "onward"));
-    join(push, pull);
+    pair_up_at("onward", pull, push);
     pipe_start(&left, &right, pipe);
     for (unsigned i = 0; i < COUNT_OF(sizes); i++) {
         shm_msg_t msg;
@@ -329,32 +278,28 @@ TEST_EACH_PIPE(a_received_message_can_be_sent_on, pipe)
         pipe_turn(&left, &right);
         CHECK_INT(shm_msg_send(&msg, push, 0), sizes[i]);
         CHECK_INT(shm_msg_size(&msg), 0);
-        CHECK_INT(shm_recv(pull, bytes, 1 << 20, 0), sizes[i]);
+        CHECK_INT(shm_recv(pull, bytes, sizeof bytes, 0), sizes[i]);
         pattern_check(bytes, sizes[i], i);
         CHECK_OK(shm_msg_close(&msg));
     }
-    free(bytes);
     pipe_close(&left, &right);
     CLOSE_ALL(push, pull);
 }
 
-TEST_EACH_PIPE(a_loan_may_be_sent_on_another_socket, pipe)
+TEST_EACH_MET_PIPE(a_loan_may_be_sent_on_another_socket, pipe, left, right)
 {
-    struct end left, right;
     shm_socket_t *other = socket_new(SHM_PUSH);
 
-    pipe_start(&left, &right, pipe);
     for (unsigned i = 0; i < COUNT_OF(sizes); i++) {
         shm_msg_t msg;
 
         CHECK_OK(shm_msg_loan(&msg, other, sizes[i]));
         pattern_fill(shm_msg_data(&msg), sizes[i], i);
-        CHECK_INT(end_msg_send(&left, &msg, 0), sizes[i]);
-        receive_copy(&right, sizes[i], i);
-        pipe_turn(&left, &right);
+        CHECK_INT(end_msg_send(left, &msg, 0), sizes[i]);
+        receive_copy(right, sizes[i], i);
+        pipe_turn(left, right);
     }
     CHECK_OK(shm_close(other));
-    pipe_close(&left, &right);
 }
 
 static void *close_messages(void *argument)
@@ -367,46 +312,39 @@ static void *close_messages(void *argument)
 }
 
 /* Any thread may close a view, also while the socket is in use. */
-TEST_EACH_PIPE(views_may_be_closed_by_another_thread, pipe)
+TEST_EACH_MET_PIPE(views_may_be_closed_by_another_thread, pipe, left, right)
 {
-    struct end left, right;
     shm_msg_t *views = CHECK_PTR(calloc(100, sizeof *views));
 
-    pipe_start(&left, &right, pipe);
     for (int round = 0; round < 10; round++) {
         pthread_t thread;
 
         for (unsigned i = 0; i < 100; i++) {
-            send_copy(&left, 1000, i);
-            receive_view(&right, &views[i], 1000, i);
-            pipe_turn(&left, &right);
+            send_copy(left, 1000, i);
+            receive_view(right, &views[i], 1000, i);
+            pipe_turn(left, right);
         }
         CHECK_INT(pthread_create(&thread, NULL, close_messages, views), 0);
-        run_ahead(&left, &right, 50);
+        run_ahead(left, right, 50);
         CHECK_INT(pthread_join(thread, NULL), 0);
     }
     free(views);
-    pipe_close(&left, &right);
 }
 
-TEST_EACH_PIPE(receiving_into_a_full_message_closes_what_it_held, pipe)
+TEST_EACH_MET_PIPE(receiving_into_a_full_message_closes_what_it_held, pipe, left, right)
 {
-    struct end left, right;
-    shm_msg_t msg;
+    shm_msg_t msg = msg_new();
     uint64_t memory = 0;
 
-    pipe_start(&left, &right, pipe);
-    CHECK_OK(shm_msg_init(&msg));
     for (unsigned i = 0; i < 6000; i++) {
-        send_copy(&left, 5000, i);
-        CHECK_INT(end_msg_recv(&right, &msg, 0), 5000);
+        send_copy(left, 5000, i);
+        CHECK_INT(end_msg_recv(right, &msg, 0), 5000);
         pattern_check(shm_msg_data(&msg), 5000, i);
-        pipe_turn(&left, &right);
+        pipe_turn(left, right);
         if (i == 3000) /* after one lap of the ring nothing new is allocated */
-            memory = get_stats(left.socket).memory;
+            memory = get_stats(left->socket).memory;
     }
-    CHECK_INT(get_stats(left.socket).memory, memory);
+    CHECK_INT(get_stats(left->socket).memory, memory);
     CHECK_OK(shm_msg_close(&msg));
     CHECK_OK(shm_msg_close(&msg));
-    pipe_close(&left, &right);
 }

@@ -17,111 +17,85 @@ static short poll_one(shm_socket_t *socket, short events, long timeout_ms)
 
 /* ---- shm_poll ---- */
 
-TEST_EACH_PIPE(poll_refuses_bad_arguments, pipe)
+TEST_EACH_MET_PIPE(poll_refuses_bad_arguments, pipe, left, right)
 {
-    struct end left, right;
     shm_pollitem_t item = {NULL, -1, SHM_POLLIN, 0};
 
-    pipe_start(&left, &right, pipe);
     CHECK_ERR(shm_poll(NULL, 1, 0), EINVAL);
-    item.socket = left.socket;
+    item.socket = left->socket;
     CHECK_ERR(shm_poll(&item, -1, 0), EINVAL);
     CHECK_INT(shm_poll(NULL, 0, 0), 0);
-    pipe_close(&left, &right);
 }
 
-TEST_EACH_PIPE(poll_times_out_and_is_interrupted, pipe)
+TEST_EACH_MET_PIPE(poll_times_out_and_is_interrupted, pipe, left, right)
 {
-    struct end left, right;
-    shm_pollitem_t item;
     int64_t start = now_ms();
 
-    pipe_start(&left, &right, pipe);
-    item = (shm_pollitem_t){right.socket, -1, SHM_POLLIN, 0};
-    CHECK_INT(poll_one(right.socket, SHM_POLLIN, 0), 0);
+    shm_pollitem_t item = {right->socket, -1, SHM_POLLIN, 0};
+    CHECK_INT(poll_one(right->socket, SHM_POLLIN, 0), 0);
     start = now_ms();
-    CHECK_INT(poll_one(right.socket, SHM_POLLIN, 50), 0);
+    CHECK_INT(poll_one(right->socket, SHM_POLLIN, 50), 0);
     CHECK(now_ms() - start >= 49 && now_ms() - start < 5000);
-    start_ticking();
-    CHECK_ERR(shm_poll(&item, 1, -1), EINTR);
-    stop_ticking();
-    pipe_close(&left, &right);
+    CHECK_INTERRUPTED(shm_poll(&item, 1, -1));
 }
 
 /* What shm_poll() and SHM_EVENTS report is what the calls then do. */
-TEST_EACH_PIPE(poll_tells_what_will_not_wait, pipe)
+TEST_EACH_MET_PIPE(poll_tells_what_will_not_wait, pipe, left, right)
 {
-    struct end left, right;
     char got[8];
 
-    pipe_start(&left, &right, pipe);
-    CHECK_INT(poll_one(left.socket, SHM_POLLOUT, 0), SHM_POLLOUT);
-    CHECK_INT(get_int(left.socket, SHM_EVENTS), SHM_POLLOUT);
-    CHECK_INT(get_int(right.socket, SHM_EVENTS) & SHM_POLLIN, 0);
-    CHECK_INT(end_send(&left, "hello", 5, 0), 5);
-    CHECK_INT(poll_one(right.socket, SHM_POLLIN, 1000), SHM_POLLIN);
-    CHECK_INT(poll_one(right.socket, SHM_POLLIN, 0), SHM_POLLIN); /* and still */
-    CHECK_INT(get_int(right.socket, SHM_EVENTS) & SHM_POLLIN, SHM_POLLIN);
+    CHECK_INT(poll_one(left->socket, SHM_POLLOUT, 0), SHM_POLLOUT);
+    CHECK_INT(get_int(left->socket, SHM_EVENTS), SHM_POLLOUT);
+    CHECK_INT(get_int(right->socket, SHM_EVENTS) & SHM_POLLIN, 0);
+    end_send_text(left, "hello");
+    CHECK_INT(poll_one(right->socket, SHM_POLLIN, 1000), SHM_POLLIN);
+    CHECK_INT(poll_one(right->socket, SHM_POLLIN, 0), SHM_POLLIN); /* and still */
+    CHECK_INT(get_int(right->socket, SHM_EVENTS) & SHM_POLLIN, SHM_POLLIN);
     if (pipe->pair->left == SHM_REQ)
-        CHECK_INT(poll_one(left.socket, SHM_POLLOUT, 0), 0); /* an answer is due */
-    CHECK_INT(end_recv(&right, got, sizeof got, SHM_DONTWAIT), 5);
-    CHECK_INT(get_int(right.socket, SHM_EVENTS) & SHM_POLLIN, 0);
-    end_give_turn(&right);
+        CHECK_INT(poll_one(left->socket, SHM_POLLOUT, 0), 0); /* an answer is due */
+    CHECK_INT(end_recv(right, got, sizeof got, SHM_DONTWAIT), 5);
+    CHECK_INT(get_int(right->socket, SHM_EVENTS) & SHM_POLLIN, 0);
+    end_give_turn(right);
     if (pipe->pair->turns)
-        CHECK_INT(poll_one(left.socket, SHM_POLLIN, 1000), SHM_POLLIN);
-    end_take_turn(&left);
-    CHECK_INT(poll_one(left.socket, SHM_POLLIN, 0), 0);
-    pipe_close(&left, &right);
+        CHECK_INT(poll_one(left->socket, SHM_POLLIN, 1000), SHM_POLLIN);
+    end_take_turn(left);
+    CHECK_INT(poll_one(left->socket, SHM_POLLIN, 0), 0);
 }
 
-TEST_PIPES(pair_waits, poll_waits_for_room, pipe)
+TEST_MET_PIPES(pair_waits, 4, poll_waits_for_room, pipe, left, right)
 {
-    struct end left, right;
-    char byte;
-
     if (pipe->pair->left == SHM_ROUTER)
         return; /* always writable: the peer is not known before the id is sent */
-    pipe_start_hwm(&left, &right, pipe, 4);
-    while (end_send(&left, "x", 1, SHM_DONTWAIT) == 1)
-        ;
-    CHECK_INT(errno, EAGAIN);
-    CHECK_INT(poll_one(left.socket, SHM_POLLOUT, 20), 0);
-    for (int i = 0; i < 4; i++) {
-        CHECK_INT(end_recv(&right, &byte, 1, 0), 1);
-        end_give_turn(&right);
-    }
-    CHECK_INT(poll_one(left.socket, SHM_POLLOUT, 1000), SHM_POLLOUT);
-    CHECK_INT(end_send(&left, "x", 1, SHM_DONTWAIT), 1);
-    pipe_close(&left, &right);
+    end_fill(left);
+    CHECK_INT(poll_one(left->socket, SHM_POLLOUT, 20), 0);
+    end_drain(right, 4);
+    CHECK_INT(poll_one(left->socket, SHM_POLLOUT, 1000), SHM_POLLOUT);
+    CHECK_INT(end_send(left, "x", 1, SHM_DONTWAIT), 1);
 }
 
-TEST_EACH_PIPE(poll_mixes_sockets_and_descriptors, pipe)
+TEST_EACH_MET_PIPE(poll_mixes_sockets_and_descriptors, pipe, left, right)
 {
-    struct end left, right;
     int fd = (int)CHECK_OK(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     shm_pollitem_t items[3];
-    char got[8];
 
-    pipe_start(&left, &right, pipe);
     items[0] = (shm_pollitem_t){NULL, fd, SHM_POLLIN, 0};
-    items[1] = (shm_pollitem_t){right.socket, -1, SHM_POLLIN, 0};
+    items[1] = (shm_pollitem_t){right->socket, -1, SHM_POLLIN, 0};
     items[2] = (shm_pollitem_t){NULL, fd, SHM_POLLIN | SHM_POLLOUT, 0};
     CHECK_INT(shm_poll(items, 2, 20), 0);
     CHECK_INT(shm_poll(items, 3, -1), 1);
     CHECK_INT(items[2].revents, SHM_POLLOUT);
-    CHECK_INT(end_send(&left, "hello", 5, 0), 5);
+    end_send_text(left, "hello");
     CHECK_INT(shm_poll(items, 2, -1), 1);
     CHECK_INT(items[0].revents, 0);
     CHECK_INT(items[1].revents, SHM_POLLIN);
     CHECK_OK(eventfd_write(fd, 1));
     CHECK_INT(shm_poll(items, 2, -1), 2);
     CHECK_INT(items[0].revents, SHM_POLLIN);
-    CHECK_INT(end_recv(&right, got, sizeof got, 0), 5);
+    end_expect_text(right, "hello");
     CHECK_INT(shm_poll(items, 2, -1), 1);
     CHECK_INT(items[0].revents, SHM_POLLIN);
     CHECK_INT(items[1].revents, 0);
     close(fd);
-    pipe_close(&left, &right);
 }
 
 struct sleeper {
@@ -144,12 +118,10 @@ static void *sleep_in_wait(void *argument)
 TEST_EACH_PIPE(sleeping_polls_are_woken, pipe)
 {
     static int (*const waits[])(struct end *) = {end_wait_in_poll, end_wait_in_mixed_poll};
-    struct pipe copy = *pipe;
-    struct child child = child_start(send_when_asked, &copy);
+    struct child child = pipe_child(pipe, send_when_asked);
     struct end right;
 
-    end_start(&right, pipe, false, "it");
-    end_await(&right);
+    end_meet(&right, pipe, false);
     for (uint64_t i = 1; i <= 10; i++) {
         struct sleeper sleeper = {&right, 0, waits[i % 2], -1};
         pthread_t thread;
@@ -174,25 +146,20 @@ static void wait_to_be_killed(struct child *up, void *argument)
 {
     struct end left;
 
-    end_start(&left, argument, true, "it");
-    end_await(&left);
-    child_say(up, 0);
-    child_hear(up);
+    end_meet(&left, argument, true);
+    child_stay(up, 0);
 }
 
 /* A caller that only polls, and receives when there is something, needs no other call. */
 TEST_EACH_PIPE(a_poll_that_does_not_wait_notices_a_death, pipe)
 {
-    struct pipe copy = *pipe;
-    struct child child = child_start(wait_to_be_killed, &copy);
+    struct child child = pipe_child(pipe, wait_to_be_killed);
     struct end right;
-    int64_t end;
 
-    end_start(&right, pipe, false, "it");
-    end_await(&right);
+    end_meet(&right, pipe, false);
     child_hear(&child);
     child_kill(&child);
-    end = now_ms() + 2000;
+    int64_t end = now_ms() + 2000;
     while (shm_poll(&(shm_pollitem_t){right.socket, -1, SHM_POLLPRI, 0}, 1, 0) == 0)
         if (now_ms() > end)
             FAIL("nothing was noticed in two seconds");
@@ -203,9 +170,7 @@ TEST_EACH_PIPE(a_poll_that_does_not_wait_notices_a_death, pipe)
 
 static int wait_in_recv(struct end *end)
 {
-    char byte;
-
-    return (int)shm_recv(end->socket, &byte, 1, 0);
+    return (int)recv_byte(end->socket, 0);
 }
 
 static int wait_in_event_recv(struct end *end)
@@ -255,14 +220,13 @@ TEST_EACH_PIPE(a_shutdown_ends_blocked_and_later_calls, pipe)
     for (size_t i = 0; i < 2 * COUNT_OF(waits); i++) {
         struct end left, right;
         shm_event_t event;
-        shm_msg_t msg;
+        shm_msg_t msg = msg_new();
         char byte;
 
         pipe_start(&left, &right, pipe);
         shut_down_while(&right, waits[i / 2], i % 2);
         CHECK_ERR(shm_recv(right.socket, &byte, 1, 0), ETERM);
         CHECK_ERR(shm_recv(right.socket, &byte, 1, SHM_DONTWAIT), ETERM);
-        CHECK_OK(shm_msg_init(&msg));
         CHECK_ERR(shm_msg_recv(&msg, right.socket, 0), ETERM);
         CHECK_ERR(shm_event_recv(right.socket, &event, SHM_DONTWAIT), ETERM);
         CHECK_ERR(end_wait_in_poll(&right), ETERM);
@@ -274,14 +238,10 @@ TEST_EACH_PIPE(a_shutdown_ends_blocked_and_later_calls, pipe)
     }
 }
 
-TEST_PIPES(pair_waits, a_shutdown_ends_a_blocked_send, pipe)
+TEST_MET_PIPES(pair_waits, 4, a_shutdown_ends_a_blocked_send, pipe, left, right)
 {
-    struct end left, right;
-
-    pipe_start_hwm(&left, &right, pipe, 4);
-    shut_down_while(&left, wait_in_send, false);
-    CHECK_ERR(end_send(&left, "x", 1, SHM_DONTWAIT), ETERM);
-    pipe_close(&left, &right);
+    shut_down_while(left, wait_in_send, false);
+    CHECK_ERR(end_send(left, "x", 1, SHM_DONTWAIT), ETERM);
 }
 
 /* ---- Threads ---- */
@@ -299,18 +259,15 @@ static void *use_elsewhere(void *argument)
     return NULL;
 }
 
-TEST_EACH_PIPE(sockets_move_between_threads, pipe)
+TEST_EACH_MET_PIPE(sockets_move_between_threads, pipe, left, right)
 {
-    struct end left, right;
-    struct handed handed = {&left, &right};
+    struct handed handed = {left, right};
 
-    pipe_start(&left, &right, pipe);
     for (int i = 0; i < 10; i++) {
         pthread_t thread;
 
         CHECK_INT(pthread_create(&thread, NULL, use_elsewhere, &handed), 0);
         CHECK_INT(pthread_join(thread, NULL), 0);
-        pipe_transfer(&left, &right, "from the first");
+        pipe_transfer(left, right, "from the first");
     }
-    pipe_close(&left, &right);
 }

@@ -8,17 +8,13 @@ enum { WAKES = 15 };
 
 static void send_the_time_to_a_sleeper(struct child *up, void *argument)
 {
-    const struct pipe *pipe = argument;
     struct end left;
 
-    end_start(&left, pipe, true, "it");
-    end_await(&left);
+    end_meet(&left, argument, true);
     for (int i = 0; i < WAKES; i++) {
-        int64_t now;
-
         child_hear(up);
         await_asleep(up->pid);
-        now = now_ms();
+        int64_t now = now_ms();
         CHECK_INT(end_send(&left, &now, sizeof now, 0), sizeof now);
         end_take_turn(&left);
     }
@@ -35,13 +31,11 @@ static int by_size(const void *a, const void *b)
 /* The median: on a busy machine some may have waited. */
 static void check_wakes(const struct pipe *pipe, int (*wait)(struct end *end))
 {
-    struct pipe copy = *pipe;
-    struct child child = child_start(send_the_time_to_a_sleeper, &copy);
+    struct child child = pipe_child(pipe, send_the_time_to_a_sleeper);
     int64_t sent, waits_ms[WAKES];
     struct end right;
 
-    end_start(&right, pipe, false, "it");
-    end_await(&right);
+    end_meet(&right, pipe, false);
     for (int i = 0; i < WAKES; i++) {
         child_say(&child, 1);
         if (wait)
@@ -69,14 +63,10 @@ static void *drain_later(void *argument)
     struct end *right = argument;
     pid_t sleeper = getpid(); /* the first thread, in shm_send() */
     int64_t *now = CHECK_PTR(malloc(sizeof *now));
-    char byte;
 
     await_asleep(sleeper);
     *now = now_ms();
-    for (int i = 0; i < 4; i++) {
-        CHECK_INT(end_recv(right, &byte, 1, 0), 1);
-        end_give_turn(right);
-    }
+    end_drain(right, 4);
     return now;
 }
 
@@ -91,11 +81,9 @@ TEST_PIPES(pair_waits, sleeping_sends_are_woken_at_once, pipe)
         void *since;
 
         pipe_start_hwm(&left, &right, pipe, 4);
-        while (end_send(&left, "x", 1, SHM_DONTWAIT) == 1)
-            ;
-        CHECK_INT(errno, EAGAIN);
+        end_fill(&left);
         CHECK_INT(pthread_create(&thread, NULL, drain_later, &right), 0);
-        CHECK_INT(end_send(&left, "x", 1, 0), 1);
+        end_send_text(&left, "x");
         waits_ms[i] = now_ms();
         CHECK_INT(pthread_join(thread, &since), 0);
         waits_ms[i] -= *(int64_t *)since;

@@ -21,14 +21,19 @@ static void pushpull_close(struct pushpull *pair)
     *pair = (struct pushpull){NULL, NULL};
 }
 
+/* Nothing is left of it. */
+static void pushpull_end(struct pushpull *pair)
+{
+    pushpull_close(pair);
+    CHECK_INT(count_files(test_dir()), 0);
+}
+
 static shm_socket_t *try_socket(int type)
 {
     shm_socket_t *socket = shm_socket(type);
-    int error = errno;
 
     if (socket)
         set_int(socket, SHM_LINGER, 0);
-    errno = error;
     return socket;
 }
 
@@ -51,20 +56,17 @@ static bool try_to_join(struct pushpull *pair)
 }
 
 /* Make a PUSH and a PULL that have met: 0, or -1 and errno, with nothing left open. */
-static int pushpull_try(struct pushpull *pair, int hwm)
+static int pushpull_try(struct pushpull *pair)
 {
     int error;
 
     *pair = (struct pushpull){NULL, NULL};
     if (!(pair->pull = try_socket(SHM_PULL)) || !(pair->push = try_socket(SHM_PUSH)))
         goto fail;
-    if (hwm)
-        set_int(pair->push, SHM_SNDHWM, hwm);
     if (shm_bind(pair->pull, "it") < 0 || shm_connect(pair->push, "it") < 0)
         goto fail;
-    if (!try_to_join(pair))
-        goto fail;
-    return 0;
+    if (try_to_join(pair))
+        return 0;
 fail:
     error = errno;
     pushpull_close(pair);
@@ -99,7 +101,7 @@ TEST_THAT(a_small_file_system_is_enospc_and_never_a_signal)
         size_t size;
 
         mount_runtime_directory(kibs[i], "");
-        if (pushpull_try(&pair, 0) < 0) {
+        if (pushpull_try(&pair) < 0) {
             CHECK_INT(errno, ENOSPC);
             CHECK(kibs[i] < 1024);
         } else {
@@ -128,22 +130,11 @@ TEST_THAT(every_type_survives_a_full_file_system)
     enter_own_mounts();
     for (int type = SHM_PAIR; type <= SHM_XSUB; type++)
         for (size_t kib = 4; kib <= 2048; kib *= 2) {
-            shm_socket_t *a, *b;
-
             mount_runtime_directory(kib, "");
-            a = try_socket(type);
-            if (!a)
+            shm_socket_t *a = try_socket(type), *b = a ? try_socket(type) : NULL;
+            if (!b || shm_bind(a, "it") < 0 || shm_connect(b, "it") < 0)
                 CHECK_INT(errno, ENOSPC);
-            b = a ? try_socket(type) : NULL;
-            if (a && !b)
-                CHECK_INT(errno, ENOSPC);
-            if (b && (shm_bind(a, "it") < 0 || shm_connect(b, "it") < 0))
-                CHECK_INT(errno, ENOSPC);
-            if (b)
-                CHECK_OK(shm_close(b));
-            if (a)
-                CHECK_OK(shm_close(a));
-            CHECK_INT(count_files(test_dir()), 0);
+            pushpull_end(&(struct pushpull){a, b});
             unmount_runtime_directory();
         }
 }
@@ -159,16 +150,25 @@ TEST_THAT(too_few_inodes_are_enospc)
 
         snprintf(options, sizeof options, ",nr_inodes=%d", inodes);
         mount_runtime_directory(8192, options);
-        met = pushpull_try(&pair, 0) == 0;
-        if (!met)
-            CHECK_INT(errno, ENOSPC);
+        met = pushpull_try(&pair) == 0;
         if (met)
             check_transfer(&pair, 1000);
-        pushpull_close(&pair);
-        CHECK_INT(count_files(test_dir()), 0);
+        else
+            CHECK_INT(errno, ENOSPC);
+        pushpull_end(&pair);
         unmount_runtime_directory();
     }
     CHECK(met);
+}
+
+static struct pushpull pushpull_locked(bool locked)
+{
+    struct pushpull pair = {socket_new(SHM_PUSH), socket_new(SHM_PULL)};
+
+    set_int(pair.push, SHM_LOCK_MEMORY, locked);
+    set_int(pair.pull, SHM_LOCK_MEMORY, locked);
+    pair_up(pair.pull, pair.push);
+    return pair;
 }
 
 /* A neighbour takes all the room while a pair is at work, and gives it back. With locked memory
@@ -176,21 +176,14 @@ TEST_THAT(too_few_inodes_are_enospc)
 static void run_beside_a_full_file_system(bool locked)
 {
     static char block[1 << 20];
-    struct pushpull pair;
     char path[128];
-    int fd;
 
     enter_own_mounts();
     mount_runtime_directory(8192, "");
-    pair = (struct pushpull){socket_new(SHM_PUSH), socket_new(SHM_PULL)};
-    set_int(pair.push, SHM_LOCK_MEMORY, locked);
-    set_int(pair.pull, SHM_LOCK_MEMORY, locked);
-    CHECK_OK(shm_bind(pair.pull, "it"));
-    CHECK_OK(shm_connect(pair.push, "it"));
-    join(pair.push, pair.pull);
+    struct pushpull pair = pushpull_locked(locked);
     check_transfer(&pair, 100);
     snprintf(path, sizeof path, "%s/neighbour", test_dir());
-    fd = (int)CHECK_OK(open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+    int fd = (int)CHECK_OK(open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600));
     while (write(fd, block, 4096) > 0)
         ;
     CHECK_INT(errno, ENOSPC);
@@ -223,6 +216,13 @@ TEST_THAT(locked_memory_needs_no_more_room)
 }
 
 /* ---- The runtime directory ---- */
+
+/* From now on it is NAME, in what it was until now. */
+static void use_directory(char *path, size_t size, const char *name)
+{
+    snprintf(path, size, "%s/%s", test_dir(), name);
+    CHECK_OK(setenv("SHMQ_DIR", path, 1));
+}
 
 TEST_THAT(a_directory_open_to_others_is_refused)
 {
@@ -268,8 +268,7 @@ TEST_THAT(a_directory_whose_parent_is_missing_cannot_be_made)
 {
     char path[128];
 
-    snprintf(path, sizeof path, "%s/missing/made", test_dir());
-    CHECK_OK(setenv("SHMQ_DIR", path, 1));
+    use_directory(path, sizeof path, "missing/made");
     CHECK_NULL(shm_socket(SHM_PUSH), ENOENT);
 }
 
@@ -281,8 +280,7 @@ TEST_THAT(a_read_only_file_system_is_erofs)
     mount_runtime_directory(4096, "");
     remount_read_only();
     CHECK_NULL(shm_socket(SHM_PUSH), EROFS);
-    snprintf(path, sizeof path, "%s/made", test_dir());
-    CHECK_OK(setenv("SHMQ_DIR", path, 1));
+    use_directory(path, sizeof path, "made");
     CHECK_NULL(shm_socket(SHM_PUSH), EROFS);
 }
 
@@ -293,8 +291,7 @@ TEST_THAT(a_directory_without_write_permission_is_eacces)
     become_nobody();
     CHECK_OK(chmod(test_dir(), 0500));
     CHECK_NULL(shm_socket(SHM_PUSH), EACCES);
-    snprintf(path, sizeof path, "%s/made", test_dir());
-    CHECK_OK(setenv("SHMQ_DIR", path, 1));
+    use_directory(path, sizeof path, "made");
     CHECK_NULL(shm_socket(SHM_PUSH), EACCES);
     CHECK_OK(chmod(test_dir(), 0700));
 }
@@ -304,14 +301,14 @@ TEST_THAT(a_removed_directory_hurts_nobody)
     struct pushpull pair, fresh;
     char command[128];
 
-    CHECK_OK(pushpull_try(&pair, 0));
+    CHECK_OK(pushpull_try(&pair));
     snprintf(command, sizeof command, "rm -rf %s", test_dir());
     CHECK_INT(system(command), 0);
     for (int i = 0; i < 100; i++)
         check_transfer(&pair, 100);
     shm_bind(pair.push, "another"); /* may work or not */
     pushpull_close(&pair);
-    CHECK_OK(pushpull_try(&fresh, 0)); /* a new directory for a new start */
+    CHECK_OK(pushpull_try(&fresh)); /* a new directory for a new start */
     check_transfer(&fresh, 5000);
     pushpull_close(&fresh);
     CHECK_OK(access(test_dir(), F_OK));
@@ -328,7 +325,7 @@ TEST_THAT(a_long_path_to_the_directory_works)
         CHECK_OK(mkdir(path, 0700));
     }
     CHECK_OK(setenv("SHMQ_DIR", path, 1));
-    CHECK_OK(pushpull_try(&pair, 0));
+    CHECK_OK(pushpull_try(&pair));
     check_transfer(&pair, 5000);
     pushpull_close(&pair);
     CHECK_INT(count_files(path), 0);
@@ -354,17 +351,14 @@ TEST_THAT(too_few_descriptors_are_emfile)
 
     close(first);
     for (int room = 0; room < 64 && !met; room++) {
-        int files;
-
         limit(RLIMIT_NOFILE, (rlim_t)(first + room));
-        met = pushpull_try(&pair, 0) == 0;
+        met = pushpull_try(&pair) == 0;
         if (!met)
             CHECK_INT(errno, EMFILE);
         failed |= !met;
         pushpull_close(&pair);
-        limit(RLIMIT_NOFILE, 1024);
-        files = (int)count_files(test_dir());
-        CHECK_INT(files, 0);
+        limit(RLIMIT_NOFILE, 1024); /* to count the files, too */
+        CHECK_INT(count_files(test_dir()), 0);
     }
     CHECK(met && failed);
 }
@@ -374,20 +368,18 @@ TEST_THAT(a_limit_on_file_sizes_is_an_error_and_never_a_signal)
     struct pushpull pair;
 
     limit(RLIMIT_FSIZE, 4096);
-    CHECK_INT(pushpull_try(&pair, 0), -1);
+    CHECK_INT(pushpull_try(&pair), -1);
     CHECK(errno == EFBIG || errno == ENOSPC);
     CHECK_INT(count_files(test_dir()), 0);
 }
 
 TEST_THAT(too_little_memory_to_lock_is_an_error)
 {
-    shm_socket_t *socket;
-
     if (test_is_slow_build())
         skip_test("the address sanitizer makes mlock() do nothing");
     become_nobody();
     limit(RLIMIT_MEMLOCK, 0);
-    socket = socket_new(SHM_PUSH);
+    shm_socket_t *socket = socket_new(SHM_PUSH);
     set_int(socket, SHM_LOCK_MEMORY, 1);
     CHECK_INT(shm_bind(socket, "it"), -1);
     CHECK(errno == EPERM || errno == ENOMEM || errno == EAGAIN);
@@ -396,14 +388,9 @@ TEST_THAT(too_little_memory_to_lock_is_an_error)
 
 TEST_THAT(locked_memory_works_where_it_is_permitted)
 {
-    shm_socket_t *push = socket_new(SHM_PUSH), *pull = socket_new(SHM_PULL);
-    struct pushpull pair = {push, pull};
-
     if (geteuid() != 0)
         skip_test("only root can lock any memory");
-    set_int(push, SHM_LOCK_MEMORY, 1);
-    set_int(pull, SHM_LOCK_MEMORY, 1);
-    pair_up(pull, push);
+    struct pushpull pair = pushpull_locked(true);
     check_transfer(&pair, 100);
     check_transfer(&pair, 100000);
     pushpull_close(&pair);
@@ -414,24 +401,21 @@ TEST_THAT(locked_memory_works_where_it_is_permitted)
 static void bind_and_stay(struct child *up, void *argument)
 {
     CHECK_OK(shm_bind(socket_new(SHM_PULL), "it"));
-    child_say(up, 1);
-    child_hear(up);
+    child_stay(up, 1);
 }
 
 /* Like a process that was stopped while removing the name: it holds all of the file's locks. */
 TEST_THAT(a_name_that_is_being_removed_is_ebusy_after_a_while)
 {
     struct flock all = {.l_type = F_WRLCK}; /* of the file */
-    struct child child = child_start(bind_and_stay, NULL);
+    struct child child = child_start_until(1, bind_and_stay, NULL);
     shm_socket_t *push = socket_new(SHM_PUSH), *pull = socket_new(SHM_PULL);
     struct pushpull pair = {push, pull};
     char path[256];
-    int fd;
 
-    CHECK_INT(child_hear(&child), 1);
     child_kill(&child);
     snprintf(path, sizeof path, "%s/it.ep", test_dir());
-    fd = (int)CHECK_OK(open(path, O_RDWR | O_CLOEXEC));
+    int fd = (int)CHECK_OK(open(path, O_RDWR | O_CLOEXEC));
     CHECK_OK(fcntl(fd, F_OFD_SETLK, &all));
     CHECK_ERR(shm_connect(push, "it"), EBUSY);
     CHECK_ERR(shm_bind(pull, "it"), EBUSY);

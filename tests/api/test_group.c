@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-enum { GROUP = 61000, ALICE = 61001, BOB = 61002, MESSAGES = 200, SIZE = 20000 };
+enum { GROUP = 61000, ALICE = 61001, BOB = 61002 };
 
 static char place[300];
 
@@ -22,14 +22,14 @@ static void become(uid_t uid, gid_t group)
 }
 
 /* A directory in the test's own, for all to enter. */
-static void make_place(gid_t group, mode_t mode)
+static void make_place(mode_t mode)
 {
     if (geteuid() != 0)
         skip_test("only root can be several users");
     CHECK_OK(chmod(test_dir(), 0711));
     snprintf(place, sizeof place, "%s/place", test_dir());
     CHECK_OK(mkdir(place, 0700));
-    CHECK_OK(chown(place, ALICE, group));
+    CHECK_OK(chown(place, ALICE, GROUP));
     CHECK_OK(chmod(place, mode));
     setenv("SHMQ_DIR", place, 1);
     setenv("SHMQ_GROUP", "61000", 1);
@@ -43,36 +43,13 @@ static void remove_place(void)
 
 /* ---- Every pattern, between two users ---- */
 
-static void send_all(struct end *end)
-{
-    static unsigned char bytes[SIZE];
-
-    for (unsigned i = 0; i < MESSAGES; i++) {
-        pattern_fill(bytes, i % 2 ? 64 : SIZE, i);
-        CHECK_OK(end_send(end, bytes, i % 2 ? 64 : SIZE, 0));
-        end_take_turn(end);
-    }
-}
-
-static void receive_all(struct end *end)
-{
-    static unsigned char bytes[SIZE];
-
-    for (unsigned i = 0; i < MESSAGES; i++) {
-        CHECK_INT(end_recv(end, bytes, sizeof bytes, 0), i % 2 ? 64 : SIZE);
-        pattern_check(bytes, i % 2 ? 64 : SIZE, i);
-        end_give_turn(end);
-    }
-}
-
 /* Alice's memory is not Bob's to write, though he may read it. */
 static void check_modes(void)
 {
-    DIR *directory = opendir(place);
+    DIR *directory = CHECK_PTR(opendir(place));
     struct dirent *entry;
     struct stat st;
 
-    CHECK(directory != NULL);
     while ((entry = readdir(directory))) {
         const char *suffix = strrchr(entry->d_name, '.');
         bool segment = suffix && strcmp(suffix, ".seg") == 0;
@@ -95,7 +72,7 @@ static void be_bob(struct child *up, void *argument)
     become(BOB, GROUP);
     end_start(&end, argument, false, "it");
     child_say(up, 0);
-    receive_all(&end);
+    end_receive_traffic(&end);
     check_modes();
     child_hear(up);
     end_close(&end);
@@ -113,25 +90,21 @@ static void be_alice(struct child *up, void *argument)
     child_say(up, 0);
     end_await(&end);
     child_say(up, 0);
-    send_all(&end);
+    end_send_traffic(&end);
     child_hear(up);
     end_close(&end);
 }
 
 TEST_EACH_PIPE(users_of_a_group_meet, pipe)
 {
-    struct child alice, bob;
-
-    make_place(GROUP, 02770);
-    alice = child_start(be_alice, (void *)(uintptr_t)pipe);
+    make_place(02770);
+    struct child alice = pipe_child(pipe, be_alice);
     child_hear(&alice);
-    bob = child_start(be_bob, (void *)(uintptr_t)pipe);
+    struct child bob = pipe_child(pipe, be_bob);
     child_hear(&bob);
     child_hear(&alice);
-    child_say(&bob, 0);
-    child_say(&alice, 0);
-    child_wait(&bob);
-    child_wait(&alice);
+    child_end(&bob);
+    child_end(&alice);
     remove_place();
 }
 
@@ -149,12 +122,10 @@ static void be_witness(struct child *up, void *argument)
 /* Bob removes what Alice left when she was killed, although he owns none of it. */
 TEST_EACH_PIPE(the_dead_of_a_group_leave_nothing, pipe)
 {
-    struct child alice, bob;
-
-    make_place(GROUP, 02770);
-    bob = child_start(be_witness, (void *)(uintptr_t)pipe);
+    make_place(02770);
+    struct child bob = pipe_child(pipe, be_witness);
     child_hear(&bob);
-    alice = child_start(be_alice, (void *)(uintptr_t)pipe);
+    struct child alice = pipe_child(pipe, be_alice);
     child_hear(&alice);
     child_hear(&alice); /* they have met */
     child_kill(&alice);
@@ -166,24 +137,20 @@ TEST_EACH_PIPE(the_dead_of_a_group_leave_nothing, pipe)
 
 static void outsider(struct child *up, void *argument)
 {
-    (void)up, (void)argument;
     become(BOB, BOB);
     CHECK_NULL(shm_socket(SHM_PAIR), EACCES);
 }
 
 TEST_THAT(who_is_not_of_the_group_stays_outside)
 {
-    struct child child;
-
-    make_place(GROUP, 02770);
-    child = child_start(outsider, NULL);
-    child_wait(&child);
+    make_place(02770);
+    child_run(outsider, NULL);
     remove_place();
 }
 
 TEST_THAT(a_directory_that_is_not_as_asked_for_is_refused)
 {
-    make_place(GROUP, 02775); /* others may read */
+    make_place(02775); /* others may read */
     CHECK_NULL(shm_socket(SHM_PAIR), EPERM);
     CHECK_OK(chmod(place, 0770)); /* files would not get the group */
     CHECK_NULL(shm_socket(SHM_PAIR), EPERM);
@@ -201,16 +168,14 @@ TEST_THAT(a_directory_that_is_not_as_asked_for_is_refused)
 
 TEST_THAT(a_file_of_another_group_is_refused)
 {
-    shm_socket_t *socket;
     char path[400];
-    int fd;
 
-    make_place(GROUP, 02770);
+    make_place(02770);
     snprintf(path, sizeof path, "%s/it.ep", place);
-    fd = (int)CHECK_OK(open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0660));
+    int fd = (int)CHECK_OK(open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0660));
     CHECK_OK(fchmod(fd, 0660));
     CHECK_OK(fchown(fd, ALICE, BOB));
-    socket = socket_new(SHM_PAIR);
+    shm_socket_t *socket = socket_new(SHM_PAIR);
     CHECK_ERR(shm_bind(socket, "it"), EPERM);
     CHECK_OK(fchown(fd, ALICE, GROUP));
     CHECK_OK(fchmod(fd, 0666));
@@ -226,11 +191,10 @@ TEST_THAT(a_file_of_another_group_is_refused)
 /* The address at which a peer's segment is mapped: the read-only mapping (our own is writable). */
 static void *peers_memory(void)
 {
-    FILE *maps = fopen("/proc/self/maps", "re");
+    FILE *maps = CHECK_PTR(fopen("/proc/self/maps", "re"));
     char line[600], right[8];
     unsigned long start, found = 0;
 
-    CHECK(maps != NULL);
     while (fgets(line, sizeof line, maps))
         if (strstr(line, ".seg") && sscanf(line, "%lx-%*x %7s", &start, right) == 2 && right[1] == '-')
             found = start;
@@ -241,13 +205,11 @@ static void *peers_memory(void)
 
 static void write_to_the_publisher(struct child *up, void *argument)
 {
-    shm_socket_t *sub = socket_new(SHM_SUB);
-    char text[16];
+    shm_socket_t *sub = sub_new("");
 
-    CHECK_OK(shm_setsockopt(sub, SHM_SUBSCRIBE, "", 0));
     CHECK_OK(shm_connect(sub, "it"));
     child_say(up, 0);
-    CHECK_OK(shm_recv(sub, text, sizeof text, 0));
+    CHECK_OK(recv_byte(sub, 0));
     void *memory = peers_memory();
     CHECK_ERR(mprotect(memory, 4096, PROT_READ | PROT_WRITE), EACCES);
     child_say(up, 1);
@@ -258,11 +220,9 @@ static void write_to_the_publisher(struct child *up, void *argument)
 TEST_THAT(a_subscriber_that_writes_to_its_publisher_dies)
 {
     shm_socket_t *pub = socket_bound(SHM_PUB);
-    struct child child;
+    struct child child = child_start_until(0, write_to_the_publisher, NULL);
     int status;
 
-    child = child_start(write_to_the_publisher, NULL);
-    child_hear(&child);
     await_event(pub, SHM_EVENT_CONNECTED);
     CHECK_OK(shm_send(pub, "text", 4, 0));
     CHECK_INT(child_hear(&child), 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Sockets without a directory (SHM_MEMFD), joined by descriptors that are sent over a Unix socket. */
-#include "support/ends.h"
+#include "support/short.h"
 #include "support/line.h"
 
 #include <fcntl.h>
@@ -10,8 +10,6 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-
-enum { MESSAGES = 200, SIZE = 20000 };
 
 /* The two ends of one line. */
 static int ends[2];
@@ -28,17 +26,11 @@ static void live_apart(uid_t uid)
     CHECK_OK(setresuid(uid, uid, uid));
 }
 
-static shm_socket_t *memfd_socket(int type)
-{
-    return CHECK_PTR(shm_socket(type | SHM_MEMFD));
-}
-
 static void end_hand_over(struct end *end, const struct pipe *pipe, bool left)
 {
     const struct pair *pair = pipe->pair;
 
     end_setup(end, pipe, left, memfd_socket(left ? pair->left : pair->right));
-    set_int(end->socket, SHM_LINGER, 0);
     if (end->type == SHM_PUB)
         set_int(end->socket, SHM_LOSSLESS, 1);
     CHECK_OK(shm_handover(end->socket, ends[left], 5000));
@@ -46,62 +38,47 @@ static void end_hand_over(struct end *end, const struct pipe *pipe, bool left)
 
 /* ---- Every pattern ---- */
 
-static size_t size_of(unsigned i)
-{
-    return i == 77 ? 3 << 20 : i % 2 ? 64 : SIZE;
-}
-
 static void be_left(struct child *up, void *argument)
 {
-    unsigned char *bytes = CHECK_PTR(malloc(3 << 20));
     struct end end;
 
     live_apart(61001);
     end_hand_over(&end, argument, true);
     end_await(&end);
-    for (unsigned i = 0; i < MESSAGES; i++) {
-        pattern_fill(bytes, size_of(i), i);
-        CHECK_OK(end_send(&end, bytes, size_of(i), 0));
-        end_take_turn(&end);
-    }
-    child_say(up, 0);
-    child_hear(up);
+    end_send_traffic(&end);
+    child_stay(up, 0);
     end_close(&end);
-    free(bytes);
 }
 
 static void be_right(struct child *up, void *argument)
 {
-    unsigned char *bytes = CHECK_PTR(malloc(3 << 20));
     struct end end;
 
     live_apart(61002);
     end_hand_over(&end, argument, false);
-    for (unsigned i = 0; i < MESSAGES; i++) {
-        CHECK_INT(end_recv(&end, bytes, 3 << 20, 0), size_of(i));
-        pattern_check(bytes, size_of(i), i);
-        end_give_turn(&end);
-    }
-    child_say(up, 0);
-    child_hear(up);
+    end_receive_traffic(&end);
+    child_stay(up, 0);
     end_close(&end);
-    free(bytes);
 }
 
 TEST_EACH_PIPE(both_ends_meet_without_a_directory, pipe)
 {
-    struct child left, right;
-
     CHECK_OK(line_make(ends));
-    left = child_start(be_left, (void *)(uintptr_t)pipe);
-    right = child_start(be_right, (void *)(uintptr_t)pipe);
+    struct child left = pipe_child(pipe, be_left), right = pipe_child(pipe, be_right);
     child_hear(&right);
     child_hear(&left);
-    child_say(&right, 0);
-    child_say(&left, 0);
-    child_wait(&right);
-    child_wait(&left);
+    child_end(&right);
+    child_end(&left);
     line_drop(ends);
+}
+
+/* A child of which SOCKET is the peer. */
+static struct child start_and_join(shm_socket_t *socket, void (*function)(struct child *up, void *argument))
+{
+    CHECK_OK(line_make(ends));
+    struct child child = child_start(function, NULL);
+    CHECK_OK(shm_handover(socket, ends[0], 5000));
+    return child;
 }
 
 /* ---- One lives on, others come and go ---- */
@@ -109,12 +86,10 @@ TEST_EACH_PIPE(both_ends_meet_without_a_directory, pipe)
 static void come_and_stay(struct child *up, void *argument)
 {
     shm_socket_t *pull = memfd_socket(SHM_PULL);
-    char text[8];
 
     CHECK_OK(shm_handover(pull, ends[1], 5000));
-    CHECK_INT(shm_recv(pull, text, sizeof text, 0), 4);
-    child_say(up, 0);
-    child_hear(up);
+    expect_text(pull, "text");
+    child_stay(up, 0);
     CHECK_OK(shm_close(pull));
 }
 
@@ -123,21 +98,14 @@ TEST_THAT(who_has_gone_leaves_nothing_behind)
     shm_socket_t *push = memfd_socket(SHM_PUSH);
     unsigned before = 0;
 
-    set_int(push, SHM_LINGER, 0);
     for (int i = 0; i < 40; i++) {
-        CHECK_OK(line_make(ends));
-        struct child child = child_start(come_and_stay, NULL);
+        bool by_kill = i % 2;
+        struct child child = start_and_join(push, come_and_stay);
 
-        CHECK_OK(shm_handover(push, ends[0], 5000));
-        CHECK_OK(shm_send(push, "text", 4, 0));
+        send_text(push, "text");
         child_hear(&child);
-        if (i % 2) {
-            child_kill(&child);
-            await_event(push, SHM_EVENT_DIED);
-        } else {
-            child_end(&child);
-            await_event(push, SHM_EVENT_LEFT);
-        }
+        child_leave(&child, by_kill);
+        await_event(push, by_kill ? SHM_EVENT_DIED : SHM_EVENT_LEFT);
         line_drop(ends);
         while (get_stats(push).peers > 0)
             CHECK_OK(shm_poll(&(shm_pollitem_t){push, -1, 0, 0}, 1, 1));
@@ -154,7 +122,6 @@ TEST_THAT(who_has_gone_leaves_nothing_behind)
 static void be_a_sender_after_a_while(struct child *up, void *argument)
 {
     shm_socket_t *pair = memfd_socket(SHM_PAIR);
-
     struct rlimit limit;
 
     CHECK_OK(shm_handover(pair, ends[1], 5000));
@@ -178,21 +145,17 @@ static void await_readable(int fd)
 TEST_THAT(a_descriptor_tells_of_messages_and_deaths)
 {
     shm_socket_t *pair = memfd_socket(SHM_PAIR);
-    char text[8];
-
-    CHECK_OK(line_make(ends));
-    struct child child = child_start(be_a_sender_after_a_while, NULL);
-    CHECK_OK(shm_handover(pair, ends[0], 5000));
+    struct child child = start_and_join(pair, be_a_sender_after_a_while);
     int fd = get_int(pair, SHM_FD);
     await_event(pair, SHM_EVENT_CONNECTED);
     child_say(&child, 0);
-    while (shm_recv(pair, text, sizeof text, SHM_DONTWAIT) < 0) {
+    while (recv_byte(pair, SHM_DONTWAIT) < 0) {
         CHECK_INT(errno, EAGAIN);
         await_readable(fd);
     }
     child_say(&child, 0);
     CHECK_OK(waitid(P_PID, (id_t)child.pid, &(siginfo_t){0}, WEXITED | WNOWAIT));
-    while (shm_recv(pair, text, sizeof text, SHM_DONTWAIT) < 0 && errno == EAGAIN)
+    while (recv_byte(pair, SHM_DONTWAIT) < 0 && errno == EAGAIN)
         await_readable(fd);
     CHECK_INT(waitpid(child.pid, NULL, 0), child.pid);
     close(child.fd);
@@ -206,13 +169,9 @@ TEST_THAT(a_signal_ends_the_wait)
     shm_socket_t *pair = memfd_socket(SHM_PAIR);
 
     CHECK_OK(line_make(ends));
-    start_ticking();
-    CHECK_ERR(shm_handover(pair, ends[0], -1), EINTR);
-    stop_ticking();
+    CHECK_INTERRUPTED(shm_handover(pair, ends[0], -1));
     line_drop(ends);
-    CHECK_OK(line_make(ends));
-    struct child child = child_start(be_a_sender_after_a_while, NULL);
-    CHECK_OK(shm_handover(pair, ends[0], 5000));
+    struct child child = start_and_join(pair, be_a_sender_after_a_while);
     child_kill(&child);
     line_drop(ends);
     CHECK_OK(shm_close(pair));
@@ -242,18 +201,27 @@ TEST_THAT(misuse_is_an_error)
     CLOSE_ALL(named, handed);
 }
 
+static bool child_can_only_close(shm_socket_t *socket)
+{
+    return shm_handover(socket, 0, 0) < 0 && errno == EFORKED && shm_close(socket) == 0;
+}
+
+static void check_ends_well(pid_t pid)
+{
+    int status;
+
+    CHECK_INT(waitpid(pid, &status, 0), pid);
+    CHECK_INT(status, 0);
+}
+
 TEST_THAT(a_child_closes_only_its_copy)
 {
     shm_socket_t *pair = memfd_socket(SHM_PAIR);
-    pid_t pid = fork();
-    int status;
+    pid_t pid = (pid_t)CHECK_OK(fork());
 
-    if (pid == 0) {
-        bool ok = shm_handover(pair, 0, 0) < 0 && errno == EFORKED && shm_close(pair) == 0;
-        _exit(ok ? 0 : 1);
-    }
-    CHECK_INT(waitpid(pid, &status, 0), pid);
-    CHECK_INT(status, 0);
+    if (pid == 0)
+        _exit(child_can_only_close(pair) ? 0 : 1);
+    check_ends_well(pid);
     CHECK_OK(shm_close(pair));
 }
 
@@ -271,7 +239,6 @@ TEST_THAT(a_child_of_many_threads_closes_and_opens)
 {
     shm_socket_t *pair = memfd_socket(SHM_PAIR);
     pthread_t threads[2];
-    int status;
 
     if (test_is_slow_build())
         skip_test("a sanitizer's own locks are not for children of threads");
@@ -282,12 +249,11 @@ TEST_THAT(a_child_of_many_threads_closes_and_opens)
 
         if (pid == 0) {
             alarm(10); /* ends the child should it wait for a lock that nobody will release */
-            bool ok = shm_handover(pair, 0, 0) < 0 && errno == EFORKED && shm_close(pair) == 0;
+            bool ok = child_can_only_close(pair);
             shm_socket_t *own = shm_socket(SHM_PAIR | SHM_MEMFD), *named = shm_socket(SHM_PAIR);
             _exit(ok && own && named && shm_close(own) == 0 && shm_close(named) == 0 ? 0 : 1);
         }
-        CHECK_INT(waitpid(pid, &status, 0), pid);
-        CHECK_INT(status, 0);
+        check_ends_well(pid);
     }
     stop = true;
     for (unsigned i = 0; i < COUNT_OF(threads); i++)
@@ -313,9 +279,7 @@ TEST_THAT(joined_once_and_left_by_name)
     char name[256];
     size_t size = sizeof name;
 
-    CHECK_OK(line_make(ends));
-    struct child child = child_start(be_a_pair, NULL);
-    CHECK_OK(shm_handover(pair, ends[0], 5000));
+    struct child child = start_and_join(pair, be_a_pair);
     await_event(pair, SHM_EVENT_CONNECTED);
     child_hear(&child);
     CHECK_ERR(shm_handover(pair, ends[0], 5000), EISCONN);

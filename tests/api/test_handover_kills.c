@@ -10,17 +10,19 @@ enum { SIZE = 20000 };
 
 static int ends[2];
 
-static shm_socket_t *memfd_socket(int type)
+/* Wait until this process has no more of them than BEFORE. */
+static void await_descriptors(shm_socket_t *socket, unsigned before)
 {
-    return CHECK_PTR(shm_socket(type | SHM_MEMFD));
+    for (int i = 0; i < 100 && count_files("/proc/self/fd") > before; i++)
+        CHECK_OK(shm_poll(&(shm_pollitem_t){socket, -1, 0, 0}, 1, 20));
+    CHECK(count_files("/proc/self/fd") <= before);
 }
 
 static void join_and_wait(struct child *up, void *argument)
 {
     shm_socket_t *pair = memfd_socket(SHM_PAIR);
 
-    child_say(up, 0);
-    child_hear(up);
+    child_stay(up, 0);
     if (shm_handover(pair, ends[1], 5000) == 0)
         child_say(up, 0);
     pass_ms(5000);
@@ -33,7 +35,6 @@ TEST_THAT(who_is_killed_while_joining_leaves_nothing_behind)
     uint64_t random = test_seed();
     unsigned before = 0, enough = test_is_slow_build() ? 20 : 60;
 
-    set_int(pair, SHM_LINGER, 0);
     for (unsigned i = 0; i < enough; i++) {
         CHECK_OK(line_make(ends));
         struct child child = child_start(join_and_wait, NULL);
@@ -60,9 +61,7 @@ TEST_THAT(who_is_killed_while_joining_leaves_nothing_behind)
         if (i == 10)
             before = count_files("/proc/self/fd");
     }
-    for (int i = 0; i < 100 && count_files("/proc/self/fd") > before; i++)
-        CHECK_OK(shm_poll(&(shm_pollitem_t){pair, -1, 0, 0}, 1, 20));
-    CHECK(count_files("/proc/self/fd") <= before);
+    await_descriptors(pair, before);
     CHECK_OK(shm_close(pair));
 }
 
@@ -151,9 +150,7 @@ TEST_THAT(who_is_killed_while_sending_has_sent_what_was_acknowledged)
         if (i == 5)
             before = count_files("/proc/self/fd");
     }
-    for (int i = 0; i < 100 && count_files("/proc/self/fd") > before; i++)
-        CHECK_OK(shm_poll(&(shm_pollitem_t){pull, -1, 0, 0}, 1, 20));
-    CHECK(count_files("/proc/self/fd") <= before);
+    await_descriptors(pull, before);
     CHECK_OK(shm_close(pull));
     shared_memory_free(traffic, sizeof *traffic);
 }
@@ -162,11 +159,10 @@ static void work_until_killed(struct child *up, void *argument)
 {
     struct traffic *traffic = argument;
     shm_socket_t *pull = memfd_socket(SHM_PULL);
-    shm_msg_t msg;
+    shm_msg_t msg = msg_new();
 
     CHECK_OK(shm_handover(pull, ends[1], 5000));
     child_say(up, 0);
-    CHECK_OK(shm_msg_init(&msg));
     while (shm_msg_recv(&msg, pull, 0) >= 0) {
         uint64_t number = number_of(shm_msg_data(&msg), shm_msg_size(&msg));
         traffic->done[number] = 1;
@@ -184,7 +180,6 @@ TEST_THAT(jobs_of_who_is_killed_in_traffic_are_done_by_the_next)
     struct child child = {0};
     unsigned before = 0;
 
-    set_int(push, SHM_LINGER, 0);
     set_int(push, SHM_SNDHWM, 20);
     set_int(push, SHM_SNDTIMEO, 5000);
     for (int i = 0; i < 40; i++) {

@@ -65,14 +65,12 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
 TEST_EACH_PIPE(a_libuv_loop_receives_everything_and_rests, pipe)
 {
-    struct pipe copy = *pipe;
-    struct child child = child_start(send_in_bursts, &copy);
+    struct child child = pipe_child(pipe, send_in_bursts);
     struct consumer consumer = {.next = 1};
     uv_loop_t loop;
 
     CHECK_INT(uv_loop_init(&loop), 0);
-    end_start(&consumer.end, pipe, false, "it");
-    end_await(&consumer.end);
+    end_meet(&consumer.end, pipe, false);
     CHECK_INT(uv_poll_init(&loop, &consumer.poll, get_int(consumer.end.socket, SHM_FD)), 0);
     CHECK_INT(uv_timer_init(&loop, &consumer.timer), 0);
     consumer.poll.data = &consumer;

@@ -9,25 +9,18 @@ static void set_limit(shm_socket_t *socket, uint64_t limit)
     CHECK_OK(shm_setsockopt(socket, SHM_MEMORY_LIMIT, &limit, sizeof limit));
 }
 
-static bool sends_at_once(const struct pair *pair)
-{
-    return pair->waits;
-}
-
 static void start_limited(struct end *left, struct end *right, const struct pipe *pipe)
 {
     end_open(left, pipe, true);
     set_limit(left->socket, LIMIT);
     end_open(right, pipe, false);
-    end_attach(pipe->right_binds ? right : left, pipe, "it");
-    end_attach(pipe->right_binds ? left : right, pipe, "it");
-    pipe_meet(left, right);
+    pipe_attach(left, right, pipe);
 }
 
-TEST_PIPES(sends_at_once, messages_over_the_limit_are_too_large, pipe)
+TEST_PIPES(pair_waits, messages_over_the_limit_are_too_large, pipe)
 {
     struct end left, right;
-    unsigned char *bytes = CHECK_PTR(calloc(1, 2 * LIMIT));
+    static unsigned char bytes[2 * LIMIT];
     shm_msg_t msg;
 
     start_limited(&left, &right, pipe);
@@ -35,18 +28,17 @@ TEST_PIPES(sends_at_once, messages_over_the_limit_are_too_large, pipe)
     CHECK_ERR(end_send(&left, bytes, 2 * LIMIT, 0), EMSGSIZE); /* waiting would not help */
     CHECK_ERR(shm_msg_loan(&msg, left.socket, 2 * LIMIT), EMSGSIZE);
     CHECK_ERR(shm_msg_loan(&msg, left.socket, SIZE_MAX / 2), EMSGSIZE);
-    CHECK_INT(end_send(&left, "small", 5, 0), 5);
+    end_send_text(&left, "small");
     CHECK_INT(end_recv(&right, bytes, 5, 0), 5);
     CHECK_MEM(bytes, 5, "small", 5);
     pipe_turn(&left, &right);
-    free(bytes);
     pipe_close(&left, &right);
 }
 
-TEST_PIPES(sends_at_once, at_the_limit_senders_wait_until_receivers_let_go, pipe)
+TEST_PIPES(pair_waits, at_the_limit_senders_wait_until_receivers_let_go, pipe)
 {
     struct end left, right;
-    unsigned char *bytes = CHECK_PTR(calloc(1, 100000));
+    static unsigned char bytes[100000];
     unsigned queued;
     shm_msg_t loan, view;
 
@@ -76,18 +68,16 @@ TEST_PIPES(sends_at_once, at_the_limit_senders_wait_until_receivers_let_go, pipe
         ;
     CHECK(queued + 1 <= LIMIT / 100000);
     CHECK_OK(shm_msg_close(&view));
-    free(bytes);
     pipe_close(&left, &right);
 }
 
-TEST_PIPES(sends_at_once, the_limit_bounds_what_is_allocated, pipe)
+TEST_PIPES(pair_waits, the_limit_bounds_what_is_allocated, pipe)
 {
     struct end left, right;
-    unsigned char *bytes = CHECK_PTR(calloc(1, 100000));
-    uint64_t at_start;
+    static unsigned char bytes[100000];
 
     start_limited(&left, &right, pipe);
-    at_start = get_stats(left.socket).memory;
+    uint64_t at_start = get_stats(left.socket).memory;
     for (unsigned i = 0; i < 2000; i++) {
         size_t size = i * 997 % 100000;
 
@@ -99,7 +89,6 @@ TEST_PIPES(sends_at_once, the_limit_bounds_what_is_allocated, pipe)
         /* Rings are not under the limit: that of a PUSH has 2048 slots. */
         CHECK(get_stats(left.socket).memory <= at_start + LIMIT + LIMIT / 2);
     }
-    free(bytes);
     pipe_close(&left, &right);
 }
 
@@ -107,13 +96,13 @@ TEST_PIPES(sends_at_once, the_limit_bounds_what_is_allocated, pipe)
 TEST_THAT(a_pub_at_its_limit_drops_the_oldest)
 {
     shm_socket_t *pub = socket_new(SHM_PUB), *sub = socket_new(SHM_SUB);
-    unsigned char *bytes = CHECK_PTR(calloc(1, 100000));
+    static unsigned char bytes[100000];
     uint32_t last = 0, got = 0, received = 0;
     uint64_t lost;
     size_t size = sizeof lost;
 
     set_limit(pub, LIMIT);
-    CHECK_OK(shm_setsockopt(sub, SHM_SUBSCRIBE, "", 0));
+    subscribe_to(sub, "");
     pair_up(pub, sub);
     CHECK_ERR(shm_send(pub, bytes, 2 * LIMIT, 0), EMSGSIZE);
     for (uint32_t i = 1; i <= 500; i++) {
@@ -132,7 +121,6 @@ TEST_THAT(a_pub_at_its_limit_drops_the_oldest)
     CHECK(received >= 3);
     CHECK_OK(shm_getsockopt(sub, SHM_LOST, &lost, &size));
     CHECK_INT(lost + received, 500);
-    free(bytes);
     CLOSE_ALL(pub, sub);
 }
 

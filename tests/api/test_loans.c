@@ -8,7 +8,7 @@ static shm_socket_t *subscriber(void)
 {
     shm_socket_t *sub = socket_new(SHM_SUB);
 
-    CHECK_OK(shm_setsockopt(sub, SHM_SUBSCRIBE, "", 0));
+    subscribe_to(sub, "");
     return sub;
 }
 
@@ -26,8 +26,7 @@ static void hold_views(struct child *up, void *argument)
         CHECK_OK(shm_msg_init(&views[i]));
         CHECK_INT(shm_msg_recv(&views[i], sub, 0), HELD_SIZE);
     }
-    child_say(up, 1);
-    child_hear(up);
+    child_stay(up, 1);
 }
 
 static int loan_and_send(shm_socket_t *pub)
@@ -73,9 +72,7 @@ TEST_THAT(a_loan_outlives_its_socket_and_is_sent_by_another)
     memset(shm_msg_data(&msg), 7, size);
     CHECK_OK(shm_close(first));
     second = socket_new(SHM_PAIR);
-    CHECK_OK(shm_bind(second, "it"));
-    CHECK_OK(shm_connect(peer, "it"));
-    join(second, peer);
+    pair_up(second, peer);
     CHECK_INT(shm_msg_send(&msg, second, 0), size);
     CHECK_OK(shm_msg_init(&got));
     CHECK_INT(shm_msg_recv(&got, peer, 0), size);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A thousand peers on one endpoint, in a few processes; a thousand endpoints in one. */
-#include "support/ends.h"
+#include "support/short.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -34,8 +34,7 @@ static uint64_t shared_bytes(void)
     while ((entry = readdir(directory))) {
         struct stat status;
 
-        if (fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-            S_ISREG(status.st_mode))
+        if (fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(status.st_mode))
             bytes += (uint64_t)status.st_blocks * 512;
     }
     closedir(directory);
@@ -58,13 +57,11 @@ static void run_crowds(int type, void (*crowd_fn)(struct child *up, void *argume
                        void (*main_fn)(shm_socket_t *socket))
 {
     struct child children[CROWDS];
-    shm_socket_t *socket;
 
     raise_descriptor_limit();
     for (unsigned i = 0; i < CROWDS; i++)
         children[i] = child_start(crowd_fn, &i);
-    socket = socket_new(type);
-    CHECK_OK(shm_bind(socket, "it"));
+    shm_socket_t *socket = socket_bound(type);
     await_peers(socket, MANY);
     CHECK(shared_bytes() <= MANY * MIB / 2); /* half a MiB for each pair of sockets at most */
     for (unsigned i = 0; i < CROWDS; i++)
@@ -82,9 +79,7 @@ static void run_crowds(int type, void (*crowd_fn)(struct child *up, void *argume
 static void crowd_open(shm_socket_t **crowd, int type)
 {
     for (unsigned i = 0; i < CROWD; i++) {
-        crowd[i] = socket_new(type);
-        if (type == SHM_SUB)
-            CHECK_OK(shm_setsockopt(crowd[i], SHM_SUBSCRIBE, "", 0));
+        crowd[i] = type == SHM_SUB ? sub_new("") : socket_new(type);
         CHECK_OK(shm_connect(crowd[i], "it"));
     }
     for (unsigned i = 0; i < CROWD; i++)
@@ -109,17 +104,10 @@ static void ask_thrice(struct child *up, void *argument)
     crowd_open(crowd, SHM_DEALER);
     CHECK_INT(child_hear(up), 1);
     for (unsigned round = 0; round < 3; round++) {
-        for (unsigned i = 0; i < CROWD; i++) {
-            uint64_t number = (which * CROWD + i) * 3 + round;
-
-            CHECK_INT(shm_send(crowd[i], &number, sizeof number, 0), sizeof number);
-        }
-        for (unsigned i = 0; i < CROWD; i++) {
-            uint64_t number = 0;
-
-            CHECK_INT(shm_recv(crowd[i], &number, sizeof number, 0), sizeof number);
-            CHECK_INT(number, (which * CROWD + i) * 3 + round);
-        }
+        for (unsigned i = 0; i < CROWD; i++)
+            send_number(crowd[i], (which * CROWD + i) * 3 + round);
+        for (unsigned i = 0; i < CROWD; i++)
+            CHECK_INT(recv_number(crowd[i]), (which * CROWD + i) * 3 + round);
     }
     crowd_close(up, crowd);
 }
@@ -128,12 +116,11 @@ static void answer_all(shm_socket_t *router)
 {
     for (unsigned i = 0; i < 3 * MANY; i++) {
         unsigned char id[8];
-        uint64_t number;
 
         CHECK_INT(shm_recv(router, id, sizeof id, 0), 5);
-        CHECK_INT(shm_recv(router, &number, sizeof number, 0), sizeof number);
+        uint64_t number = recv_number(router);
         CHECK_INT(shm_send(router, id, 5, SHM_SNDMORE), 5);
-        CHECK_INT(shm_send(router, &number, sizeof number, 0), sizeof number);
+        send_number(router, number);
     }
 }
 
@@ -151,19 +138,14 @@ static void hear_twenty(struct child *up, void *argument)
     crowd_open(crowd, SHM_SUB);
     CHECK_INT(child_hear(up), 1);
     for (unsigned i = 0; i < CROWD; i++)
-        for (uint64_t n = 0; n < 20; n++) {
-            uint64_t number = 0;
-
-            CHECK_INT(shm_recv(crowd[i], &number, sizeof number, 0), sizeof number);
-            CHECK_INT(number, n);
-        }
+        for (uint64_t n = 0; n < 20; n++)
+            CHECK_INT(recv_number(crowd[i]), n);
     crowd_close(up, crowd);
 }
 
 static void publish_twenty(shm_socket_t *pub)
 {
-    for (uint64_t n = 0; n < 20; n++)
-        CHECK_INT(shm_send(pub, &n, sizeof n, 0), sizeof n);
+    send_numbers(pub, 0, 19);
 }
 
 TEST_WITHIN(120, a_pub_reaches_a_thousand_subs)
@@ -181,11 +163,8 @@ static void push_five(struct child *up, void *argument)
     crowd_open(crowd, SHM_PUSH);
     CHECK_INT(child_hear(up), 1);
     for (uint64_t n = 0; n < 5; n++)
-        for (unsigned i = 0; i < CROWD; i++) {
-            uint64_t number = (which * CROWD + i) * 5 + n;
-
-            CHECK_INT(shm_send(crowd[i], &number, sizeof number, 0), sizeof number);
-        }
+        for (unsigned i = 0; i < CROWD; i++)
+            send_number(crowd[i], (which * CROWD + i) * 5 + n);
     crowd_close(up, crowd);
 }
 
@@ -194,9 +173,8 @@ static void pull_all(shm_socket_t *pull)
     static unsigned heard[MANY];
 
     for (unsigned i = 0; i < 5 * MANY; i++) {
-        uint64_t number = 0;
+        uint64_t number = recv_number(pull);
 
-        CHECK_INT(shm_recv(pull, &number, sizeof number, 0), sizeof number);
         CHECK(number / 5 < MANY);
         CHECK_INT(number % 5, heard[number / 5]++);
     }
@@ -234,8 +212,7 @@ static void pull_what_comes(struct child *up, void *argument)
 
 static void push_all(shm_socket_t *push)
 {
-    for (uint64_t n = 0; n < 5 * MANY; n++)
-        CHECK_INT(shm_send(push, &n, sizeof n, 0), sizeof n);
+    send_numbers(push, 0, 5 * MANY - 1);
 }
 
 TEST_WITHIN(120, a_push_gives_to_a_thousand_pulls)
@@ -254,7 +231,6 @@ TEST_WITHIN(120, a_push_gives_to_a_thousand_pulls)
 TEST_WITHIN(120, one_process_binds_a_thousand_names)
 {
     shm_socket_t *pulls[MANY], *push = socket_new(SHM_PUSH);
-    uint64_t got;
     char name[32];
 
     raise_descriptor_limit();
@@ -267,22 +243,19 @@ TEST_WITHIN(120, one_process_binds_a_thousand_names)
         snprintf(name, sizeof name, "robot/%u/pose", (unsigned)i);
         CHECK_OK(shm_connect(push, name));
         join(push, pulls[i]);
-        CHECK_INT(shm_send(push, &i, sizeof i, 0), sizeof i);
-        CHECK_INT(shm_recv(pulls[i], &got, sizeof got, 0), sizeof got);
-        CHECK_INT(got, i);
+        send_number(push, i);
+        CHECK_INT(recv_number(pulls[i]), i);
         CHECK_OK(shm_disconnect(push, name));
     }
-    for (unsigned i = 0; i < MANY; i++)
-        CHECK_OK(shm_close(pulls[i]));
+    CLOSE_EACH(pulls);
     CHECK_OK(shm_close(push));
 }
 
-/* One socket connects to hundreds of names. */
 TEST_WITHIN(120, one_socket_connects_to_hundreds_of_names)
 {
     enum { NAMES = 300 };
     shm_socket_t *pulls[NAMES], *push = socket_new(SHM_PUSH);
-    unsigned heard = 0;
+    bool heard[NAMES] = {false};
     char name[32];
 
     raise_descriptor_limit();
@@ -295,14 +268,13 @@ TEST_WITHIN(120, one_socket_connects_to_hundreds_of_names)
         join(push, pulls[i]);
     }
     CHECK_INT(get_stats(push).peers, NAMES);
-    for (uint64_t n = 0; n < NAMES; n++)
-        CHECK_INT(shm_send(push, &n, sizeof n, 0), sizeof n);
+    send_numbers(push, 0, NAMES - 1);
     for (unsigned i = 0; i < NAMES; i++) {
-        uint64_t got;
+        uint64_t number = recv_number(pulls[i]);
 
-        heard += shm_recv(pulls[i], &got, sizeof got, 0) == (ssize_t)sizeof got;
-        CHECK_OK(shm_close(pulls[i]));
+        CHECK(number < NAMES && !heard[number]);
+        heard[number] = true;
     }
-    CHECK_INT(heard, NAMES);
+    CLOSE_EACH(pulls);
     CHECK_OK(shm_close(push));
 }

@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* Names of endpoints, and the directory they live in. */
-#include "support/ends.h"
+#include "support/short.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 
 static void check_transfer(const char *bound, const char *connected)
 {
-    shm_socket_t *pull = socket_new(SHM_PULL), *push = socket_new(SHM_PUSH);
-    char got[8];
+    shm_socket_t *pull = socket_new(SHM_PULL);
 
     CHECK_OK(shm_bind(pull, bound));
-    CHECK_OK(shm_connect(push, connected));
-    CHECK_INT(shm_send(push, "hello", 5, 0), 5);
-    CHECK_INT(shm_recv(pull, got, sizeof got, 0), 5);
+    shm_socket_t *push = socket_connected_to(SHM_PUSH, connected);
+    pass_text(push, pull, "hello");
     CLOSE_ALL(push, pull);
 }
 
@@ -70,48 +68,19 @@ TEST_THAT(names_of_more_than_200_bytes_are_too_long)
 
 TEST_THAT(every_other_name_works)
 {
-    static const char *const names[] = {
-        "x",
-        "robot/pose",
-        "/",
-        "//",
-        "/abs",
-        "a/",
-        "a//b",
-        ".",
-        "..",
-        "../up",
-        "a/../b",
-        "./a",
-        "r\xc3\xb6"
-        "bot/gr\xc3\xbc\xc3\x9f"
-        "e",
-        "\xe6\x97\xa5\xe6\x9c\xac",
-        "with space",
-        "tab\there",
-        "new\nline",
-        "%2f",
-        "a%00b",
-        "*",
-        "a:b",
-        "a://",
-        "\x01\x02\x7f",
-        "\xff\xfe",
-        "-",
-        "~",
-        "shm:/",
-        "shm:x",
-        ".hidden",
-    };
+    static const char names[] = /* one behind the other */
+        "x\0robot/pose\0/\0//\0/abs\0a/\0a//b\0.\0..\0../up\0a/../b\0./a\0.hidden\0with space\0tab\there\0new\nline\0"
+        "r\303\266bot/gr\303\274\303\237e\0\xe6\x97\xa5\xe6\x9c\xac\0\x01\x02\x7f\0\xff\xfe\0%2f\0a%00b\0*\0a:b\0a://\0"
+        "-\0~\0shm:/\0shm:x\0";
 
-    for (size_t i = 0; i < COUNT_OF(names); i++) {
+    for (const char *name = names; *name; name += strlen(name) + 1) {
         char with_scheme[512] = "shm://";
 
-        strcat(with_scheme, names[i]);
-        if (!strstr(names[i], "://")) {
-            check_transfer(names[i], names[i]);
-            check_transfer(with_scheme, names[i]);
-            check_transfer(names[i], with_scheme);
+        strcat(with_scheme, name);
+        if (!strstr(name, "://")) {
+            check_transfer(name, name);
+            check_transfer(with_scheme, name);
+            check_transfer(name, with_scheme);
         }
         check_transfer(with_scheme, with_scheme);
         CHECK_INT(count_files(test_dir()), 0);
@@ -141,44 +110,42 @@ TEST_THAT(similar_names_are_different_endpoints)
         CHECK_OK(shm_bind(sockets[i], names[i]));
     }
     for (size_t i = 0; i < COUNT_OF(names); i++) {
-        shm_socket_t *push = socket_new(SHM_PUSH);
-        char got[16];
+        shm_socket_t *push = socket_connected_to(SHM_PUSH, names[i]);
 
-        CHECK_OK(shm_connect(push, names[i]));
-        CHECK_INT(shm_send(push, names[i], strlen(names[i]), 0), strlen(names[i]));
+        send_text(push, names[i]);
         for (size_t k = 0; k < COUNT_OF(names); k++)
             if (k != i)
-                CHECK_ERR(shm_recv(sockets[k], got, sizeof got, SHM_DONTWAIT), EAGAIN);
-        CHECK_INT(shm_recv(sockets[i], got, sizeof got, 0), strlen(names[i]));
-        CHECK_MEM(got, strlen(names[i]), names[i], strlen(names[i]));
+                expect_nothing(sockets[k]);
+        expect_text(sockets[i], names[i]);
         CHECK_OK(shm_close(push));
     }
-    for (size_t i = 0; i < COUNT_OF(names); i++)
-        CHECK_OK(shm_close(sockets[i]));
+    CLOSE_EACH(sockets);
+}
+
+static void check_last_endpoint(shm_socket_t *socket, char name[300], const char *part)
+{
+    size_t size = 300;
+
+    CHECK_OK(shm_getsockopt(socket, SHM_LAST_ENDPOINT, name, &size));
+    CHECK_INT(size, strlen(name) + 1);
+    CHECK(strstr(name, part) != NULL);
 }
 
 TEST_THAT(the_last_endpoint_can_be_asked_for)
 {
     shm_socket_t *socket = socket_new(SHM_DEALER), *peer;
     char name[300];
-    size_t size = sizeof name;
+    size_t size = 5;
 
-    CHECK_OK(shm_getsockopt(socket, SHM_LAST_ENDPOINT, name, &size));
-    CHECK_MEM(name, size, "", 1);
+    check_last_endpoint(socket, name, "");
+    CHECK_INT(name[0], 0);
     CHECK_OK(shm_bind(socket, "robot/pose"));
-    size = sizeof name;
-    CHECK_OK(shm_getsockopt(socket, SHM_LAST_ENDPOINT, name, &size));
-    CHECK_INT(size, strlen(name) + 1);
-    CHECK(strstr(name, "robot/pose") != NULL);
-    size = 5;
+    check_last_endpoint(socket, name, "robot/pose");
     CHECK_ERR(shm_getsockopt(socket, SHM_LAST_ENDPOINT, name, &size), EINVAL);
-    peer = socket_new(SHM_DEALER);
-    CHECK_OK(shm_connect(peer, name)); /* it is a name that can be used */
+    peer = socket_connected_to(SHM_DEALER, name); /* it is a name that can be used */
     join(socket, peer);
     CHECK_OK(shm_connect(socket, "shm://elsewhere"));
-    size = sizeof name;
-    CHECK_OK(shm_getsockopt(socket, SHM_LAST_ENDPOINT, name, &size));
-    CHECK(strstr(name, "elsewhere") != NULL);
+    check_last_endpoint(socket, name, "elsewhere");
     CLOSE_ALL(peer, socket);
 }
 
@@ -186,32 +153,24 @@ TEST_THAT(the_last_endpoint_can_be_asked_for)
 
 static void use_another_directory(struct child *up, void *argument)
 {
-    shm_socket_t *pull;
-    char got[8];
-
     CHECK_OK(setenv("SHMQ_DIR", argument, 1));
-    pull = socket_bound(SHM_PULL);
-    child_say(up, 1);
-    child_hear(up);
-    CHECK_ERR(shm_recv(pull, got, sizeof got, SHM_DONTWAIT), EAGAIN);
+    shm_socket_t *pull = socket_bound(SHM_PULL);
+    child_stay(up, 1);
+    expect_nothing(pull);
     CHECK_OK(shm_close(pull));
 }
 
 TEST_THAT(two_directories_do_not_see_each_other)
 {
     char other[128];
-    struct child child;
     shm_socket_t *pull = socket_new(SHM_PULL), *push = socket_new(SHM_PUSH);
-    char got[8];
 
     snprintf(other, sizeof other, "%s/other", test_dir());
     CHECK_OK(mkdir(other, 0700));
     CHECK_OK(shm_bind(pull, "it"));
-    child = child_start(use_another_directory, other);
-    CHECK_INT(child_hear(&child), 1);
+    struct child child = child_start_until(1, use_another_directory, other);
     CHECK_OK(shm_connect(push, "it"));
-    CHECK_INT(shm_send(push, "hello", 5, 0), 5);
-    CHECK_INT(shm_recv(pull, got, sizeof got, 0), 5);
+    pass_text(push, pull, "hello");
     CHECK_INT(get_stats(push).peers, 1);
     child_end(&child);
     CHECK_INT(count_files(other), 0);
@@ -223,12 +182,11 @@ TEST_THAT(a_missing_directory_is_made_for_its_user_only)
 {
     char made[128];
     struct stat status;
-    shm_socket_t *socket;
 
     snprintf(made, sizeof made, "%s/made", test_dir());
     CHECK_OK(setenv("SHMQ_DIR", made, 1));
     umask(0);
-    socket = socket_bound(SHM_PUSH);
+    shm_socket_t *socket = socket_bound(SHM_PUSH);
     CHECK_OK(stat(made, &status));
     CHECK(S_ISDIR(status.st_mode));
     CHECK_INT(status.st_mode & 07777, 0700);

@@ -68,8 +68,7 @@ static int the_type;
 
 static void say_which(void)
 {
-    dprintf(STDERR_FILENO, "  (option SHM_%s on a socket of type %d)\n", the_option->name,
-            the_type);
+    dprintf(STDERR_FILENO, "  (option SHM_%s on a socket of type %d)\n", the_option->name, the_type);
 }
 
 static size_t size_of(enum kind kind)
@@ -77,27 +76,20 @@ static size_t size_of(enum kind kind)
     return kind == INT ? sizeof(int) : kind == STATS ? sizeof(shm_stats_t) : sizeof(int64_t);
 }
 
+/* A value of either width lies at its beginning: this is for little-endian machines, as the library is. */
 static int set(shm_socket_t *socket, const struct option *option, int64_t value)
 {
-    int narrow = (int)value;
-
-    if (option->kind == INT)
-        return shm_setsockopt(socket, option->number, &narrow, sizeof narrow);
-    return shm_setsockopt(socket, option->number, &value, sizeof value);
+    return shm_setsockopt(socket, option->number, &value, size_of(option->kind));
 }
 
 static int64_t get(shm_socket_t *socket, const struct option *option)
 {
     int64_t value = 0x5555555555555555;
-    int narrow = 0x55555555;
     size_t size = size_of(option->kind);
 
-    if (option->kind == INT)
-        CHECK_OK(shm_getsockopt(socket, option->number, &narrow, &size));
-    else
-        CHECK_OK(shm_getsockopt(socket, option->number, &value, &size));
+    CHECK_OK(shm_getsockopt(socket, option->number, &value, &size));
     CHECK_INT(size, size_of(option->kind));
-    return option->kind == INT ? narrow : value;
+    return option->kind == INT ? (int)value : value;
 }
 
 static bool is_integer(const struct option *option)
@@ -105,40 +97,42 @@ static bool is_integer(const struct option *option)
     return option->kind == INT || option->kind == INT64 || option->kind == UINT64;
 }
 
-/* Run CHECK on a new socket for every option and type whose bit SELECTED says. */
-static void for_all(unsigned (*selected)(const struct option *option),
-                    void (*check)(shm_socket_t *socket, const struct option *option))
+typedef void check_fn(shm_socket_t *socket, const struct option *option);
+
+/* Run CHECK on a new socket for every option, and every type that has it or, if not HAVING, lacks it. */
+static void for_all(bool having, check_fn *check)
 {
     for (size_t i = 0; i < COUNT_OF(options); i++)
         for (int type = SHM_PAIR; type <= SHM_XSUB; type++) {
-            shm_socket_t *socket;
+            unsigned types = having ? options[i].has : ALL & ~(options[i].has | options[i].may);
 
-            if (!(selected(&options[i]) & BIT(type)))
+            if (!(types & BIT(type)))
                 continue;
             the_option = &options[i];
             the_type = type;
             on_fail(say_which);
-            socket = socket_new(type);
-            set_int(socket, SHM_LINGER, -1); /* as it is at first */
+            shm_socket_t *socket = CHECK_PTR(shm_socket(type));
             check(socket, &options[i]);
             CHECK_OK(shm_close(socket));
         }
     on_fail(NULL);
 }
 
-static unsigned types_that_have_it(const struct option *option)
+static void where_there_is_one(check_fn *check)
 {
-    return option->has;
+    for_all(true, check);
 }
 
-static unsigned types_without_it(const struct option *option)
+static void where_there_is_none(check_fn *check)
 {
-    return ALL & ~(option->has | option->may);
+    for_all(false, check);
 }
+
+#define TEST_OPTIONS(run, sentence) TEST_RUN_BY(run, sentence, shm_socket_t *socket, const struct option *option)
 
 /* ---- Refusals ---- */
 
-static void refuse_on_this_type(shm_socket_t *socket, const struct option *option)
+TEST_OPTIONS(where_there_is_none, types_that_do_not_have_an_option_refuse_it)
 {
     unsigned char value[256] = {1};
     size_t size = sizeof value;
@@ -147,12 +141,7 @@ static void refuse_on_this_type(shm_socket_t *socket, const struct option *optio
     CHECK_ERR(shm_getsockopt(socket, option->number, value, &size), EINVAL);
 }
 
-TEST_THAT(types_that_do_not_have_an_option_refuse_it)
-{
-    for_all(types_without_it, refuse_on_this_type);
-}
-
-static void refuse_wrong_direction(shm_socket_t *socket, const struct option *option)
+TEST_OPTIONS(where_there_is_one, options_to_read_cannot_be_written_nor_the_reverse)
 {
     unsigned char value[512] = {1};
     size_t size = sizeof value;
@@ -163,12 +152,7 @@ static void refuse_wrong_direction(shm_socket_t *socket, const struct option *op
         CHECK_ERR(shm_getsockopt(socket, option->number, value, &size), EINVAL);
 }
 
-TEST_THAT(options_to_read_cannot_be_written_nor_the_reverse)
-{
-    for_all(types_that_have_it, refuse_wrong_direction);
-}
-
-static void refuse_wrong_size(shm_socket_t *socket, const struct option *option)
+TEST_OPTIONS(where_there_is_one, values_of_the_wrong_size_are_refused)
 {
     unsigned char value[512] = {0};
     size_t exact = size_of(option->kind), size;
@@ -188,18 +172,11 @@ static void refuse_wrong_size(shm_socket_t *socket, const struct option *option)
     }
 }
 
-TEST_THAT(values_of_the_wrong_size_are_refused)
+TEST_OPTIONS(where_there_is_one, values_out_of_range_are_refused_and_change_nothing)
 {
-    for_all(types_that_have_it, refuse_wrong_size);
-}
-
-static void refuse_out_of_range(shm_socket_t *socket, const struct option *option)
-{
-    int64_t before;
-
     if (!is_integer(option) || !option->set)
         return;
-    before = get(socket, option);
+    int64_t before = get(socket, option);
     if (option->kind != UINT64) {
         CHECK_ERR(set(socket, option, option->low - 1), EINVAL);
         if (option->kind == INT)
@@ -212,43 +189,26 @@ static void refuse_out_of_range(shm_socket_t *socket, const struct option *optio
     CHECK_INT(get(socket, option), before);
 }
 
-TEST_THAT(values_out_of_range_are_refused_and_change_nothing)
+TEST_OPTIONS(where_there_is_one, early_options_are_busy_after_bind_and_the_others_are_not)
 {
-    for_all(types_that_have_it, refuse_out_of_range);
-}
-
-static void refuse_when_busy(shm_socket_t *socket, const struct option *option)
-{
-    int64_t value;
-
     if (!option->set || !is_integer(option))
         return;
     CHECK_OK(shm_bind(socket, "busy"));
-    value = get(socket, option);
-    if (option->before)
-        CHECK_ERR(set(socket, option, option->low + 1), EBUSY);
-    else
+    int64_t value = get(socket, option);
+    if (!option->before) {
         CHECK_OK(set(socket, option, option->low + 1));
-    if (option->before)
-        CHECK_INT(get(socket, option), value);
+        return;
+    }
+    CHECK_ERR(set(socket, option, option->low + 1), EBUSY);
+    CHECK_INT(get(socket, option), value);
 }
 
-TEST_THAT(early_options_are_busy_after_bind_and_the_others_are_not)
-{
-    for_all(types_that_have_it, refuse_when_busy);
-}
-
-static void refuse_after_connect(shm_socket_t *socket, const struct option *option)
+TEST_OPTIONS(where_there_is_one, early_options_are_busy_after_connect)
 {
     if (!option->before || !is_integer(option))
         return;
     CHECK_OK(shm_connect(socket, "busy"));
     CHECK_ERR(set(socket, option, option->low), EBUSY);
-}
-
-TEST_THAT(early_options_are_busy_after_connect)
-{
-    for_all(types_that_have_it, refuse_after_connect);
 }
 
 TEST_THAT(unknown_and_unsupported_options_are_refused)
@@ -277,32 +237,35 @@ TEST_THAT(unknown_types_of_socket_are_refused)
         CHECK_NULL(shm_socket(types[i]), EINVAL);
 }
 
+static void check_routing_id(shm_socket_t *socket, const void *id, size_t id_size)
+{
+    unsigned char got[300];
+    size_t size = sizeof got;
+
+    CHECK_OK(shm_getsockopt(socket, SHM_ROUTING_ID, got, &size));
+    CHECK_MEM(got, size, id, id_size);
+}
+
 TEST_THAT(routing_ids_have_1_to_255_bytes_and_no_leading_zero)
 {
     static const int types[] = {SHM_REQ, SHM_DEALER, SHM_ROUTER};
-    unsigned char id[300], got[300];
+    unsigned char id[300];
 
     memset(id, 'x', sizeof id);
     for (size_t i = 0; i < COUNT_OF(types); i++) {
         shm_socket_t *socket = socket_new(types[i]);
-        size_t size = sizeof got;
+        size_t size = 254;
 
         CHECK_ERR(shm_setsockopt(socket, SHM_ROUTING_ID, id, 0), EINVAL);
         CHECK_ERR(shm_setsockopt(socket, SHM_ROUTING_ID, id, 256), EINVAL);
         CHECK_ERR(shm_setsockopt(socket, SHM_ROUTING_ID, "\0abc", 4), EINVAL);
         CHECK_ERR(shm_setsockopt(socket, SHM_ROUTING_ID, NULL, 4), EINVAL);
-        CHECK_OK(shm_getsockopt(socket, SHM_ROUTING_ID, got, &size));
-        CHECK_INT(size, 0);
+        check_routing_id(socket, "", 0);
         CHECK_OK(shm_setsockopt(socket, SHM_ROUTING_ID, id, 255));
-        size = sizeof got;
-        CHECK_OK(shm_getsockopt(socket, SHM_ROUTING_ID, got, &size));
-        CHECK_MEM(got, size, id, 255);
-        size = 254;
-        CHECK_ERR(shm_getsockopt(socket, SHM_ROUTING_ID, got, &size), EINVAL);
+        check_routing_id(socket, id, 255);
+        CHECK_ERR(shm_getsockopt(socket, SHM_ROUTING_ID, id, &size), EINVAL);
         CHECK_OK(shm_setsockopt(socket, SHM_ROUTING_ID, "a\0b", 3));
-        size = sizeof got;
-        CHECK_OK(shm_getsockopt(socket, SHM_ROUTING_ID, got, &size));
-        CHECK_MEM(got, size, "a\0b", 3);
+        check_routing_id(socket, "a\0b", 3);
         CHECK_OK(shm_bind(socket, "it"));
         CHECK_ERR(shm_setsockopt(socket, SHM_ROUTING_ID, "c", 1), EBUSY);
         CHECK_OK(shm_close(socket));
@@ -311,35 +274,20 @@ TEST_THAT(routing_ids_have_1_to_255_bytes_and_no_leading_zero)
 
 /* ---- Values ---- */
 
-static void keep_every_value(shm_socket_t *socket, const struct option *option)
+TEST_OPTIONS(where_there_is_one, options_start_as_promised_and_keep_what_they_are_given)
 {
     if (!is_integer(option))
         return;
     if (option->get && option->initial != ANY)
         CHECK_INT(get(socket, option), option->initial);
+    if (option->number == SHM_TYPE)
+        CHECK_INT(get(socket, option), the_type);
     if (!option->get || !option->set)
         return;
-    CHECK_OK(set(socket, option, option->high));
-    CHECK_INT(get(socket, option), option->high);
-    CHECK_OK(set(socket, option, option->low));
-    CHECK_INT(get(socket, option), option->low);
-    CHECK_OK(set(socket, option, option->low + 1));
-    CHECK_INT(get(socket, option), option->low + 1);
-    CHECK_OK(set(socket, option, option->low));
-}
-
-TEST_THAT(options_start_as_promised_and_keep_what_they_are_given)
-{
-    for_all(types_that_have_it, keep_every_value);
-}
-
-TEST_THAT(the_type_can_be_asked_for)
-{
-    for (int type = SHM_PAIR; type <= SHM_XSUB; type++) {
-        shm_socket_t *socket = socket_new(type);
-
-        CHECK_INT(get_int(socket, SHM_TYPE), type);
-        CHECK_OK(shm_close(socket));
+    const int64_t values[] = {option->high, option->low, option->low + 1, option->low};
+    for (size_t i = 0; i < COUNT_OF(values); i++) {
+        CHECK_OK(set(socket, option, values[i]));
+        CHECK_INT(get(socket, option), values[i]);
     }
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* shm_proxy(): both ways, whole messages, a copy for the capture, and its end. */
-#include "support/ends.h"
+#include "support/short.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -21,18 +21,28 @@ static void *run_proxy(void *argument)
     return NULL;
 }
 
-static void proxy_start(struct proxy *proxy, int front, int back, shm_socket_t *capture)
+static void proxy_bind(struct proxy *proxy, int front, int back, int hwm)
 {
     *proxy = (struct proxy){.front = socket_new(front), .back = socket_new(back)};
+    set_int(proxy->back, SHM_SNDHWM, hwm);
+    set_int(proxy->back, SHM_RCVHWM, hwm);
     CHECK_OK(shm_bind(proxy->front, "front"));
     CHECK_OK(shm_bind(proxy->back, "back"));
+}
+
+static void proxy_run(struct proxy *proxy, void *(*run)(void *proxy))
+{
+    CHECK_INT(pthread_create(&proxy->thread, NULL, run, proxy), 0);
+}
+
+static void proxy_start(struct proxy *proxy, int front, int back, shm_socket_t *capture)
+{
+    proxy_bind(proxy, front, back, 1000);
     if (capture) {
         proxy->capture = socket_new(SHM_PAIR);
-        CHECK_OK(shm_bind(capture, "capture"));
-        CHECK_OK(shm_connect(proxy->capture, "capture"));
-        join(capture, proxy->capture);
+        pair_up_at("capture", capture, proxy->capture);
     }
-    CHECK_INT(pthread_create(&proxy->thread, NULL, run_proxy, proxy), 0);
+    proxy_run(proxy, run_proxy);
 }
 
 static void proxy_stop(struct proxy *proxy, bool by_back)
@@ -44,28 +54,6 @@ static void proxy_stop(struct proxy *proxy, bool by_back)
     CLOSE_ALL(proxy->front, proxy->back);
     if (proxy->capture)
         CHECK_OK(shm_close(proxy->capture));
-}
-
-static shm_socket_t *client_new(int type, const char *name)
-{
-    shm_socket_t *socket = socket_new(type);
-
-    CHECK_OK(shm_connect(socket, name));
-    return socket;
-}
-
-static void send_text(shm_socket_t *socket, const char *text, int flags)
-{
-    CHECK_INT(shm_send(socket, text, strlen(text), flags), strlen(text));
-}
-
-static void expect_text(shm_socket_t *socket, const char *text, int more)
-{
-    char got[64];
-    ssize_t n = CHECK_OK(shm_recv(socket, got, sizeof got, 0));
-
-    CHECK_MEM(got, n, text, strlen(text));
-    CHECK_INT(get_int(socket, SHM_RCVMORE), more);
 }
 
 TEST_THAT(bad_arguments_are_refused)
@@ -96,29 +84,35 @@ TEST_THAT(calls_pass_both_ways)
     char text[16];
 
     proxy_start(&proxy, SHM_ROUTER, SHM_DEALER, NULL);
-    rep = client_new(SHM_REP, "back");
+    rep = socket_connected_to(SHM_REP, "back");
     for (size_t i = 0; i < COUNT_OF(reqs); i++)
-        reqs[i] = client_new(SHM_REQ, "front");
+        reqs[i] = socket_connected_to(SHM_REQ, "front");
     for (int round = 0; round < 200; round++) {
         for (size_t i = 0; i < COUNT_OF(reqs); i++) {
             snprintf(text, sizeof text, "%zu", i);
-            send_text(reqs[i], text, SHM_SNDMORE);
-            send_text(reqs[i], "tail", 0);
+            send_parts(reqs[i], TEXTS(text, "tail"));
         }
         for (size_t i = 0; i < COUNT_OF(reqs); i++) {
             ssize_t n = CHECK_OK(shm_recv(rep, text, sizeof text, 0));
 
-            expect_text(rep, "tail", 0);
+            expect_part(rep, "tail", false);
             CHECK_INT(shm_send(rep, text, (size_t)n, 0), n);
         }
         for (size_t i = 0; i < COUNT_OF(reqs); i++) {
             snprintf(text, sizeof text, "%zu", i);
-            expect_text(reqs[i], text, 0);
+            expect_part(reqs[i], text, false);
         }
     }
     CLOSE_EACH(reqs);
     CHECK_OK(shm_close(rep));
     proxy_stop(&proxy, false);
+}
+
+static void expect_big(shm_socket_t *socket, unsigned char *room, unsigned seed)
+{
+    CHECK_INT(shm_recv(socket, room, 200000, 0), 200000);
+    pattern_check(room, 200000, seed);
+    CHECK_INT(get_int(socket, SHM_RCVMORE), 0);
 }
 
 TEST_THAT(jobs_pass_with_a_copy_for_the_capture)
@@ -128,19 +122,16 @@ TEST_THAT(jobs_pass_with_a_copy_for_the_capture)
     unsigned char *big = CHECK_PTR(malloc(200000));
 
     proxy_start(&proxy, SHM_PULL, SHM_PUSH, capture);
-    push = client_new(SHM_PUSH, "front");
-    pull = client_new(SHM_PULL, "back");
+    push = socket_connected_to(SHM_PUSH, "front");
+    pull = socket_connected_to(SHM_PULL, "back");
     for (unsigned i = 0; i < 50; i++) {
         pattern_fill(big, 200000, i);
-        send_text(push, "head", SHM_SNDMORE);
+        send_part(push, "head");
         CHECK_INT(shm_send(push, big, 200000, 0), 200000);
-        expect_text(pull, "head", 1);
-        CHECK_INT(shm_recv(pull, big, 200000, 0), 200000);
-        pattern_check(big, 200000, i);
-        expect_text(capture, "head", 1);
-        CHECK_INT(shm_recv(capture, big, 200000, 0), 200000);
-        pattern_check(big, 200000, i);
-        CHECK_INT(get_int(capture, SHM_RCVMORE), 0);
+        expect_part(pull, "head", true);
+        expect_big(pull, big, i);
+        expect_part(capture, "head", true);
+        expect_big(capture, big, i);
     }
     free(big);
     CLOSE_ALL(push, pull, capture);
@@ -155,21 +146,17 @@ TEST_THAT(subscriptions_pass_upstream)
     char got[16];
 
     CHECK_OK(shm_bind(pub, "source"));
-    proxy = (struct proxy){.front = socket_new(SHM_XSUB), .back = socket_new(SHM_XPUB)};
-    CHECK_OK(shm_connect(proxy.front, "source"));
+    proxy = (struct proxy){.front = socket_connected_to(SHM_XSUB, "source"), .back = socket_new(SHM_XPUB)};
     CHECK_OK(shm_bind(proxy.back, "back"));
-    CHECK_INT(pthread_create(&proxy.thread, NULL, run_proxy, &proxy), 0);
-    sub = client_new(SHM_SUB, "back");
-    CHECK_OK(shm_setsockopt(sub, SHM_SUBSCRIBE, "topic", 5));
+    proxy_run(&proxy, run_proxy);
+    sub = sub_new("topic");
+    CHECK_OK(shm_connect(sub, "back"));
     await_event(sub, SHM_EVENT_CONNECTED);
-    CHECK_INT(shm_recv(pub, got, sizeof got, 0), 6);
-    CHECK_MEM(got, 6, "\1topic", 6);
+    expect_text(pub, "\1topic");
     for (int i = 0; i < 100; i++) {
-        send_text(pub, "other", 0);
-        send_text(pub, "topic", SHM_SNDMORE);
-        send_text(pub, "news", 0);
-        expect_text(sub, "topic", 1);
-        expect_text(sub, "news", 0);
+        send_text(pub, "other");
+        send_parts(pub, TEXTS("topic", "news"));
+        expect_parts(sub, TEXTS("topic", "news"));
     }
     CHECK_OK(shm_close(sub));
     CHECK_INT(shm_recv(pub, got, sizeof got, 0), 6);
@@ -196,24 +183,21 @@ static void *answer_twice(void *socket)
 
 TEST_THAT(a_full_direction_does_not_hold_up_the_other)
 {
-    struct proxy proxy = {.front = socket_new(SHM_ROUTER), .back = socket_new(SHM_DEALER)};
+    struct proxy proxy;
     pthread_t worker;
 
-    for (int option = SHM_SNDHWM; option <= SHM_RCVHWM; option++)
-        set_int(proxy.back, option, 1);
-    CHECK_OK(shm_bind(proxy.front, "front"));
-    CHECK_OK(shm_bind(proxy.back, "back"));
-    shm_socket_t *server = socket_new(SHM_DEALER), *client = client_new(SHM_DEALER, "front");
+    proxy_bind(&proxy, SHM_ROUTER, SHM_DEALER, 1);
+    shm_socket_t *server = socket_new(SHM_DEALER), *client = socket_connected_to(SHM_DEALER, "front");
     for (int option = SHM_SNDHWM; option <= SHM_RCVHWM; option++)
         set_int(server, option, 1);
     CHECK_OK(shm_connect(server, "back"));
     join(proxy.back, server);
     CHECK_INT(pthread_create(&worker, NULL, answer_twice, server), 0);
-    CHECK_INT(pthread_create(&proxy.thread, NULL, run_proxy, &proxy), 0);
+    proxy_run(&proxy, run_proxy);
     for (int i = 0; i < 6; i++)
-        send_text(client, "q", 0);
+        send_text(client, "q");
     for (int i = 0; i < 12; i++)
-        expect_text(client, "q", 0);
+        expect_part(client, "q", false);
     CHECK_INT(pthread_join(worker, NULL), 0);
     CLOSE_ALL(client, server);
     proxy_stop(&proxy, false);
@@ -236,20 +220,18 @@ static void *run_proxy_through_signals(void *argument)
 
 TEST_THAT(a_signal_loses_nothing)
 {
-    struct proxy proxy = {.front = socket_new(SHM_PULL), .back = socket_new(SHM_PUSH)};
+    struct proxy proxy;
     struct sigaction action = {.sa_handler = handle};
     int got;
 
     CHECK_OK(sigaction(SIGUSR1, &action, NULL));
-    set_int(proxy.back, SHM_SNDHWM, 1);
-    CHECK_OK(shm_bind(proxy.front, "front"));
-    CHECK_OK(shm_bind(proxy.back, "back"));
-    shm_socket_t *in = client_new(SHM_PUSH, "front"), *out = socket_new(SHM_PULL);
+    proxy_bind(&proxy, SHM_PULL, SHM_PUSH, 1);
+    shm_socket_t *in = socket_connected_to(SHM_PUSH, "front"), *out = socket_new(SHM_PULL);
     set_int(out, SHM_RCVHWM, 1);
     CHECK_OK(shm_connect(out, "back"));
     join(proxy.front, in);
     join(proxy.back, out);
-    CHECK_INT(pthread_create(&proxy.thread, NULL, run_proxy_through_signals, &proxy), 0);
+    proxy_run(&proxy, run_proxy_through_signals);
     for (int i = 0; i < 4; i++)
         CHECK_OK(shm_send(in, &i, sizeof i, 0));
     for (int i = 0; i < 20; i++) { /* the first fills the queue; the next one waits for room */

@@ -10,10 +10,9 @@ struct file file_map(const char *name)
 {
     struct file file;
     struct stat status;
-    int fd;
 
     snprintf(file.path, sizeof file.path, "%s/%s", test_dir(), name);
-    fd = (int)CHECK_OK(open(file.path, O_RDWR | O_CLOEXEC));
+    int fd = (int)CHECK_OK(open(file.path, O_RDWR | O_CLOEXEC));
     CHECK_OK(fstat(fd, &status));
     file.size = (size_t)status.st_size;
     file.bytes = mmap(NULL, file.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -53,11 +52,10 @@ struct ring_slot *slot_of(struct ring_header *ring, uint64_t ticket)
 /* The ring with most messages of a socket of this type, its file mapped. */
 struct ring_header *ring_find(int type, struct file *file)
 {
-    DIR *directory = opendir(test_dir());
+    DIR *directory = CHECK_PTR(opendir(test_dir()));
     struct ring_header *best = NULL;
     struct dirent *entry;
 
-    CHECK(directory != NULL);
     while ((entry = readdir(directory)))
         if (strstr(entry->d_name, ".seg")) {
             struct file one = file_map(entry->d_name);

@@ -2,6 +2,7 @@
 /* SHM_AUTH_KEY and SHM_AUTH_SEAL: the options, routing ids, restarts, and where keys are kept. (That messages pass
  * with a key as without one: the other programs, run with SHMQ_TEST_AUTH.) */
 #include "support/keys.h"
+#include "support/short.h"
 
 #include <sys/wait.h>
 
@@ -81,12 +82,10 @@ TEST_THAT(a_sealed_socket_without_a_key_does_not_start)
 TEST_THAT(a_key_may_be_set_again_before)
 {
     shm_socket_t *left = socket_with_key(SHM_PAIR, 1), *right = socket_with_key(SHM_PAIR, 2);
-    char got[8];
 
     set_key(left, 2);
     pair_up(left, right);
-    CHECK_INT(shm_send(left, "hello", 5, 0), 5);
-    CHECK_INT(shm_recv(right, got, sizeof got, 0), 5);
+    pass_text(left, right, "hello");
     CLOSE_ALL(left, right);
 }
 
@@ -126,7 +125,7 @@ TEST_THAT(a_routing_id_that_is_taken_is_refused)
     await_events(router, SHM_EVENT_REJECTED, second, SHM_EVENT_REJECTED);
     CHECK_INT(get_stats(router).auth_failed + get_stats(second).auth_failed, 0);
     CHECK_INT(get_stats(second).peers, 0);
-    CHECK_INT(shm_send(first, "hello", 5, 0), 5);
+    send_text(first, "hello");
     CHECK_INT(shm_recv(router, got, sizeof got, 0), 4);
     CHECK_INT(shm_recv(router, got, sizeof got, 0), 5);
     CHECK_OK(shm_close(first));
@@ -134,9 +133,8 @@ TEST_THAT(a_routing_id_that_is_taken_is_refused)
     CHECK_OK(shm_disconnect(second, "it"));
     CHECK_OK(shm_connect(second, "it"));
     await_events(router, SHM_EVENT_CONNECTED, second, SHM_EVENT_CONNECTED);
-    CHECK_INT(shm_send(router, "name", 4, SHM_SNDMORE), 4);
-    CHECK_INT(shm_send(router, "it's you", 8, 0), 8);
-    CHECK_INT(shm_recv(second, got, sizeof got, 0), 8);
+    send_parts(router, TEXTS("name", "it's you"));
+    expect_text(second, "it's you");
     CLOSE_ALL(second, router);
 }
 
@@ -184,7 +182,6 @@ TEST_THAT(keys_are_wiped_on_close_and_in_a_forked_child)
     shm_socket_t *left = socket_new(SHM_PAIR), *right = socket_new(SHM_PAIR);
     char got[300] = "";
     int status;
-    pid_t pid;
 
     if (test_is_slow_build())
         skip_test("sanitizers map too much to look through");
@@ -198,7 +195,7 @@ TEST_THAT(keys_are_wiped_on_close_and_in_a_forked_child)
         CHECK_INT(shm_recv(right, got, sizeof got, 0), 10 + 20 * i);
     }
     CHECK_INT(count_keys(), 2); /* one per socket */
-    pid = (pid_t)CHECK_OK(fork());
+    pid_t pid = (pid_t)CHECK_OK(fork());
     if (pid == 0) {
         unsigned count = count_keys();
 
@@ -232,8 +229,7 @@ static void bind_and_send_five(struct child *up, void *argument)
     }
     CHECK_ERR(shm_send(dealer, bytes, sizeof bytes, SHM_DONTWAIT), EAGAIN); /* it looks how far the other has read */
     CHECK_INT(get_stats(dealer).protocol_errors, 0);
-    child_say(up, taken);
-    child_hear(up);
+    child_stay(up, taken);
 }
 
 /* A connector may have a pipe to a new binder that has proven nothing and read nothing yet: the read position of the
@@ -245,9 +241,8 @@ TEST_THAT(what_was_read_of_a_dead_binder_is_not_taken_for_the_next_ones)
 
     CHECK_OK(shm_connect(dealer, "it"));
     for (int i = 0; i < 3; i++) {
-        struct child child = child_start(bind_and_send_five, NULL);
+        struct child child = child_start_until(0, bind_and_send_five, NULL);
 
-        CHECK_INT(child_hear(&child), 0);
         CHECK_OK(shm_poll(&(shm_pollitem_t){dealer, -1, 0, 0}, 1, 0)); /* one look: linked */
         CHECK_INT(child_hear(&child), 5);
         for (unsigned n = 0; n < 5; n++) {
@@ -274,9 +269,8 @@ static void speak_as_anna(struct child *up, void *argument)
 
     child_say(up, 0);
     await_event(dealer, SHM_EVENT_CONNECTED);
-    CHECK_INT(shm_send(dealer, "one", 3, 0), 3);
-    child_say(up, 1);
-    child_hear(up);
+    send_text(dealer, "one");
+    child_stay(up, 1);
 }
 
 /* Both messages, in any order. */
@@ -297,17 +291,15 @@ static void expect_both_from_anna(shm_socket_t *router)
 TEST_THAT(a_dead_peer_is_heard_though_its_successor_was_introduced_before_it)
 {
     shm_socket_t *router = socket_with_key(SHM_ROUTER, 1), *first, *second;
-    struct child child;
 
     first = dealer_new("first"); /* in the place where the successor will be */
-    child = child_start(speak_as_anna, NULL);
-    CHECK_INT(child_hear(&child), 0);
+    struct child child = child_start_until(0, speak_as_anna, NULL);
     CHECK_OK(shm_bind(router, "it")); /* both connected before the bind, so neither has proven itself */
     CHECK_INT(child_hear(&child), 1);
     child_kill(&child);
     CHECK_OK(shm_close(first));
     second = dealer_new("anna");
-    CHECK_INT(shm_send(second, "two", 3, 0), 3);
+    send_text(second, "two");
     while (get_stats(second).peers == 0)
         CHECK(shm_poll((shm_pollitem_t[]){{router, -1, 0, 0}, {second, -1, 0, 0}}, 2, 1) >= 0);
     expect_both_from_anna(router);

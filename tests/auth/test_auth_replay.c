@@ -5,6 +5,7 @@
  */
 #include "attacker.h"
 #include "support/keys.h"
+#include "support/short.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -24,27 +25,22 @@ static void give_an_order(struct child *up, void *argument)
 
     set_mode(dealer, order->mode);
     CHECK_OK(shm_connect(dealer, "it"));
-    CHECK_INT(shm_send(dealer, "open the door", 13, 0), 13);
-    child_say(up, 1);
-    child_hear(up);
+    send_text(dealer, "open the door");
+    child_stay(up, 1);
     if (!order->by_pre_accept_proof)
         await_event(dealer, SHM_EVENT_CONNECTED);
-    child_say(up, 2);
-    child_hear(up);
+    child_stay(up, 2);
 }
 
 /* Enough peers come and go for the binder to forget the first. */
 static void let_a_crowd_pass(shm_socket_t *dealer, enum key_mode mode)
 {
-    char got[8];
-
     for (unsigned i = 0; i < 400; i++) {
         shm_socket_t *other = socket_new(SHM_DEALER);
 
         set_mode(other, mode);
         CHECK_OK(shm_connect(other, "it"));
-        CHECK_INT(shm_send(other, "hello", 5, 0), 5);
-        CHECK_INT(shm_recv(dealer, got, sizeof got, 0), 5);
+        pass_text(other, dealer, "hello");
         CHECK_OK(shm_close(other));
     }
 }
@@ -95,10 +91,7 @@ static void lock_byte(int fd, off_t byte)
 static void be_the_dead(struct child *up, void *argument)
 {
     struct recording *old = argument;
-    struct file endpoint;
     struct endpoint_slot *slot;
-    struct endpoint_header *header;
-    DIR *directory;
     struct dirent *entry;
     int segment_fd, endpoint_fd;
 
@@ -106,16 +99,15 @@ static void be_the_dead(struct child *up, void *argument)
     file_write(&old->bell);
     segment_fd = (int)CHECK_OK(open(old->segment.path, O_RDWR | O_CLOEXEC));
     lock_byte(segment_fd, SEGMENT_BYTE_OWNER);
-    endpoint = file_map("it.ep");
+    struct file endpoint = file_map("it.ep");
     endpoint_fd = (int)CHECK_OK(open(endpoint.path, O_RDWR | O_CLOEXEC));
     lock_byte(endpoint_fd, ENDPOINT_BYTE_SLOT + 1);
-    header = (void *)endpoint.bytes;
+    struct endpoint_header *header = (void *)endpoint.bytes;
     slot = (void *)(endpoint.bytes + ENDPOINT_HEADER_SIZE + sizeof *slot);
     memcpy(slot, &old->slot, sizeof slot->member);
     slot->member.gen = old->slot.member.gen + 1000;
     header->high = 2;
-    directory = opendir(test_dir());
-    CHECK(directory != NULL);
+    DIR *directory = CHECK_PTR(opendir(test_dir()));
     while ((entry = readdir(directory)))
         if (strstr(entry->d_name, ".bell")) {
             struct file bell = file_map(entry->d_name);
@@ -124,8 +116,7 @@ static void be_the_dead(struct child *up, void *argument)
             file_unmap(&bell);
         }
     closedir(directory);
-    child_say(up, 1);
-    child_hear(up);
+    child_stay(up, 1);
     file_unmap(&endpoint);
     close(segment_fd);
     close(endpoint_fd);
@@ -133,10 +124,7 @@ static void be_the_dead(struct child *up, void *argument)
 
 static void expect_order(shm_socket_t *dealer)
 {
-    char got[32];
-
-    CHECK_INT(shm_recv(dealer, got, sizeof got, 0), 13);
-    CHECK_MEM(got, 13, "open the door", 13);
+    expect_text(dealer, "open the door");
 }
 
 static void replay(enum key_mode mode, bool new_reader, bool by_pre_accept_proof, bool crowd)
@@ -149,8 +137,7 @@ static void replay(enum key_mode mode, bool new_reader, bool by_pre_accept_proof
 
     set_mode(dealer, mode);
     CHECK_OK(shm_bind(dealer, "it"));
-    sender = child_start(give_an_order, &order);
-    CHECK_INT(child_hear(&sender), 1);
+    sender = child_start_until(1, give_an_order, &order);
     if (by_pre_accept_proof) {
         child_say(&sender, 1);
         CHECK_INT(child_hear(&sender), 2);
@@ -172,8 +159,7 @@ static void replay(enum key_mode mode, bool new_reader, bool by_pre_accept_proof
     }
     if (crowd)
         let_a_crowd_pass(dealer, mode);
-    attacker = child_start(be_the_dead, &recording);
-    CHECK_INT(child_hear(&attacker), 1);
+    attacker = child_start_until(1, be_the_dead, &recording);
     if (mode) {
         set_int(dealer, SHM_RCVTIMEO, 250);
         CHECK(shm_recv(dealer, got, sizeof got, 0) < 0);

@@ -9,53 +9,51 @@
 
 /* ---- Strangers ---- */
 
+static void end_open_with(struct end *end, const struct pipe *pipe, bool left, unsigned key, int seal)
+{
+    end_open(end, pipe, left);
+    set_key(end->socket, key);
+    set_int(end->socket, SHM_AUTH_SEAL, seal);
+}
+
+static void expect_bad_message(struct end *end)
+{
+    CHECK_ERR(recv_byte(end->socket, SHM_DONTWAIT), EBADMSG);
+}
+
 static void expect_refusal(struct end *end)
 {
-    char got[64];
     shm_stats_t stats = get_stats(end->socket);
 
     CHECK_INT(stats.auth_failed, 1);
     CHECK_INT(stats.peers, 0);
     if (end->type != SHM_PUB && end->type != SHM_PUSH) {
-        CHECK_ERR(shm_recv(end->socket, got, sizeof got, SHM_DONTWAIT), EBADMSG);
-        CHECK_ERR(shm_recv(end->socket, got, sizeof got, SHM_DONTWAIT),
-                  end->type == SHM_REQ ? EFSM : EAGAIN);
+        expect_bad_message(end);
+        CHECK_ERR(recv_byte(end->socket, SHM_DONTWAIT), end->type == SHM_REQ ? EFSM : EAGAIN);
     }
 }
 
-static void meet_as_strangers(const struct pipe *pipe, unsigned left_key, unsigned right_key,
-                              int left_seal, int right_seal, bool send_first)
+static void meet_as_strangers(const struct pipe *pipe, unsigned left_key, unsigned right_key, int left_seal,
+                              int right_seal, bool send_first)
 {
     struct end left, right;
-    char got[64];
+    bool right_comes_first = send_first && !pipe->right_binds;
 
-    end_open(&left, pipe, true);
-    end_open(&right, pipe, false);
-    set_key(left.socket, left_key);
-    set_key(right.socket, right_key);
-    if (left_seal)
-        set_int(left.socket, SHM_AUTH_SEAL, 1);
-    if (right_seal)
-        set_int(right.socket, SHM_AUTH_SEAL, 1);
-    if (send_first && !pipe->right_binds)
-        end_attach(&right, pipe, "it");
-    else
-        end_attach(&left, pipe, "it");
+    end_open_with(&left, pipe, true, left_key, left_seal);
+    end_open_with(&right, pipe, false, right_key, right_seal);
+    end_attach(right_comes_first ? &right : &left, pipe, "it");
     if (send_first) /* it may find no peer, or queue up */
         end_send(&left, "not for you", 11, SHM_DONTWAIT);
-    if (send_first && !pipe->right_binds)
-        end_attach(&left, pipe, "it");
-    else
-        end_attach(&right, pipe, "it");
+    end_attach(right_comes_first ? &left : &right, pipe, "it");
     await_events(left.socket, SHM_EVENT_UNTRUSTED, right.socket, SHM_EVENT_UNTRUSTED);
     end_send(&left, "not for you", 11, SHM_DONTWAIT);
     expect_refusal(&right);
     if (left.type == SHM_REQ)
-        CHECK_ERR(shm_recv(left.socket, got, sizeof got, SHM_DONTWAIT), EBADMSG);
+        expect_bad_message(&left);
     else
         expect_refusal(&left);
     set_int(right.socket, SHM_RCVTIMEO, 120); /* long enough to look at the peers */
-    CHECK_ERR(shm_recv(right.socket, got, sizeof got, 0), EAGAIN);
+    CHECK_ERR(recv_byte(right.socket, 0), EAGAIN);
     CHECK_INT(get_stats(right.socket).received, 0);
     CHECK_INT(get_stats(right.socket).auth_failed, 1);
     CHECK_INT(get_stats(left.socket).auth_failed, 1);
@@ -84,38 +82,24 @@ TEST_EACH_PIPE(a_peer_that_does_not_seal_is_refused_on_both_sides, pipe)
     meet_as_strangers(pipe, 1, 1, 1, 0, true);
 }
 
-static bool left_is_publisher(const struct pipe *pipe)
-{
-    return pipe->pair->left == SHM_PUB || pipe->pair->left == SHM_XPUB;
-}
-
 /* A friend that comes after a stranger is served. */
 TEST_EACH_PIPE(strangers_do_not_keep_friends_away, pipe)
 {
     struct end left, right, stranger;
+    struct end *binder = binder_of(pipe, &left, &right);
 
-    end_open(&left, pipe, true);
-    end_open(&right, pipe, false);
-    end_open(&stranger, pipe, pipe->right_binds);
-    set_key(left.socket, 1);
-    set_key(right.socket, 1);
-    set_key(stranger.socket, 2);
-    end_attach(pipe->right_binds ? &right : &left, pipe, "it");
+    end_open_with(&left, pipe, true, 1, 0);
+    end_open_with(&right, pipe, false, 1, 0);
+    end_open_with(&stranger, pipe, pipe->right_binds, 2, 0);
+    end_attach(binder, pipe, "it");
     end_attach(&stranger, pipe, "it");
-    await_events(stranger.socket, SHM_EVENT_UNTRUSTED, pipe->right_binds ? right.socket : left.socket,
-                 SHM_EVENT_UNTRUSTED);
-    end_attach(pipe->right_binds ? &left : &right, pipe, "it");
-    if (left.type != SHM_PUB && left.type != SHM_PUSH && !pipe->right_binds) {
-        char got[8];
-
-        CHECK_ERR(shm_recv(left.socket, got, sizeof got, SHM_DONTWAIT), EBADMSG);
-    }
+    await_events(stranger.socket, SHM_EVENT_UNTRUSTED, binder->socket, SHM_EVENT_UNTRUSTED);
+    end_attach(connector_of(pipe, &left, &right), pipe, "it");
+    if (left.type != SHM_PUB && left.type != SHM_PUSH && !pipe->right_binds)
+        expect_bad_message(&left);
     pipe_meet(&left, &right);
-    if (pipe->right_binds) {
-        char got[8];
-
-        CHECK_ERR(shm_recv(right.socket, got, sizeof got, SHM_DONTWAIT), EBADMSG);
-    }
+    if (pipe->right_binds)
+        expect_bad_message(&right);
     pipe_transfer(&left, &right, "welcome");
     end_close(&stranger);
     pipe_transfer(&left, &right, "still welcome");
@@ -127,14 +111,11 @@ TEST_EACH_PIPE(a_peer_that_has_proven_nothing_is_sent_nothing, pipe)
 {
     struct end left, right, friend;
 
-    if (pipe->right_binds || left_is_publisher(pipe))
+    if (pipe->right_binds || pair_fans_out(pipe->pair))
         return;
-    end_open(&left, pipe, true);
-    end_open(&right, pipe, false);
-    end_open(&friend, pipe, false);
-    set_key(left.socket, 1);
-    set_key(right.socket, 2);
-    set_key(friend.socket, 1);
+    end_open_with(&left, pipe, true, 1, 0);
+    end_open_with(&right, pipe, false, 2, 0);
+    end_open_with(&friend, pipe, false, 1, 0);
     end_attach(&right, pipe, "it");
     end_attach(&left, pipe, "it");
     CHECK(end_send(&left, "too early", 9, SHM_DONTWAIT) < 0);
@@ -142,11 +123,8 @@ TEST_EACH_PIPE(a_peer_that_has_proven_nothing_is_sent_nothing, pipe)
     await_events(left.socket, SHM_EVENT_UNTRUSTED, right.socket, SHM_EVENT_UNTRUSTED);
     CHECK(end_send(&left, "too early", 9, SHM_DONTWAIT) < 0);
     end_attach(&friend, pipe, "it");
-    if (left.type != SHM_PUSH) {
-        char got[8];
-
-        CHECK_ERR(shm_recv(left.socket, got, sizeof got, SHM_DONTWAIT), EBADMSG);
-    }
+    if (left.type != SHM_PUSH)
+        expect_bad_message(&left);
     pipe_meet(&left, &friend);
     pipe_transfer(&left, &friend, "this is for you");
     CHECK_INT(get_stats(right.socket).received, 0);
@@ -162,15 +140,11 @@ TEST_EACH_PIPE(either_side_may_come_back, pipe)
 
     for (unsigned round = 0; round < 6; round++) {
         if (round == 0 || round % 2 == 1) {
-            end_open(&left, pipe, true);
-            set_key(left.socket, 1);
-            set_int(left.socket, SHM_AUTH_SEAL, 1);
+            end_open_with(&left, pipe, true, 1, 1);
             end_attach(&left, pipe, "it");
         }
-        if (round == 0 || round % 2 == 0) {
-            end_open(&right, pipe, false);
-            set_key(right.socket, 1);
-            set_int(right.socket, SHM_AUTH_SEAL, 1);
+        if (round % 2 == 0) {
+            end_open_with(&right, pipe, false, 1, 1);
             end_attach(&right, pipe, "it");
         }
         pipe_meet(&left, &right);
@@ -189,17 +163,15 @@ static bool file_has(const char *path, const void *what, size_t size)
 {
     struct stat status;
     int fd = (int)CHECK_OK(open(path, O_RDONLY | O_CLOEXEC));
-    char *bytes;
-    bool has;
 
     CHECK_OK(fstat(fd, &status));
     if (!S_ISREG(status.st_mode)) {
         close(fd);
         return false;
     }
-    bytes = CHECK_PTR(malloc((size_t)status.st_size + 1));
+    char *bytes = CHECK_PTR(malloc((size_t)status.st_size + 1));
     CHECK_INT(read(fd, bytes, (size_t)status.st_size), status.st_size);
-    has = memmem(bytes, (size_t)status.st_size, what, size) != NULL;
+    bool has = memmem(bytes, (size_t)status.st_size, what, size) != NULL;
     free(bytes);
     close(fd);
     return has;
@@ -207,12 +179,11 @@ static bool file_has(const char *path, const void *what, size_t size)
 
 static bool any_file_has(const char *text)
 {
-    DIR *directory = opendir(test_dir());
+    DIR *directory = CHECK_PTR(opendir(test_dir()));
     struct dirent *entry;
     char path[400];
     bool has = false;
 
-    CHECK(directory != NULL);
     while ((entry = readdir(directory)))
         if (entry->d_name[0] != '.' && !strstr(entry->d_name, ".fifo")) {
             snprintf(path, sizeof path, "%s/%s", test_dir(), entry->d_name);
@@ -257,15 +228,9 @@ TEST_EACH_PIPE(sealed_messages_are_nowhere_to_be_read, pipe)
     for (int seal = 0; seal < 2; seal++) {
         struct end left, right;
 
-        end_open(&left, pipe, true);
-        end_open(&right, pipe, false);
-        set_key(left.socket, 1);
-        set_key(right.socket, 1);
-        set_int(left.socket, SHM_AUTH_SEAL, seal);
-        set_int(right.socket, SHM_AUTH_SEAL, seal);
-        end_attach(pipe->right_binds ? &right : &left, pipe, "it");
-        end_attach(pipe->right_binds ? &left : &right, pipe, "it");
-        pipe_meet(&left, &right);
+        end_open_with(&left, pipe, true, 1, seal);
+        end_open_with(&right, pipe, false, 1, seal);
+        pipe_attach(&left, &right, pipe);
         send_secrets(&left, &right);
         CHECK_INT(any_file_has(secret), !seal);
         pipe_close(&left, &right);

@@ -20,18 +20,33 @@ static shm_socket_t *push_new(int hwm)
     return push;
 }
 
-/* Receive as a view; check the number and the flag; close. */
-static void expect_job(shm_socket_t *pull, uint64_t number, int redelivered)
+static uint64_t recv_job(shm_socket_t *pull, bool *redelivered)
 {
     uint64_t got;
-    shm_msg_t msg;
+    shm_msg_t msg = msg_new();
 
-    CHECK_OK(shm_msg_init(&msg));
     CHECK_INT(shm_msg_recv(&msg, pull, 0), sizeof got);
     memcpy(&got, shm_msg_data(&msg), sizeof got);
-    CHECK_INT(got, number);
-    CHECK_INT(shm_msg_redelivered(&msg), redelivered);
+    *redelivered = shm_msg_redelivered(&msg);
     CHECK_OK(shm_msg_close(&msg));
+    return got;
+}
+
+static void expect_job(shm_socket_t *pull, uint64_t number, bool again)
+{
+    bool redelivered;
+
+    CHECK_INT(recv_job(pull, &redelivered), number);
+    CHECK_INT(redelivered, again);
+}
+
+/* One after the other is sent and received. */
+static void pass_jobs(shm_socket_t *push, shm_socket_t *pull, uint64_t first, uint64_t last)
+{
+    for (uint64_t n = first; n <= last; n++) {
+        send_number(push, n);
+        expect_job(pull, n, false);
+    }
 }
 
 enum how { BY_VIEW, BY_COPY, FIRST_PART_BY_VIEW, FIRST_PART_BY_COPY, VIEW_CLOSED };
@@ -47,11 +62,10 @@ static void work_and_die(struct child *up, void *argument)
     const struct worker *worker = argument;
     shm_socket_t *pull = pull_new(worker->redeliver);
     uint64_t number = 0;
-    shm_msg_t msg;
+    shm_msg_t msg = msg_new();
 
     await_event(pull, SHM_EVENT_CONNECTED);
     child_say(up, 0);
-    CHECK_OK(shm_msg_init(&msg));
     if (worker->how == BY_COPY || worker->how == FIRST_PART_BY_COPY) {
         CHECK_OK(shm_recv(pull, &number, sizeof number, 0));
     } else {
@@ -60,8 +74,7 @@ static void work_and_die(struct child *up, void *argument)
         if (worker->how == VIEW_CLOSED)
             CHECK_OK(shm_msg_close(&msg));
     }
-    child_say(up, number);
-    child_hear(up);
+    child_stay(up, number);
 }
 
 static struct child worker_start(shm_socket_t *push, int redeliver, enum how how)
@@ -106,8 +119,7 @@ TEST_THAT(finished_jobs_are_not_given_back)
         await_event(push, SHM_EVENT_DIED);
         pull = pull_of(push, 1);
         expect_nothing(pull);
-        send_number(push, 2);
-        expect_job(pull, 2, 0);
+        pass_jobs(push, pull, 2, 2);
         CHECK_INT(get_stats(pull).redelivered, 0);
         CLOSE_ALL(pull, push);
     }
@@ -115,21 +127,17 @@ TEST_THAT(finished_jobs_are_not_given_back)
 
 TEST_THAT(without_redelivery_the_job_of_the_dead_is_dropped)
 {
-    shm_socket_t *push = push_new(4), *pull;
+    shm_socket_t *push = push_new(4);
     struct child child = worker_with_job(push, 0, BY_VIEW);
+    shm_socket_t *pull = pull_of(push, 0);
 
-    pull = pull_of(push, 0);
-    send_number(push, 2);
-    send_number(push, 3);
+    send_numbers(push, 2, 3);
     child_kill(&child);
     await_event(push, SHM_EVENT_DIED);
-    expect_job(pull, 2, 0);
-    expect_job(pull, 3, 0);
+    expect_job(pull, 2, false);
+    expect_job(pull, 3, false);
     expect_nothing(pull);
-    for (uint64_t n = 4; n < 40; n++) { /* and its place in the ring is used again */
-        send_number(push, n);
-        expect_job(pull, n, 0);
-    }
+    pass_jobs(push, pull, 4, 39); /* and its place in the ring is used again */
     CHECK_INT(get_stats(pull).redelivered, 0);
     CLOSE_ALL(pull, push);
 }
@@ -138,21 +146,17 @@ TEST_THAT(without_redelivery_the_job_of_the_dead_is_dropped)
 
 TEST_THAT(a_killed_worker_gives_its_job_back)
 {
-    shm_socket_t *push = push_new(8), *pull;
+    shm_socket_t *push = push_new(8);
     struct child child = worker_with_job(push, 1, BY_VIEW);
+    shm_socket_t *pull = pull_of(push, 1);
 
-    pull = pull_of(push, 1);
-    send_number(push, 2);
-    expect_job(pull, 2, 0);
+    pass_jobs(push, pull, 2, 2);
     expect_nothing(pull);
     child_kill(&child);
-    expect_job(pull, 1, 1); /* waits to learn of it, if need be */
+    expect_job(pull, 1, true); /* waits to learn of it, if need be */
     expect_nothing(pull);
     CHECK_INT(get_stats(pull).redelivered, 1);
-    for (uint64_t n = 3; n < 40; n++) {
-        send_number(push, n);
-        expect_job(pull, n, 0);
-    }
+    pass_jobs(push, pull, 3, 39);
     CLOSE_ALL(pull, push);
 }
 
@@ -161,22 +165,17 @@ TEST_THAT(a_job_that_comes_back_waits_for_a_worker)
     shm_socket_t *push = push_new(8), *pull;
     struct child child = worker_start(push, 1, BY_VIEW);
 
-    send_number(push, 1);
-    send_number(push, 2);
+    send_numbers(push, 1, 2);
     CHECK_INT(child_hear(&child), 1);
     child_kill(&child);
     await_event(push, SHM_EVENT_DIED);
     pull = pull_of(push, 1); /* it comes after the death */
     for (int i = 0; i < 2; i++) {
-        uint64_t got = 0;
-        shm_msg_t msg;
+        bool redelivered;
+        uint64_t got = recv_job(pull, &redelivered);
 
-        CHECK_OK(shm_msg_init(&msg));
-        CHECK_INT(shm_msg_recv(&msg, pull, 0), sizeof got);
-        memcpy(&got, shm_msg_data(&msg), sizeof got);
         CHECK(got == 1 || got == 2);
-        CHECK_INT(shm_msg_redelivered(&msg), got == 1);
-        CHECK_OK(shm_msg_close(&msg));
+        CHECK_INT(redelivered, got == 1);
     }
     expect_nothing(pull);
     CLOSE_ALL(pull, push);
@@ -188,16 +187,15 @@ static void receive_sleeping(struct child *up, void *argument)
 
     await_event(pull, SHM_EVENT_CONNECTED);
     child_say(up, 0);
-    expect_job(pull, 1, 1);
+    expect_job(pull, 1, true);
     CHECK_OK(shm_close(pull));
 }
 
 TEST_THAT(a_sleeping_worker_is_woken_for_a_job_that_comes_back)
 {
     shm_socket_t *push = push_new(8);
-    struct child first = worker_with_job(push, 1, BY_VIEW), second;
+    struct child first = worker_with_job(push, 1, BY_VIEW), second = child_start(receive_sleeping, NULL);
 
-    second = child_start(receive_sleeping, NULL);
     await_event(push, SHM_EVENT_CONNECTED);
     CHECK_INT(child_hear(&second), 0);
     await_asleep(second.pid);
@@ -216,16 +214,15 @@ TEST_THAT(a_job_in_parts_comes_back_whole)
         struct child child = worker_start(push, 1, hows[i]);
         static unsigned char big[50000], got[50000];
         uint64_t number = 7;
-        shm_msg_t msg;
+        shm_msg_t msg = msg_new();
 
         pattern_fill(big, sizeof big, 3);
         CHECK_INT(shm_send(push, &number, sizeof number, SHM_SNDMORE), sizeof number);
         CHECK_INT(shm_send(push, big, sizeof big, SHM_SNDMORE), sizeof big);
-        CHECK_INT(shm_send(push, "end", 3, 0), 3);
+        send_text(push, "end");
         CHECK_INT(child_hear(&child), 7);
         child_kill(&child);
         pull = pull_of(push, 1);
-        CHECK_OK(shm_msg_init(&msg));
         CHECK_INT(shm_msg_recv(&msg, pull, 0), sizeof number);
         CHECK_MEM(shm_msg_data(&msg), shm_msg_size(&msg), &number, sizeof number);
         CHECK_INT(shm_msg_redelivered(&msg), 1);
@@ -233,8 +230,7 @@ TEST_THAT(a_job_in_parts_comes_back_whole)
         CHECK_OK(shm_msg_close(&msg));
         CHECK_INT(shm_recv(pull, got, sizeof got, 0), sizeof big);
         pattern_check(got, sizeof big, 3);
-        CHECK_INT(shm_recv(pull, got, sizeof got, 0), 3);
-        CHECK_INT(get_int(pull, SHM_RCVMORE), 0);
+        expect_part(pull, "end", false);
         expect_nothing(pull);
         CLOSE_ALL(pull, push);
     }
@@ -255,7 +251,7 @@ TEST_THAT(a_job_comes_back_as_often_as_its_worker_dies)
         await_event(push, SHM_EVENT_DIED);
     }
     pull = pull_of(push, 1);
-    expect_job(pull, 13, 1);
+    expect_job(pull, 13, true);
     expect_nothing(pull);
     CLOSE_ALL(pull, push);
 }
@@ -263,25 +259,19 @@ TEST_THAT(a_job_comes_back_as_often_as_its_worker_dies)
 TEST_THAT(two_dead_workers_give_both_jobs_back)
 {
     shm_socket_t *push = push_new(8), *pull;
-    struct child a = worker_with_job(push, 1, BY_VIEW), b;
+    struct child a = worker_with_job(push, 1, BY_VIEW), b = worker_start(push, 1, BY_VIEW);
     uint64_t sum = 0;
 
-    b = worker_start(push, 1, BY_VIEW);
     send_number(push, 2);
     CHECK_INT(child_hear(&b), 2);
     child_kill(&b);
     child_kill(&a);
     pull = pull_of(push, 1);
     for (int i = 0; i < 2; i++) {
-        uint64_t got = 0;
-        shm_msg_t msg;
+        bool redelivered;
 
-        CHECK_OK(shm_msg_init(&msg));
-        CHECK_INT(shm_msg_recv(&msg, pull, 0), sizeof got);
-        memcpy(&got, shm_msg_data(&msg), sizeof got);
-        CHECK_INT(shm_msg_redelivered(&msg), 1);
-        CHECK_OK(shm_msg_close(&msg));
-        sum += got * (i ? 1 : 100);
+        sum += recv_job(pull, &redelivered) * (i ? 1 : 100);
+        CHECK(redelivered);
     }
     CHECK(sum == 102 || sum == 201);
     expect_nothing(pull);
@@ -294,15 +284,14 @@ TEST_THAT(a_stopped_worker_keeps_its_job)
 {
     shm_socket_t *push = push_new(8), *pull;
     struct child child = worker_with_job(push, 1, BY_VIEW);
-    char byte;
 
     child_stop(&child);
     pull = pull_of(push, 1);
     set_int(pull, SHM_RCVTIMEO, 200);
-    CHECK_ERR(shm_recv(pull, &byte, 1, 0), EAGAIN);
+    CHECK_ERR(recv_byte(pull, 0), EAGAIN);
     set_int(pull, SHM_RCVTIMEO, -1);
     child_kill(&child);
-    expect_job(pull, 1, 1);
+    expect_job(pull, 1, true);
     CLOSE_ALL(pull, push);
 }
 
@@ -312,15 +301,13 @@ TEST_THAT(unclaimed_jobs_stay_when_the_only_puller_dies)
     shm_socket_t *push = push_new(20), *pull;
     struct child child = worker_start(push, 1, BY_VIEW);
 
-    for (uint64_t n = 1; n <= 10; n++)
-        send_number(push, n);
+    send_numbers(push, 1, 10);
     CHECK_INT(child_hear(&child), 1);
     child_kill(&child);
     await_event(push, SHM_EVENT_DIED);
-    pull = pull_new(0); /* drops the one in hand */
-    join(push, pull);
+    pull = pull_of(push, 0); /* drops the one in hand */
     for (uint64_t n = 2; n <= 10; n++)
-        expect_job(pull, n, 0);
+        expect_job(pull, n, false);
     expect_nothing(pull);
     CLOSE_ALL(pull, push);
 }
@@ -330,7 +317,7 @@ static void take_three(struct child *up, void *argument)
     shm_socket_t *pull = pull_new(1);
 
     for (uint64_t n = 1; n <= 3; n++)
-        expect_job(pull, n, 0);
+        expect_job(pull, n, false);
     child_say(up, 1);
     CHECK_OK(shm_close(pull));
 }
@@ -342,14 +329,11 @@ TEST_THAT(waiting_jobs_are_taken_while_the_push_makes_no_call)
         skip_test("with a key the PUSH answers first");
     shm_socket_t *push = push_new(20);
     struct child child = worker_start(push, 1, VIEW_CLOSED);
-
-    for (uint64_t n = 0; n <= 3; n++)
-        send_number(push, n);
+    send_numbers(push, 0, 3);
     CHECK_INT(child_hear(&child), 0);
     child_kill(&child);
     await_event(push, SHM_EVENT_DIED);
-    child = child_start(take_three, NULL);
-    CHECK_INT(child_hear(&child), 1);
+    child = child_start_until(1, take_three, NULL);
     child_wait(&child);
     CHECK_OK(shm_close(push));
 }

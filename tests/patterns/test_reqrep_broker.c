@@ -1,49 +1,32 @@
 /* SPDX-License-Identifier: MIT */
-/* REQs and REPs in processes of their own, over a broker of ROUTER and DEALER; checked by history.
- */
-#include "support/ends.h"
-#include "support/history.h"
+/* REQs and REPs in processes of their own, over a broker of ROUTER and DEALER; checked by history. */
+#include "support/actor.h"
+#include "support/short.h"
 
 enum { CLIENTS = 3, SERVERS = 2, CALLS = 3000 };
 
-struct calls {
-    struct history *history;
-    unsigned actor;
-};
-
 static void call_and_log(struct child *up, void *argument)
 {
-    const struct calls *calls = argument;
-    struct history *history = calls->history;
-    unsigned actor = calls->actor;
-    shm_socket_t *req = socket_new(SHM_REQ);
-    unsigned char bytes[64];
+    struct actor *actor = argument;
 
-    CHECK_OK(shm_connect(req, "front"));
+    actor->end = (struct end){.socket = socket_connected_to(SHM_REQ, "front"), .type = SHM_REQ};
     for (uint64_t n = 1; n <= CALLS; n++) {
-        ssize_t size;
-
-        history_message_make(bytes, HISTORY_MESSAGE_MIN + n % 40, actor, n);
-        history_log(history, actor, HISTORY_CALL, actor, n);
-        CHECK_OK(shm_send(req, bytes, HISTORY_MESSAGE_MIN + n % 40, 0));
-        history_log(history, actor, HISTORY_RETURN, actor, n);
-        size = CHECK_OK(shm_recv(req, bytes, sizeof bytes, 0));
-        history_log_message(history, actor, bytes, (size_t)size, false);
+        CHECK(actor_send_logged(actor, n, HISTORY_MESSAGE_MIN + n % 40, 0));
+        CHECK(actor_recv_logged(actor, 0));
     }
-    CHECK_OK(shm_close(req));
+    end_close(&actor->end);
     child_say(up, 1);
 }
 
 static void serve_and_log(struct child *up, void *argument)
 {
-    const struct calls *calls = argument;
-    shm_socket_t *rep = socket_new(SHM_REP);
+    struct actor *actor = argument;
+    shm_socket_t *rep = socket_connected_to(SHM_REP, "back");
     unsigned char bytes[64];
     ssize_t size;
 
-    CHECK_OK(shm_connect(rep, "back"));
     while ((size = CHECK_OK(shm_recv(rep, bytes, sizeof bytes, 0))) > 0) {
-        history_log_message(calls->history, calls->actor, bytes, (size_t)size, false);
+        history_log_message(actor->history, actor->number, bytes, (size_t)size, false);
         CHECK_INT(shm_send(rep, bytes, (size_t)size, 0), size);
     }
     CHECK_OK(shm_send(rep, "", 0, 0));
@@ -58,12 +41,11 @@ TEST_THAT(calls_through_a_broker_are_a_bijection)
     shm_socket_t *front = socket_new(SHM_ROUTER), *back = socket_new(SHM_DEALER);
     struct child children[CLIENTS + SERVERS];
     unsigned done = 0, ended = 0;
-    const char *wrong;
 
     for (unsigned i = 0; i < CLIENTS + SERVERS; i++) {
-        struct calls calls = {history, i};
+        struct actor actor = {.history = history, .number = i, .policy.parts = 1};
 
-        children[i] = child_start(i < CLIENTS ? call_and_log : serve_and_log, &calls);
+        children[i] = child_start(i < CLIENTS ? call_and_log : serve_and_log, &actor);
     }
     CHECK_OK(shm_bind(front, "front"));
     CHECK_OK(shm_bind(back, "back"));
@@ -92,12 +74,11 @@ TEST_THAT(calls_through_a_broker_are_a_bijection)
             done += child_has_spoken(&children[i]);
     }
     for (unsigned i = 0; i < SERVERS; i++) { /* round robin: one each */
-        CHECK_INT(shm_send(back, "", 0, SHM_SNDMORE), 0);
-        CHECK_INT(shm_send(back, "", 0, 0), 0);
+        send_parts(back, TEXTS("", ""));
     }
     for (; ended < CLIENTS + SERVERS; ended++)
         child_wait(&children[ended]);
-    wrong = history_check_calls(history, false);
+    const char *wrong = history_check_calls(history, false);
     if (wrong)
         FAIL("%s", wrong);
     history_free(history);

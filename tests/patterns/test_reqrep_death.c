@@ -4,38 +4,36 @@
 
 #include <signal.h>
 
-enum { GO = 1, READ, DIE };
+enum { GO = 1, READ };
 
 /* Bound as "it": says so, takes a request, says so, and ends as it is told to. */
 static void take_a_request(struct child *up, void *argument)
 {
     shm_socket_t *rep = socket_bound(SHM_REP);
-    char got[16];
 
     await_event(rep, SHM_EVENT_CONNECTED);
-    child_say(up, GO);
-    child_hear(up);
-    CHECK_INT(shm_recv(rep, got, sizeof got, 0), 3);
-    child_say(up, READ);
-    child_hear(up); /* killed here, or told to close */
+    child_stay(up, GO);
+    CHECK_INT(recv_byte(rep, 0), 3);
+    child_stay(up, READ); /* killed here, or told to close */
     CHECK_OK(shm_close(rep));
 }
 
-static void answer_requests(struct child *up, void *argument)
+static void answer_a_request(struct child *up, void *argument)
 {
     shm_socket_t *rep = socket_bound(SHM_REP);
-    unsigned count = *(const unsigned *)argument;
     char got[16];
 
     child_say(up, GO);
-    for (unsigned i = 0; i < count; i++) {
-        ssize_t n = CHECK_OK(shm_recv(rep, got, sizeof got, 0));
-
-        CHECK_INT(shm_send(rep, got, (size_t)n, 0), n);
-    }
-    child_say(up, READ);
-    child_hear(up);
+    ssize_t n = CHECK_OK(shm_recv(rep, got, sizeof got, 0));
+    CHECK_INT(shm_send(rep, got, (size_t)n, 0), n);
+    child_stay(up, READ);
     CHECK_OK(shm_close(rep));
+}
+
+static void see_answered(struct child *child)
+{
+    CHECK_INT(child_hear(child), READ);
+    child_end(child);
 }
 
 static void hear_and_go(struct child *child)
@@ -44,11 +42,24 @@ static void hear_and_go(struct child *child)
     child_say(child, GO);
 }
 
-static shm_socket_t *req_that_met(void)
+static shm_socket_t *req_that_met(int resend)
 {
-    shm_socket_t *req = socket_connected(SHM_REQ);
+    shm_socket_t *req = socket_new(SHM_REQ);
 
+    set_int(req, SHM_REQ_RESEND, resend);
+    CHECK_OK(shm_connect(req, "it"));
     await_event(req, SHM_EVENT_CONNECTED);
+    return req;
+}
+
+/* ... and asked the SERVER, which has the request in hand. */
+static shm_socket_t *req_that_asked(struct child *server)
+{
+    *server = child_start(take_a_request, NULL);
+    shm_socket_t *req = req_that_met(0);
+    hear_and_go(server);
+    send_text(req, "ask");
+    CHECK_INT(child_hear(server), READ);
     return req;
 }
 
@@ -57,27 +68,16 @@ static shm_socket_t *req_that_met(void)
 TEST_THAT(a_rep_that_ends_with_the_request_in_hand_is_a_reset)
 {
     for (int by_kill = 0; by_kill < 2; by_kill++) {
-        struct child child = child_start(take_a_request, NULL);
-        unsigned one = 1;
-        shm_socket_t *req = req_that_met();
-        char byte;
+        struct child child;
+        shm_socket_t *req = req_that_asked(&child);
 
-        hear_and_go(&child);
-        send_text(req, "ask");
-        CHECK_INT(child_hear(&child), READ);
-        CHECK_ERR(shm_recv(req, &byte, 1, SHM_DONTWAIT), EAGAIN);
-        if (by_kill)
-            child_kill(&child);
-        else
-            child_end(&child);
-        CHECK_ERR(shm_recv(req, &byte, 1, 0), ECONNRESET);
-        CHECK_ERR(shm_recv(req, &byte, 1, 0), EFSM); /* the turn is the next request's */
-        child = child_start(answer_requests, &one);
-        CHECK_INT(child_hear(&child), GO);
-        send_text(req, "next");
-        expect_text(req, "next");
-        CHECK_INT(child_hear(&child), READ);
-        child_end(&child);
+        expect_nothing(req);
+        child_leave(&child, by_kill);
+        CHECK_ERR(recv_byte(req, 0), ECONNRESET);
+        CHECK_ERR(recv_byte(req, 0), EFSM); /* the turn is the next request's */
+        child = child_start_until(GO, answer_a_request, NULL);
+        pass_text(req, req, "next");
+        see_answered(&child);
         CHECK_OK(shm_close(req));
     }
 }
@@ -94,16 +94,12 @@ static void kill_the_server(struct child *up, void *argument)
 
 TEST_THAT(a_sleeping_req_is_woken_by_the_death_of_its_rep)
 {
-    struct child server = child_start(take_a_request, NULL), killer;
+    struct child server;
+    shm_socket_t *req = req_that_asked(&server);
     pid_t pids[2] = {getpid(), server.pid};
-    shm_socket_t *req = req_that_met();
-    char byte;
+    struct child killer = child_start(kill_the_server, pids);
 
-    hear_and_go(&server);
-    send_text(req, "ask");
-    CHECK_INT(child_hear(&server), READ);
-    killer = child_start(kill_the_server, pids);
-    CHECK_ERR(shm_recv(req, &byte, 1, 0), ECONNRESET);
+    CHECK_ERR(recv_byte(req, 0), ECONNRESET);
     child_end(&killer);
     child_reap(&server);
     CHECK_OK(shm_close(req));
@@ -113,25 +109,21 @@ TEST_THAT(a_sleeping_req_is_woken_by_the_death_of_its_rep)
 TEST_THAT(a_rep_that_is_killed_before_it_reads_leaves_no_wait_for_ever)
 {
     struct child child = child_start(take_a_request, NULL);
-    unsigned one = 1;
-    shm_socket_t *req = req_that_met();
+    shm_socket_t *req = req_that_met(0);
     char got[8];
-    ssize_t n;
 
     CHECK_INT(child_hear(&child), GO);
     send_text(req, "ask");
     child_kill(&child);
-    child = child_start(answer_requests, &one);
-    CHECK_INT(child_hear(&child), GO);
-    n = shm_recv(req, got, sizeof got, 0);
+    child = child_start_until(GO, answer_a_request, NULL);
+    ssize_t n = shm_recv(req, got, sizeof got, 0);
     if (n < 0) {
         CHECK_INT(errno, ECONNRESET);
         send_text(req, "ask");
         n = CHECK_OK(shm_recv(req, got, sizeof got, 0));
     }
     CHECK_MEM(got, n, "ask", 3);
-    CHECK_INT(child_hear(&child), READ);
-    child_end(&child);
+    see_answered(&child);
     CHECK_OK(shm_close(req));
 }
 
@@ -140,64 +132,48 @@ TEST_THAT(a_rep_that_is_killed_before_it_reads_leaves_no_wait_for_ever)
 TEST_THAT(a_resending_req_asks_the_next_rep)
 {
     struct child child = child_start(take_a_request, NULL);
-    unsigned one = 1;
-    shm_socket_t *req = socket_new(SHM_REQ);
+    shm_socket_t *req = req_that_met(1);
 
-    set_int(req, SHM_REQ_RESEND, 1);
-    CHECK_OK(shm_connect(req, "it"));
-    await_event(req, SHM_EVENT_CONNECTED);
     hear_and_go(&child);
     send_text(req, "ask");
     for (int i = 0; i < 3; i++) {
         CHECK_INT(child_hear(&child), READ);
         child_kill(&child);
-        child = child_start(i < 2 ? take_a_request : answer_requests, &one);
+        child = child_start(i < 2 ? take_a_request : answer_a_request, NULL);
         if (i == 2)
             break;
         /* the next one must get the same request, though the REQ makes but one call */
         set_int(req, SHM_RCVTIMEO, 1);
-        while (!child_has_spoken(&child)) {
-            char byte;
-
-            CHECK_ERR(shm_recv(req, &byte, 1, 0), EAGAIN);
-        }
+        while (!child_has_spoken(&child))
+            CHECK_ERR(recv_byte(req, 0), EAGAIN);
         hear_and_go(&child);
-        while (!child_has_spoken(&child)) {
-            char byte;
-
-            CHECK_ERR(shm_recv(req, &byte, 1, 0), EAGAIN);
-        }
+        while (!child_has_spoken(&child))
+            CHECK_ERR(recv_byte(req, 0), EAGAIN);
         set_int(req, SHM_RCVTIMEO, -1);
     }
     expect_text(req, "ask");
     CHECK_INT(child_hear(&child), GO);
-    CHECK_INT(child_hear(&child), READ);
-    child_end(&child);
+    see_answered(&child);
     CHECK_OK(shm_close(req));
 }
 
 TEST_THAT(a_resent_request_has_all_its_parts)
 {
     struct child child = child_start(take_a_request, NULL);
-    shm_socket_t *req = socket_new(SHM_REQ), *rep;
-    static unsigned char big[100000];
-    static unsigned char got[100000];
-    char byte;
+    shm_socket_t *req = req_that_met(1), *rep;
+    static unsigned char big[100000], got[100000];
 
     pattern_fill(big, sizeof big, 4);
-    set_int(req, SHM_REQ_RESEND, 1);
-    CHECK_OK(shm_connect(req, "it"));
-    await_event(req, SHM_EVENT_CONNECTED);
     hear_and_go(&child);
-    CHECK_INT(shm_send(req, "one", 3, SHM_SNDMORE), 3);
+    send_part(req, "one");
     CHECK_INT(shm_send(req, big, sizeof big, SHM_SNDMORE), sizeof big);
-    CHECK_INT(shm_send(req, "", 0, 0), 0);
+    send_text(req, "");
     CHECK_INT(child_hear(&child), READ);
     child_kill(&child);
     rep = socket_bound(SHM_REP);
     while (shm_recv(rep, got, 3, SHM_DONTWAIT) < 0) {
         CHECK_INT(errno, EAGAIN);
-        CHECK_ERR(shm_recv(req, &byte, 1, SHM_DONTWAIT), EAGAIN);
+        expect_nothing(req);
     }
     CHECK_MEM(got, 3, "one", 3);
     CHECK_INT(shm_recv(rep, got, sizeof got, 0), sizeof big);
@@ -205,8 +181,7 @@ TEST_THAT(a_resent_request_has_all_its_parts)
     CHECK_INT(get_int(rep, SHM_RCVMORE), 1);
     CHECK_INT(shm_recv(rep, got, sizeof got, 0), 0);
     CHECK_INT(get_int(rep, SHM_RCVMORE), 0);
-    send_text(rep, "done");
-    expect_text(req, "done");
+    pass_text(rep, req, "done");
     CLOSE_ALL(req, rep);
 }
 
@@ -218,14 +193,11 @@ static void come_to_answer(struct child *up, void *argument)
     shm_socket_t *rep = socket_connected(SHM_REP);
 
     await_event(rep, SHM_EVENT_CONNECTED);
-    child_say(up, GO);
-    child_hear(up);
-    expect_text(rep, "ask");
-    CHECK_INT(get_int(rep, SHM_RCVMORE), 1);
+    child_stay(up, GO);
+    expect_part(rep, "ask", true);
     expect_text(rep, "more");
     send_text(rep, "answer");
-    child_say(up, READ);
-    child_hear(up);
+    child_stay(up, READ);
     CHECK_OK(shm_close(rep));
 }
 
@@ -235,7 +207,7 @@ static void ask_and_see_the_rep_die(shm_socket_t *req)
 
     await_event(req, SHM_EVENT_CONNECTED);
     CHECK_INT(child_hear(&child), GO);
-    CHECK_INT(shm_send(req, "ask", 3, SHM_SNDMORE), 3);
+    send_part(req, "ask");
     child_kill(&child);
     await_event(req, SHM_EVENT_DIED);
     send_text(req, "more");
@@ -248,22 +220,19 @@ static void be_answered(shm_socket_t *req, bool asks)
     await_event(req, SHM_EVENT_CONNECTED);
     hear_and_go(&child);
     if (asks) {
-        CHECK_INT(shm_send(req, "ask", 3, SHM_SNDMORE), 3);
-        send_text(req, "more");
+        send_parts(req, TEXTS("ask", "more"));
     }
     expect_text(req, "answer");
-    CHECK_INT(child_hear(&child), READ);
-    child_end(&child);
+    see_answered(&child);
 }
 
 TEST_THAT(a_req_whose_rep_dies_between_two_parts_is_told)
 {
     shm_socket_t *req = socket_bound(SHM_REQ);
-    char byte;
 
     ask_and_see_the_rep_die(req);
     CHECK_ERR(shm_send(req, "next", 4, SHM_DONTWAIT), EFSM); /* first it must learn that there will be no answer */
-    CHECK_ERR(shm_recv(req, &byte, 1, SHM_DONTWAIT), ECONNRESET);
+    CHECK_ERR(recv_byte(req, SHM_DONTWAIT), ECONNRESET);
     be_answered(req, true);
     CHECK_OK(shm_close(req));
 }
@@ -281,10 +250,10 @@ TEST_THAT(a_request_cut_short_by_a_death_is_resent_whole)
 TEST_THAT(a_connected_req_whose_rep_dies_between_two_parts_asks_the_next)
 {
     struct child child = child_start(take_a_request, NULL);
-    shm_socket_t *req = req_that_met(), *rep = socket_new(SHM_REP);
+    shm_socket_t *req = req_that_met(0), *rep = socket_new(SHM_REP);
 
     CHECK_INT(child_hear(&child), GO);
-    CHECK_INT(shm_send(req, "ask", 3, SHM_SNDMORE), 3);
+    send_part(req, "ask");
     child_kill(&child);
     await_event(req, SHM_EVENT_DIED);
     send_text(req, "more");
@@ -292,7 +261,6 @@ TEST_THAT(a_connected_req_whose_rep_dies_between_two_parts_asks_the_next)
     join(req, rep);
     expect_text(rep, "ask");
     expect_text(rep, "more");
-    send_text(rep, "answer");
-    expect_text(req, "answer");
+    pass_text(rep, req, "answer");
     CLOSE_ALL(req, rep);
 }

@@ -14,8 +14,7 @@ TEST_THAT(messages_to_the_unknown_are_dropped_and_counted)
     expect_nothing(dealer);
     CHECK_INT(get_stats(router).dropped, 4);
     CHECK_INT(get_stats(router).sent, 0);
-    send_to(router, "anna", "hello");
-    expect_text(dealer, "hello");
+    pass_to(router, "anna", dealer, "hello");
     CHECK_INT(get_stats(router).sent, 1);
     CLOSE_ALL(dealer, router);
 }
@@ -28,8 +27,7 @@ TEST_THAT(mandatory_routers_are_told_that_nobody_is_there)
     CHECK_ERR(shm_send(router, "anna", 4, SHM_SNDMORE), EHOSTUNREACH);
     CHECK_ERR(shm_send(router, "anna", 4, SHM_SNDMORE | SHM_DONTWAIT), EHOSTUNREACH);
     dealer = dealer_of(router, "anna");
-    send_to(router, "anna", "hello");
-    expect_text(dealer, "hello");
+    pass_to(router, "anna", dealer, "hello");
     CHECK_ERR(shm_send(router, "bert", 4, SHM_SNDMORE), EHOSTUNREACH);
     send_to(router, "anna", "after"); /* the refused part is forgotten */
     expect_text(dealer, "after");
@@ -42,10 +40,9 @@ TEST_THAT(mandatory_routers_are_told_that_nobody_is_there)
 
 TEST_THAT(a_full_peer_is_dropped_for_or_waited_for_when_mandatory)
 {
-    shm_socket_t *router = socket_bound_with(SHM_ROUTER, SHM_SNDHWM, 4), *full, *other;
+    shm_socket_t *router = socket_bound_with(SHM_ROUTER, SHM_SNDHWM, 4);
+    shm_socket_t *full = dealer_of(router, "full"), *other = dealer_of(router, "other");
 
-    full = dealer_of(router, "full");
-    other = dealer_of(router, "other");
     for (int i = 0; i < 4; i++)
         send_to(router, "full", "x");
     send_to(router, "full", "dropped");
@@ -54,22 +51,19 @@ TEST_THAT(a_full_peer_is_dropped_for_or_waited_for_when_mandatory)
     CHECK_ERR(shm_send(router, "full", 4, SHM_SNDMORE | SHM_DONTWAIT), EAGAIN);
     set_int(router, SHM_SNDTIMEO, 20);
     CHECK_ERR(shm_send(router, "full", 4, SHM_SNDMORE), EAGAIN);
-    send_to(router, "other", "not in its way");
-    expect_text(other, "not in its way");
+    pass_to(router, "other", other, "not in its way");
     for (int i = 0; i < 4; i++)
         expect_text(full, "x");
     expect_nothing(full);
-    send_to(router, "full", "again");
-    expect_text(full, "again");
+    pass_to(router, "full", full, "again");
     CLOSE_ALL(full, other, router);
 }
 
 TEST_THAT(a_message_of_an_id_alone_is_dropped)
 {
     shm_socket_t *router = socket_bound(SHM_ROUTER), *dealer = dealer_of(router, "anna");
-    CHECK_INT(shm_send(router, "anna", 4, 0), 4);
-    send_to(router, "anna", "whole");
-    expect_text(dealer, "whole");
+    send_text(router, "anna");
+    pass_to(router, "anna", dealer, "whole");
     expect_nothing(dealer);
     CLOSE_ALL(dealer, router);
 }
@@ -85,7 +79,7 @@ static void send_two_parts(shm_socket_t *dealer, unsigned seed)
     CHECK_INT(shm_send(dealer, bytes, sizeof bytes, 0), sizeof bytes);
 }
 
-static void expect_part(shm_socket_t *socket, size_t size, unsigned seed, int more)
+static void expect_pattern(shm_socket_t *socket, size_t size, unsigned seed, int more)
 {
     unsigned char bytes[3000];
 
@@ -102,13 +96,13 @@ TEST_THAT(the_next_binder_begins_behind_what_was_begun)
 
     pair_up(first, dealer);
     send_two_parts(dealer, 1);
-    expect_part(first, 100, 1, 1);
+    expect_pattern(first, 100, 1, 1);
     CHECK_OK(shm_unbind(first, "it"));
     CHECK_OK(shm_bind(second, "it"));
     join(second, dealer); /* the second looks first */
     send_two_parts(dealer, 2);
-    expect_part(second, 100, 2, 1);
-    expect_part(second, 3000, 2, 0);
+    expect_pattern(second, 100, 2, 1);
+    expect_pattern(second, 3000, 2, 0);
     expect_nothing(second);
     CLOSE_ALL(dealer, first, second);
 }
@@ -125,8 +119,7 @@ TEST_THAT(a_probe_tells_the_router_who_is_there)
 
         set_int(peer, SHM_PROBE_ROUTER, 1);
         CHECK_OK(shm_setsockopt(peer, SHM_ROUTING_ID, "anna", 4));
-        CHECK_OK(shm_connect(peer, "it"));
-        join(peer, router);
+        connect_to(router, peer);
         expect_from(router, "anna", "");
         expect_nothing(router);
         CHECK_OK(shm_close(peer));
@@ -149,43 +142,13 @@ TEST_THAT(routers_reach_each_other_by_id)
     CLOSE_ALL(a, b);
 }
 
-/* ---- Fairness ---- */
-
-TEST_THAT(a_router_hears_its_peers_fairly)
-{
-    shm_socket_t *router = socket_bound(SHM_ROUTER), *dealers[5];
-    unsigned heard[COUNT_OF(dealers)] = {0};
-    char id[2] = "0", got[8];
-
-    for (size_t i = 0; i < COUNT_OF(dealers); i++) {
-        id[0] = (char)('0' + i);
-        dealers[i] = dealer_new(id);
-        join(router, dealers[i]);
-        for (int n = 0; n < 100; n++)
-            send_text(dealers[i], "x");
-    }
-    for (unsigned k = 0; k < 100 * COUNT_OF(dealers); k++) {
-        CHECK_INT(shm_recv(router, id, 1, 0), 1);
-        CHECK_INT(shm_recv(router, got, sizeof got, 0), 1);
-        heard[id[0] - '0']++;
-        if (k == 50 * COUNT_OF(dealers) - 1)
-            for (size_t i = 0; i < COUNT_OF(dealers); i++)
-                CHECK(heard[i] >= 30 && heard[i] <= 70);
-    }
-    expect_nothing(router);
-    CLOSE_EACH(dealers);
-    CHECK_OK(shm_close(router));
-}
+/* ---- In turn ---- */
 
 TEST_THAT(a_dealer_gives_to_its_peers_in_turn_and_skips_the_full)
 {
     shm_socket_t *dealer = socket_bound_with(SHM_DEALER, SHM_SNDHWM, 10), *peers[4];
-    char got[8];
 
-    for (size_t i = 0; i < COUNT_OF(peers); i++) {
-        peers[i] = dealer_new(NULL);
-        join(dealer, peers[i]);
-    }
+    sockets_join(dealer, SHM_DEALER, peers, COUNT_OF(peers));
     for (int i = 0; i < 8; i++)
         send_text(dealer, "turn");
     for (size_t i = 0; i < COUNT_OF(peers); i++) {
@@ -194,18 +157,18 @@ TEST_THAT(a_dealer_gives_to_its_peers_in_turn_and_skips_the_full)
         expect_nothing(peers[i]);
     }
     for (unsigned i = 0; i < 10 * COUNT_OF(peers); i++)
-        CHECK_INT(shm_send(dealer, "x", 1, SHM_DONTWAIT), 1);
+        send_text_now(dealer, "x");
     CHECK_ERR(shm_send(dealer, "x", 1, SHM_DONTWAIT), EAGAIN);
     for (int i = 0; i < 10; i++)
         expect_text(peers[2], "x"); /* one has room */
     for (int i = 0; i < 10; i++)
-        CHECK_INT(shm_send(dealer, "y", 1, SHM_DONTWAIT), 1);
+        send_text_now(dealer, "y");
     CHECK_ERR(shm_send(dealer, "y", 1, SHM_DONTWAIT), EAGAIN);
     for (int i = 0; i < 10; i++)
         expect_text(peers[2], "y");
     for (size_t i = 0; i < COUNT_OF(peers); i++) {
         for (int n = 0; n < 10 && i != 2; n++)
-            CHECK_INT(shm_recv(peers[i], got, sizeof got, SHM_DONTWAIT), 1);
+            expect_text_now(peers[i], "x");
         expect_nothing(peers[i]);
         CHECK_OK(shm_close(peers[i]));
     }
@@ -217,14 +180,9 @@ TEST_THAT(parts_stay_with_one_peer)
 {
     shm_socket_t *dealer = socket_bound(SHM_DEALER), *peers[3];
 
-    for (size_t i = 0; i < COUNT_OF(peers); i++) {
-        peers[i] = dealer_new(NULL);
-        join(dealer, peers[i]);
-    }
+    sockets_join(dealer, SHM_DEALER, peers, COUNT_OF(peers));
     for (int round = 0; round < 9; round++) {
-        CHECK_INT(shm_send(dealer, "a", 1, SHM_SNDMORE), 1);
-        CHECK_INT(shm_send(dealer, "b", 1, SHM_SNDMORE), 1);
-        CHECK_INT(shm_send(dealer, "c", 1, 0), 1);
+        send_parts(dealer, TEXTS("a", "b", "c"));
     }
     for (size_t i = 0; i < COUNT_OF(peers); i++) {
         for (int round = 0; round < 3; round++) {

@@ -5,39 +5,25 @@
 TEST_THAT(peers_without_an_id_get_one_of_five_bytes)
 {
     shm_socket_t *router = socket_bound(SHM_ROUTER), *dealers[20];
-    unsigned char ids[COUNT_OF(dealers)][8];
+    unsigned char ids[COUNT_OF(dealers)][8], id[8];
 
+    sockets_join(router, SHM_DEALER, dealers, COUNT_OF(dealers));
+    for (size_t i = 0; i < COUNT_OF(dealers); i++)
+        send_number(dealers[i], i);
     for (size_t i = 0; i < COUNT_OF(dealers); i++) {
-        unsigned char number;
-
-        dealers[i] = dealer_new(NULL);
-        join(router, dealers[i]);
-        number = (unsigned char)i;
-        CHECK_INT(shm_send(dealers[i], &number, 1, 0), 1);
-    }
-    for (size_t i = 0; i < COUNT_OF(dealers); i++) {
-        unsigned char id[8], number;
-
         CHECK_INT(shm_recv(router, id, sizeof id, 0), 5);
         CHECK_INT(id[0], 0);
-        CHECK_INT(shm_recv(router, &number, 1, 0), 1);
-        memcpy(ids[number], id, 5);
+        memcpy(ids[recv_number(router)], id, 5);
     }
     for (size_t i = 0; i < COUNT_OF(dealers); i++) {
-        unsigned char number = (unsigned char)i;
-
         for (size_t k = 0; k < i; k++)
             CHECK(memcmp(ids[i], ids[k], 5) != 0);
         CHECK_INT(shm_send(router, ids[i], 5, SHM_SNDMORE), 5);
-        CHECK_INT(shm_send(router, &number, 1, 0), 1);
+        send_number(router, i);
     }
-    for (size_t i = 0; i < COUNT_OF(dealers); i++) {
-        unsigned char number = 99;
-
-        CHECK_INT(shm_recv(dealers[i], &number, 1, 0), 1);
-        CHECK_INT(number, i);
-        CHECK_OK(shm_close(dealers[i]));
-    }
+    for (size_t i = 0; i < COUNT_OF(dealers); i++)
+        CHECK_INT(recv_number(dealers[i]), i);
+    CLOSE_EACH(dealers);
     CHECK_OK(shm_close(router));
 }
 
@@ -46,13 +32,10 @@ TEST_THAT(ids_that_peers_chose_are_used)
     shm_socket_t *router = socket_bound(SHM_ROUTER), *anna = dealer_of(router, "anna"),
                  *bert = dealer_of(router, "bert");
 
-    send_text(anna, "I am anna");
-    expect_from(router, "anna", "I am anna");
-    send_text(bert, "I am bert");
-    expect_from(router, "bert", "I am bert");
+    pass_from(anna, "anna", router, "I am anna");
+    pass_from(bert, "bert", router, "I am bert");
     send_to(router, "anna", "to anna");
-    send_to(router, "bert", "to bert");
-    expect_text(bert, "to bert");
+    pass_to(router, "bert", bert, "to bert");
     expect_text(anna, "to anna");
     expect_nothing(anna);
     expect_nothing(bert);
@@ -65,10 +48,8 @@ TEST_THAT(an_id_is_free_again_when_its_owner_has_gone)
 
     for (int i = 0; i < 20; i++) {
         shm_socket_t *dealer = dealer_of(router, "anna");
-        send_text(dealer, "hello");
-        expect_from(router, "anna", "hello");
-        send_to(router, "anna", "welcome");
-        expect_text(dealer, "welcome");
+        pass_from(dealer, "anna", router, "hello");
+        pass_to(router, "anna", dealer, "welcome");
         CHECK_OK(shm_close(dealer));
         await_event(router, SHM_EVENT_LEFT);
     }
@@ -78,16 +59,14 @@ TEST_THAT(an_id_is_free_again_when_its_owner_has_gone)
 /* The first keeps the id, and the second is not heard as long as the first is there. */
 TEST_THAT(a_second_peer_with_an_id_in_use_is_ignored)
 {
-    shm_socket_t *router = socket_bound(SHM_ROUTER), *first = dealer_of(router, "anna"), *second;
+    shm_socket_t *router = socket_bound(SHM_ROUTER), *first = dealer_of(router, "anna");
+    shm_socket_t *second = dealer_new("anna");
 
-    second = dealer_new("anna");
     set_int(second, SHM_SNDTIMEO, 100);
     shm_send(second, "from the second", 15, 0); /* may work or not */
-    send_text(first, "from the first");
-    expect_from(router, "anna", "from the first");
+    pass_from(first, "anna", router, "from the first");
     expect_nothing(router);
-    send_to(router, "anna", "to the first");
-    expect_text(first, "to the first");
+    pass_to(router, "anna", first, "to the first");
     expect_nothing(second);
     CLOSE_ALL(second, first, router);
 }
@@ -103,23 +82,18 @@ TEST_THAT(an_id_is_free_at_one_name_when_the_router_leaves_the_other)
     await_event(router, SHM_EVENT_REJECTED);
     CHECK_OK(shm_unbind(router, "it"));
     join(router, second);
-    send_to(router, "anna", "to the second");
-    expect_text(second, "to the second");
+    pass_to(router, "anna", second, "to the second");
     CLOSE_ALL(first, second, router);
 }
 
 TEST_THAT(with_handover_the_newcomer_takes_the_id)
 {
-    shm_socket_t *router = socket_bound_with(SHM_ROUTER, SHM_ROUTER_HANDOVER, 1), *first, *second;
+    shm_socket_t *router = socket_bound_with(SHM_ROUTER, SHM_ROUTER_HANDOVER, 1), *first = dealer_of(router, "anna");
 
-    first = dealer_of(router, "anna");
-    send_text(first, "one");
-    expect_from(router, "anna", "one");
-    second = dealer_of(router, "anna");
-    send_text(second, "two");
-    expect_from(router, "anna", "two");
-    send_to(router, "anna", "to the second");
-    expect_text(second, "to the second");
+    pass_from(first, "anna", router, "one");
+    shm_socket_t *second = dealer_of(router, "anna");
+    pass_from(second, "anna", router, "two");
+    pass_to(router, "anna", second, "to the second");
     expect_nothing(first);
     CLOSE_ALL(first, second, router);
 }
@@ -127,19 +101,16 @@ TEST_THAT(with_handover_the_newcomer_takes_the_id)
 /* A peer that lost its id is never heard again, whatever makes the router look at its peers. */
 TEST_THAT(after_a_handover_the_former_owner_is_not_heard)
 {
-    shm_socket_t *router = socket_bound_with(SHM_ROUTER, SHM_ROUTER_HANDOVER, 1), *first, *second, *third;
+    shm_socket_t *router = socket_bound_with(SHM_ROUTER, SHM_ROUTER_HANDOVER, 1), *first, *third;
 
     first = dealer_of(router, "anna");
-    send_text(first, "one");
-    expect_from(router, "anna", "one");
-    second = dealer_of(router, "anna");
+    pass_from(first, "anna", router, "one");
+    shm_socket_t *second = dealer_of(router, "anna");
     send_text(first, "unheard");
     third = dealer_of(router, "bert");
     expect_nothing(router);
-    send_text(third, "three");
-    expect_from(router, "bert", "three");
-    send_text(second, "two");
-    expect_from(router, "anna", "two");
+    pass_from(third, "bert", router, "three");
+    pass_from(second, "anna", router, "two");
     CHECK_OK(shm_close(first));
     await_event(router, SHM_EVENT_LEFT);
     expect_nothing(router);
@@ -160,8 +131,7 @@ TEST_THAT(who_left_before_its_id_came_again_is_heard)
     third = dealer_new("carl");  /* in that of the first anna */
     expect_from(router, "anna", "one");
     join(router, second);
-    send_to(router, "anna", "to the second");
-    expect_text(second, "to the second");
+    pass_to(router, "anna", second, "to the second");
     expect_nothing(router);
     CLOSE_ALL(second, third, router);
 }
@@ -172,8 +142,7 @@ static void die_as_anna(struct child *up, void *argument)
 
     await_event(dealer, SHM_EVENT_CONNECTED);
     send_text(dealer, "hello");
-    child_say(up, 1);
-    child_hear(up);
+    child_stay(up, 1);
 }
 
 TEST_THAT(an_id_is_free_again_when_its_owner_was_killed)

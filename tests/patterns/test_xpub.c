@@ -13,37 +13,25 @@ static void expect_wish(shm_socket_t *xpub, int first, const char *topic)
     CHECK_INT(get_int(xpub, SHM_RCVMORE), 0);
 }
 
-static void subscribe(shm_socket_t *sub, const char *topic)
-{
-    CHECK_OK(shm_setsockopt(sub, SHM_SUBSCRIBE, topic, strlen(topic)));
-}
-
-static void unsubscribe(shm_socket_t *sub, const char *topic)
-{
-    CHECK_OK(shm_setsockopt(sub, SHM_UNSUBSCRIBE, topic, strlen(topic)));
-}
-
 /* ---- What is not passed on ---- */
 
 TEST_THAT(repeated_subscriptions_are_passed_on_once)
 {
-    shm_socket_t *xpub = socket_bound(SHM_XPUB), *a = socket_connected(SHM_SUB), *b = socket_connected(SHM_SUB);
+    shm_socket_t *xpub = socket_bound(SHM_XPUB), *a = socket_joined(xpub, SHM_SUB), *b = socket_joined(xpub, SHM_SUB);
 
-    join(xpub, a);
-    join(xpub, b);
     expect_nothing(xpub);
-    subscribe(a, "topic");
+    subscribe_to(a, "topic");
     expect_wish(xpub, 1, "topic");
-    subscribe(b, "topic");
-    subscribe(a, "topic");
+    subscribe_to(b, "topic");
+    subscribe_to(a, "topic");
     expect_nothing(xpub);
-    subscribe(b, "other");
+    subscribe_to(b, "other");
     expect_wish(xpub, 1, "other");
-    unsubscribe(a, "topic");
+    unsubscribe_from(a, "topic");
     expect_nothing(xpub); /* a had it twice */
-    unsubscribe(a, "topic");
+    unsubscribe_from(a, "topic");
     expect_nothing(xpub); /* b has it still */
-    unsubscribe(b, "topic");
+    unsubscribe_from(b, "topic");
     expect_wish(xpub, 0, "topic");
     expect_nothing(xpub);
     CHECK_OK(shm_close(a));
@@ -53,22 +41,17 @@ TEST_THAT(repeated_subscriptions_are_passed_on_once)
     CHECK_OK(shm_close(xpub));
 }
 
-TEST_THAT(nothing_is_sent_to_who_has_not_subscribed)
+TEST_DUO(SHM_XPUB, SHM_SUB, nothing_is_sent_to_who_has_not_subscribed, xpub, sub)
 {
-    shm_socket_t *xpub = socket_bound(SHM_XPUB), *sub = socket_connected(SHM_SUB);
-
-    join(xpub, sub);
-    subscribe(sub, "a");
+    subscribe_to(sub, "a");
     expect_wish(xpub, 1, "a");
     send_text(xpub, "b");
-    send_text(xpub, "a1");
-    expect_text(sub, "a1");
+    pass_text(xpub, sub, "a1");
     expect_nothing(sub);
-    unsubscribe(sub, "a");
+    unsubscribe_from(sub, "a");
     expect_wish(xpub, 0, "a");
     send_text(xpub, "a2");
     expect_nothing(sub);
-    CLOSE_ALL(sub, xpub);
 }
 
 /* ---- Verbose ---- */
@@ -76,78 +59,55 @@ TEST_THAT(nothing_is_sent_to_who_has_not_subscribed)
 /* Two subscribe to the same, and unsubscribe: the first end of it is told by SHM_XPUB_VERBOSER only. */
 static void subscribe_twice(int option)
 {
-    shm_socket_t *xpub = socket_bound_with(SHM_XPUB, option, 1), *a = socket_connected(SHM_SUB),
-                 *b = socket_connected(SHM_SUB);
+    shm_socket_t *xpub = socket_bound_with(SHM_XPUB, option, 1), *a = socket_joined(xpub, SHM_SUB),
+                 *b = socket_joined(xpub, SHM_SUB);
 
-    join(xpub, a);
-    join(xpub, b);
-    subscribe(a, "topic");
+    subscribe_to(a, "topic");
     expect_wish(xpub, 1, "topic");
-    subscribe(b, "topic");
+    subscribe_to(b, "topic");
     expect_wish(xpub, 1, "topic");
-    unsubscribe(a, "topic");
+    unsubscribe_from(a, "topic");
     if (option == SHM_XPUB_VERBOSER)
         expect_wish(xpub, 0, "topic");
     else
         expect_nothing(xpub);
-    unsubscribe(b, "topic");
+    unsubscribe_from(b, "topic");
     expect_wish(xpub, 0, "topic");
     CLOSE_ALL(a, b, xpub);
 }
 
-TEST_THAT(verbose_passes_on_every_subscription)
+TEST_THAT(verbose_passes_on_every_subscription_and_verboser_every_unsubscription_as_well)
 {
     subscribe_twice(SHM_XPUB_VERBOSE);
-}
-
-TEST_THAT(verboser_passes_on_every_unsubscription_as_well)
-{
     subscribe_twice(SHM_XPUB_VERBOSER);
 }
 
 /* ---- XSUB ---- */
 
-TEST_THAT(an_xsub_subscribes_by_sending)
+TEST_DUO(SHM_XPUB, SHM_XSUB, an_xsub_subscribes_by_sending, xpub, xsub)
 {
-    shm_socket_t *xpub = socket_bound(SHM_XPUB), *xsub = socket_connected(SHM_XSUB);
-
-    join(xpub, xsub);
     send_text(xsub, "\1topic");
     expect_wish(xpub, 1, "topic");
-    send_text(xpub, "topic 1");
-    send_text(xpub, "other");
+    send_texts(xpub, TEXTS("topic 1", "other"));
     expect_text(xsub, "topic 1");
     expect_nothing(xsub);
     CHECK_INT(shm_send(xsub, "\0topic", 6, 0), 6);
     expect_wish(xpub, 0, "topic");
     send_text(xpub, "topic 2");
     expect_nothing(xsub);
-    CLOSE_ALL(xsub, xpub);
 }
 
-TEST_THAT(an_xsub_may_send_other_messages_upstream)
+TEST_DUO(SHM_XPUB, SHM_XSUB, an_xsub_may_send_other_messages_upstream, xpub, xsub)
 {
-    shm_socket_t *xpub = socket_bound(SHM_XPUB), *xsub = socket_connected(SHM_XSUB);
-
-    join(xpub, xsub);
-    send_text(xsub, "hello");
-    expect_text(xpub, "hello");
-    send_text(xsub, "");
-    expect_text(xpub, "");
-    CLOSE_ALL(xsub, xpub);
+    pass_text(xsub, xpub, "hello");
+    pass_text(xsub, xpub, "");
 }
 
-TEST_THAT(a_pub_takes_an_xsub_and_shows_nothing_of_its_wishes)
+TEST_DUO(SHM_PUB, SHM_XSUB, a_pub_takes_an_xsub_and_shows_nothing_of_its_wishes, pub, xsub)
 {
-    shm_socket_t *pub = socket_bound(SHM_PUB), *xsub = socket_connected(SHM_XSUB);
-    char byte;
-
-    join(pub, xsub);
     send_text(xsub, "\1");
-    send_text(pub, "hello");
-    expect_text(xsub, "hello");
-    CHECK_ERR(shm_recv(pub, &byte, 1, SHM_DONTWAIT), ENOTSUP);
-    CLOSE_ALL(xsub, pub);
+    pass_text(pub, xsub, "hello");
+    CHECK_ERR(recv_byte(pub, SHM_DONTWAIT), ENOTSUP);
 }
 
 /* ---- Who comes, goes and dies ---- */
@@ -156,9 +116,9 @@ TEST_THAT(wishes_from_before_the_connection_arrive)
 {
     shm_socket_t *sub = socket_new(SHM_SUB), *xpub;
 
-    subscribe(sub, "a");
+    subscribe_to(sub, "a");
     CHECK_OK(shm_connect(sub, "it"));
-    subscribe(sub, "b");
+    subscribe_to(sub, "b");
     xpub = socket_bound(SHM_XPUB);
     join(xpub, sub);
     expect_wish(xpub, 1, "a");
@@ -169,8 +129,7 @@ TEST_THAT(wishes_from_before_the_connection_arrive)
     join(xpub, sub);
     expect_wish(xpub, 1, "a");
     expect_wish(xpub, 1, "b");
-    send_text(xpub, "b1");
-    expect_text(sub, "b1");
+    pass_text(xpub, sub, "b1");
     CLOSE_ALL(sub, xpub);
 }
 
@@ -178,20 +137,18 @@ static void subscribe_and_die(struct child *up, void *argument)
 {
     shm_socket_t *sub = socket_new(SHM_SUB);
 
-    subscribe(sub, "common");
-    subscribe(sub, "mine");
+    subscribe_to(sub, "common");
+    subscribe_to(sub, "mine");
     CHECK_OK(shm_connect(sub, "it"));
     await_event(sub, SHM_EVENT_CONNECTED);
-    child_say(up, 1);
-    child_hear(up);
+    child_stay(up, 1);
 }
 
 TEST_THAT(the_death_of_a_subscriber_ends_its_subscriptions)
 {
-    shm_socket_t *xpub = socket_bound(SHM_XPUB), *sub = socket_connected(SHM_SUB);
+    shm_socket_t *xpub = socket_bound(SHM_XPUB), *sub = socket_joined(xpub, SHM_SUB);
 
-    join(xpub, sub);
-    subscribe(sub, "common");
+    subscribe_to(sub, "common");
     expect_wish(xpub, 1, "common");
     for (int i = 0; i < 5; i++) {
         struct child child = child_start(subscribe_and_die, NULL);
@@ -207,13 +164,11 @@ TEST_THAT(the_death_of_a_subscriber_ends_its_subscriptions)
     CHECK_OK(shm_close(xpub));
 }
 
-TEST_THAT(long_wishes_arrive_whole)
+TEST_DUO(SHM_XPUB, SHM_SUB, long_wishes_arrive_whole, xpub, sub)
 {
     static const size_t sizes[] = {110, 111, 112, 113, 5000, 100000};
     static unsigned char topic[100000], got[100001];
-    shm_socket_t *xpub = socket_bound(SHM_XPUB), *sub = socket_connected(SHM_SUB);
 
-    join(xpub, sub);
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         pattern_fill(topic, sizes[i], (unsigned)i);
         CHECK_OK(shm_setsockopt(sub, SHM_SUBSCRIBE, topic, sizes[i]));
@@ -224,18 +179,16 @@ TEST_THAT(long_wishes_arrive_whole)
         CHECK_INT(shm_recv(sub, got, sizeof got, 0), sizes[i]);
         pattern_check(got, sizes[i], (unsigned)i);
     }
-    CLOSE_ALL(sub, xpub);
 }
 
 TEST_THAT(thousands_of_wishes_arrive)
 {
-    shm_socket_t *xpub = socket_bound(SHM_XPUB), *sub = socket_connected(SHM_SUB);
+    shm_socket_t *xpub = socket_bound(SHM_XPUB), *sub = socket_joined(xpub, SHM_SUB);
     char topic[16];
 
-    join(xpub, sub);
     for (int i = 0; i < 5000; i++) {
         snprintf(topic, sizeof topic, "t%d", i);
-        subscribe(sub, topic);
+        subscribe_to(sub, topic);
     }
     for (int i = 0; i < 5000; i++) {
         snprintf(topic, sizeof topic, "t%d", i);

@@ -108,6 +108,12 @@ void end_await(struct end *end)
     CHECK(take_subscription(end, 0));
 }
 
+void end_meet(struct end *end, const struct pipe *pipe, bool left)
+{
+    end_start(end, pipe, left, "it");
+    end_await(end);
+}
+
 void pipe_meet(struct end *left, struct end *right)
 {
     join(left->socket, right->socket);
@@ -130,8 +136,23 @@ void pipe_start_hwm(struct end *left, struct end *right, const struct pipe *pipe
         set_int(right->socket, SHM_SNDHWM, hwm);
         set_int(right->socket, SHM_RCVHWM, hwm);
     }
-    end_attach(pipe->right_binds ? right : left, pipe, "it");
-    end_attach(pipe->right_binds ? left : right, pipe, "it");
+    pipe_attach(left, right, pipe);
+}
+
+struct end *binder_of(const struct pipe *pipe, struct end *left, struct end *right)
+{
+    return pipe->right_binds ? right : left;
+}
+
+struct end *connector_of(const struct pipe *pipe, struct end *left, struct end *right)
+{
+    return pipe->right_binds ? left : right;
+}
+
+void pipe_attach(struct end *left, struct end *right, const struct pipe *pipe)
+{
+    end_attach(binder_of(pipe, left, right), pipe, "it");
+    end_attach(connector_of(pipe, left, right), pipe, "it");
     pipe_meet(left, right);
 }
 
@@ -308,6 +329,61 @@ int end_wait_in_mixed_poll(struct end *end)
     close(pipes[0]);
     close(pipes[1]);
     return result;
+}
+
+ssize_t end_recv_byte(struct end *end, int flags)
+{
+    char byte;
+
+    return end_recv(end, &byte, 1, flags);
+}
+
+void end_send_text(struct end *end, const char *text)
+{
+    CHECK_INT(end_send(end, text, strlen(text), 0), strlen(text));
+}
+
+void end_expect_text(struct end *end, const char *text)
+{
+    char got[64];
+    ssize_t n = CHECK_OK(end_recv(end, got, sizeof got, 0));
+
+    CHECK_MEM(got, n, text, strlen(text));
+}
+
+void end_pass_text(struct end *from, struct end *to, const char *text)
+{
+    end_send_text(from, text);
+    end_expect_text(to, text);
+}
+
+void end_send_counting(struct end *end, unsigned count, int flags)
+{
+    for (unsigned i = 0; i < count; i++)
+        CHECK_INT(end_send(end, &i, sizeof i, flags), sizeof i);
+}
+
+void end_expect_counting(struct end *end, unsigned count)
+{
+    for (unsigned i = 0, got; i < count; i++) {
+        CHECK_INT(end_recv(end, &got, sizeof got, 0), sizeof got);
+        CHECK_INT(got, i);
+    }
+}
+
+void end_fill(struct end *end)
+{
+    for (unsigned sent = 0; end_send(end, "x", 1, SHM_DONTWAIT) == 1; sent++)
+        CHECK(sent < 100000);
+    CHECK_INT(errno, EAGAIN);
+}
+
+void end_drain(struct end *right, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        CHECK_INT(end_recv_byte(right, 0), 1);
+        end_give_turn(right);
+    }
 }
 
 void pipe_transfer(struct end *left, struct end *right, const char *text)

@@ -67,12 +67,21 @@ void end_open(struct end *end, const struct pipe *pipe, bool left);
 /* Open it with a SOCKET that is there already. */
 void end_setup(struct end *end, const struct pipe *pipe, bool left, shm_socket_t *socket);
 bool end_binds(const struct end *end, const struct pipe *pipe);
+/* Which of the two binds, or connects. */
+struct end *binder_of(const struct pipe *pipe, struct end *left, struct end *right);
+struct end *connector_of(const struct pipe *pipe, struct end *left, struct end *right);
 /* Bind or connect, as PIPE has it for this end. */
 void end_attach(struct end *end, const struct pipe *pipe, const char *name);
-/* Both of these. */
+/* Both, the binder first, and wait until they have met. */
+void pipe_attach(struct end *left, struct end *right, const struct pipe *pipe);
+/* Open and attach it. */
 void end_start(struct end *end, const struct pipe *pipe, bool left, const char *name);
 /* Wait until the peer is there; for one end per process. */
 void end_await(struct end *end);
+/* Start it at "it", and wait for that. */
+void end_meet(struct end *end, const struct pipe *pipe, bool left);
+/* A child whose argument is the pipe. */
+struct child pipe_child(const struct pipe *pipe, void (*function)(struct child *up, void *pipe));
 /* Open both ends in this process, bind and connect them to "it", wait until they have met. */
 void pipe_start(struct end *left, struct end *right, const struct pipe *pipe);
 /* ... with high-water marks. */
@@ -104,8 +113,39 @@ ssize_t end_recv_anew(struct end *end, void *buffer, size_t size);
 /* As long as there is nothing: in shm_poll(), alone or beside a pipe. As shm_poll(). */
 int end_wait_in_poll(struct end *end);
 int end_wait_in_mixed_poll(struct end *end);
+/* As end_recv(), of a byte at most, which is dropped. */
+ssize_t end_recv_byte(struct end *end, int flags);
+/* Send, or wait for, TEXT. */
+void end_send_text(struct end *end, const char *text);
+void end_expect_text(struct end *end, const char *text);
+void end_pass_text(struct end *from, struct end *to, const char *text);
+/* COUNT numbers, from 0 on. */
+void end_send_counting(struct end *end, unsigned count, int flags);
+void end_expect_counting(struct end *end, unsigned count);
+/* Send what fits, without waiting. */
+void end_fill(struct end *end);
+/* Receive COUNT of those, and give the turn after each. */
+void end_drain(struct end *right, unsigned count);
 /* TEXT from left to right with these, then the turn. */
 void pipe_transfer(struct end *left, struct end *right, const char *text);
+
+/* Both ends have met, each with this high-water mark (0: as it is); then they are closed, LEFT first. */
+typedef void met_body(const struct pipe *pipe, struct end *left, struct end *right);
+void pipe_run(const struct pipe *pipe, int hwm, met_body *body);
+
+/* A test for every pipe, or those whose pair of types FITS, that is run by pipe_run(). */
+#define TEST_EACH_MET_PIPE(sentence, pipe, left, right) TEST_MET_PIPES(NULL, 0, sentence, pipe, left, right)
+#define TEST_MET_PIPES(fits, hwm, sentence, pipe, left, right)                                                         \
+    static met_body sentence##_met;                                                                                    \
+    TEST_PIPES(fits, sentence, pipe)                                                                                   \
+    {                                                                                                                  \
+        pipe_run(pipe, hwm, sentence##_met);                                                                           \
+    }                                                                                                                  \
+    static void sentence##_met(const struct pipe *pipe, struct end *left, struct end *right)
+
+/* Hundreds of messages, small and large in turn, from LEFT to RIGHT, each in a process of its own. */
+void end_send_traffic(struct end *left);
+void end_receive_traffic(struct end *right);
 
 /* Fill with bytes that depend on SEED and position; say whether they still are there. */
 void pattern_fill(void *data, size_t size, unsigned seed);

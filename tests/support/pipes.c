@@ -12,6 +12,51 @@ bool pair_has_no_turns(const struct pair *pair)
     return !pair->turns;
 }
 
+struct child pipe_child(const struct pipe *pipe, void (*function)(struct child *up, void *pipe))
+{
+    return child_start(function, (void *)(uintptr_t)pipe);
+}
+
+void pipe_run(const struct pipe *pipe, int hwm, met_body *body)
+{
+    struct end left, right;
+
+    pipe_start_hwm(&left, &right, pipe, hwm);
+    body(pipe, &left, &right);
+    pipe_close(&left, &right);
+}
+
+enum { TRAFFIC = 200, TRAFFIC_MAX = 3 << 20 };
+
+static size_t size_in_traffic(unsigned i)
+{
+    return i == 77 ? TRAFFIC_MAX : i % 2 ? 64 : 20000;
+}
+
+void end_send_traffic(struct end *left)
+{
+    unsigned char *bytes = CHECK_PTR(malloc(TRAFFIC_MAX));
+
+    for (unsigned i = 0; i < TRAFFIC; i++) {
+        pattern_fill(bytes, size_in_traffic(i), i);
+        CHECK_INT(end_send(left, bytes, size_in_traffic(i), 0), size_in_traffic(i));
+        end_take_turn(left);
+    }
+    free(bytes);
+}
+
+void end_receive_traffic(struct end *right)
+{
+    unsigned char *bytes = CHECK_PTR(malloc(TRAFFIC_MAX));
+
+    for (unsigned i = 0; i < TRAFFIC; i++) {
+        CHECK_INT(end_recv(right, bytes, TRAFFIC_MAX, 0), size_in_traffic(i));
+        pattern_check(bytes, size_in_traffic(i), i);
+        end_give_turn(right);
+    }
+    free(bytes);
+}
+
 struct job {
     const struct pipe_test *test;
     struct pipe pipe;

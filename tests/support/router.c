@@ -3,16 +3,24 @@
 
 void send_to(shm_socket_t *router, const char *id, const char *text)
 {
-    CHECK_INT(shm_send(router, id, strlen(id), SHM_SNDMORE), strlen(id));
-    CHECK_INT(shm_send(router, text, strlen(text), 0), strlen(text));
+    send_parts(router, TEXTS(id, text));
 }
 
 void expect_from(shm_socket_t *router, const char *id, const char *text)
 {
-    expect_text(router, id);
-    CHECK_INT(get_int(router, SHM_RCVMORE), 1);
-    expect_text(router, text);
-    CHECK_INT(get_int(router, SHM_RCVMORE), 0);
+    expect_parts(router, TEXTS(id, text));
+}
+
+void pass_from(shm_socket_t *dealer, const char *id, shm_socket_t *router, const char *text)
+{
+    send_text(dealer, text);
+    expect_from(router, id, text);
+}
+
+void pass_to(shm_socket_t *router, const char *id, shm_socket_t *dealer, const char *text)
+{
+    send_to(router, id, text);
+    expect_text(dealer, text);
 }
 
 shm_socket_t *dealer_new(const char *id)

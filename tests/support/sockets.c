@@ -42,6 +42,14 @@ shm_socket_t *socket_new(int type)
     return socket;
 }
 
+shm_socket_t *memfd_socket(int type)
+{
+    shm_socket_t *socket = CHECK_PTR(shm_socket(type | SHM_MEMFD));
+
+    set_int(socket, SHM_LINGER, 0);
+    return socket;
+}
+
 void set_int(shm_socket_t *socket, int option, int value)
 {
     CHECK_OK(shm_setsockopt(socket, option, &value, sizeof value));
@@ -55,6 +63,16 @@ int get_int(shm_socket_t *socket, int option)
     CHECK_OK(shm_getsockopt(socket, option, &value, &size));
     CHECK_INT(size, sizeof value);
     return value;
+}
+
+uint64_t lost_of(shm_socket_t *socket)
+{
+    uint64_t lost = UINT64_MAX;
+    size_t size = sizeof lost;
+
+    CHECK_OK(shm_getsockopt(socket, SHM_LOST, &lost, &size));
+    CHECK_INT(size, sizeof lost);
+    return lost;
 }
 
 shm_stats_t get_stats(shm_socket_t *socket)
@@ -126,17 +144,89 @@ shm_socket_t *socket_bound_with(int type, int option, int value)
 
 shm_socket_t *socket_connected(int type)
 {
+    return socket_connected_to(type, "it");
+}
+
+shm_socket_t *socket_connected_to(int type, const char *name)
+{
     shm_socket_t *socket = socket_new(type);
 
-    CHECK_OK(shm_connect(socket, "it"));
+    CHECK_OK(shm_connect(socket, name));
     return socket;
 }
 
 void pair_up(shm_socket_t *binds, shm_socket_t *connects)
 {
-    CHECK_OK(shm_bind(binds, "it"));
-    CHECK_OK(shm_connect(connects, "it"));
+    pair_up_at("it", binds, connects);
+}
+
+void pair_up_at(const char *name, shm_socket_t *binds, shm_socket_t *connects)
+{
+    CHECK_OK(shm_bind(binds, name));
+    CHECK_OK(shm_connect(connects, name));
     join(binds, connects);
+}
+
+void connect_to(shm_socket_t *bound, shm_socket_t *socket)
+{
+    CHECK_OK(shm_connect(socket, "it"));
+    join(bound, socket);
+}
+
+shm_socket_t *socket_joined(shm_socket_t *bound, int type)
+{
+    shm_socket_t *socket = socket_new(type);
+
+    connect_to(bound, socket);
+    return socket;
+}
+
+void duo_run(int a_type, int b_type, duo_body *body)
+{
+    shm_socket_t *a = socket_bound(a_type), *b = socket_joined(a, b_type);
+
+    body(a, b);
+    CLOSE_ALL(a, b);
+}
+
+void sockets_join(shm_socket_t *bound, int type, shm_socket_t **sockets, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        sockets[i] = socket_joined(bound, type);
+}
+
+ssize_t recv_byte(shm_socket_t *socket, int flags)
+{
+    char byte;
+
+    return shm_recv(socket, &byte, 1, flags);
+}
+
+shm_msg_t msg_new(void)
+{
+    shm_msg_t msg;
+
+    CHECK_OK(shm_msg_init(&msg));
+    return msg;
+}
+
+shm_socket_t *sub_new(const char *prefix)
+{
+    shm_socket_t *sub = socket_new(SHM_SUB);
+
+    if (prefix)
+        subscribe_to(sub, prefix);
+    return sub;
+}
+
+void subscribe_to(shm_socket_t *sub, const char *prefix)
+{
+    CHECK_OK(shm_setsockopt(sub, SHM_SUBSCRIBE, prefix, strlen(prefix)));
+}
+
+void unsubscribe_from(shm_socket_t *sub, const char *prefix)
+{
+    CHECK_OK(shm_setsockopt(sub, SHM_UNSUBSCRIBE, prefix, strlen(prefix)));
 }
 
 int socket_attach(shm_socket_t *socket, bool binds, const char *name)

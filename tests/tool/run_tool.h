@@ -3,7 +3,7 @@
 #ifndef SHMQ_TEST_RUN_TOOL_H
 #define SHMQ_TEST_RUN_TOOL_H
 
-#include "support/ends.h"
+#include "support/short.h"
 
 struct output {
     int status; /* of exit; a death by a signal is a failure of the test */

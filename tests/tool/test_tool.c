@@ -74,7 +74,6 @@ TEST_THAT(a_directory_that_is_not_ours_alone_is_refused)
 static void bind_all(struct child *up, void *argument)
 {
     shm_socket_t *pub = socket_new(SHM_PUB), *pull = socket_new(SHM_PULL), *rep = socket_new(SHM_REP);
-    char got[8];
 
     CHECK_OK(shm_bind(pub, "robot/pose"));
     CHECK_OK(shm_bind(pull, "jobs"));
@@ -82,36 +81,33 @@ static void bind_all(struct child *up, void *argument)
     child_say(up, 1);
     await_event(pub, SHM_EVENT_CONNECTED); /* a binder meets its peers inside its calls */
     await_event(pull, SHM_EVENT_CONNECTED);
-    CHECK_INT(shm_recv(rep, got, sizeof got, 0), 2);
-    CHECK_INT(shm_send(rep, "ok", 2, 0), 2);
+    expect_text(rep, "go");
+    send_text(rep, "ok");
     for (int i = 0; i < PUBLISHED; i++)
-        CHECK_INT(shm_send(pub, "12345678", 8, 0), 8);
+        send_text(pub, "12345678");
     child_say(up, 2);
     CHECK_INT(child_hear(up), 1); /* the jobs are there */
-    CHECK_INT(shm_recv(pull, got, sizeof got, 0), 3);
-    child_say(up, 3);
-    child_hear(up);
+    expect_text(pull, "job");
+    child_stay(up, 3);
 }
 
 static void connect_all(struct child *up, void *argument)
 {
     shm_socket_t *sub = socket_new(SHM_SUB), *push = socket_new(SHM_PUSH), *req = socket_new(SHM_REQ);
-    char got[8];
 
-    CHECK_OK(shm_setsockopt(sub, SHM_SUBSCRIBE, "", 0));
+    subscribe_to(sub, "");
     CHECK_OK(shm_connect(sub, "robot/pose"));
     CHECK_OK(shm_connect(push, "jobs"));
     CHECK_OK(shm_connect(req, "arm"));
     await_event(push, SHM_EVENT_CONNECTED);
     await_event(sub, SHM_EVENT_CONNECTED);
-    CHECK_INT(shm_send(req, "go", 2, 0), 2);
-    CHECK_INT(shm_recv(req, got, sizeof got, 0), 2);
+    send_text(req, "go");
+    expect_text(req, "ok");
     for (int i = 0; i < 3; i++)
-        CHECK_INT(shm_send(push, "job", 3, 0), 3);
+        send_text(push, "job");
     for (int i = 0; i < PUBLISHED_READ; i++)
-        CHECK_INT(shm_recv(sub, got, sizeof got, 0), 8);
-    child_say(up, 1);
-    child_hear(up);
+        expect_text(sub, "12345678");
+    child_stay(up, 1);
 }
 
 static void start_all(struct child *binder, struct child *connector)
@@ -223,7 +219,7 @@ TEST_THAT(a_name_that_nobody_is_bound_to_is_unbound)
 {
     shm_socket_t *push = socket_connected(SHM_PUSH);
 
-    CHECK_INT(shm_send(push, "job", 3, 0), 3);
+    send_text(push, "job");
     CHECK(strcmp(word_in_line(tool_says(0, "ls"), "it", 1), "unbound") == 0);
     const char *text = tool_says_json(0, "info", "it");
     CHECK(strstr(text, "\"binder\":null") != NULL);
@@ -235,16 +231,14 @@ TEST_THAT(a_name_that_nobody_is_bound_to_is_unbound)
 /* A subscriber that was overrun: how many it missed is exact once it has noticed. */
 TEST_THAT(a_slow_subscriber_is_seen_to_lag_and_to_lose)
 {
-    shm_socket_t *pub = socket_new(SHM_PUB), *sub = socket_new(SHM_SUB);
-    char got[8];
+    shm_socket_t *pub = socket_new(SHM_PUB), *sub = sub_new("");
 
-    CHECK_OK(shm_setsockopt(sub, SHM_SUBSCRIBE, "", 0));
     set_int(pub, SHM_SNDHWM, 16);
     pair_up(pub, sub);
     for (int i = 0; i < 1000; i++)
-        CHECK_INT(shm_send(pub, "x", 1, 0), 1);
+        send_text(pub, "x");
     CHECK_INT(number_at(tool_says_json(0, "info", "it"), "\"peers\":[", "lag"), 1000);
-    CHECK_INT(shm_recv(sub, got, sizeof got, 0), 1);
+    expect_text(sub, "x");
     const char *text = tool_says_json(0, "info", "it");
     long long lost = number_at(text, "\"peers\":[", "lost");
     CHECK_INT(lost, get_stats(sub).lost);
@@ -278,7 +272,7 @@ TEST_THAT(looking_at_a_stream_does_not_change_it)
     long long before = 0;
 
     CHECK_INT(child_hear(&child), 1);
-    CHECK_OK(shm_setsockopt(sub, SHM_SUBSCRIBE, "", 0));
+    subscribe_to(sub, "");
     CHECK_OK(shm_connect(sub, "it"));
     for (int i = 0, got; i < STREAM; i++) {
         CHECK_INT(shm_recv(sub, &got, sizeof got, 0), sizeof got);
@@ -305,14 +299,12 @@ TEST_THAT(looking_at_a_stream_does_not_change_it)
 
 TEST_THAT(looking_wakes_no_descriptor)
 {
-    shm_socket_t *pub = socket_new(SHM_PUB), *sub = socket_new(SHM_SUB);
-    char got[8];
+    shm_socket_t *pub = socket_new(SHM_PUB), *sub = sub_new("");
 
-    CHECK_OK(shm_setsockopt(sub, SHM_SUBSCRIBE, "", 0));
     pair_up(pub, sub);
     struct pollfd item = {get_int(sub, SHM_FD), POLLIN, 0};
     while (CHECK_OK(poll(&item, 1, 0)) == 1)
-        CHECK_ERR(shm_recv(sub, got, sizeof got, SHM_DONTWAIT), EAGAIN);
+        expect_nothing(sub);
     tool_says(0, "ls");
     tool_says(0, "info", "it");
     tool_says(1, "gc", "--dry-run");

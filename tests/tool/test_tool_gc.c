@@ -5,6 +5,12 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+static void gc_leaves_nothing(void)
+{
+    run_tool("gc", NULL);
+    CHECK_INT(count_files(test_dir()), 0);
+}
+
 /* Both ends of every kind of ring, with messages of all sizes in flight. */
 static void leave_everything(struct child *up, void *argument)
 {
@@ -22,15 +28,13 @@ static void leave_everything(struct child *up, void *argument)
         get_int(bound, SHM_FD); /* its FIFO */
         CHECK_OK(shm_send(types[i][0] == SHM_PUB ? bound : connected, large, sizeof large, 0));
     }
-    child_say(up, 1);
-    child_hear(up);
+    child_stay(up, 1);
 }
 
 TEST_THAT(what_the_dead_left_is_listed_and_removed)
 {
-    struct child child = child_start(leave_everything, NULL);
+    struct child child = child_start_until(1, leave_everything, NULL);
 
-    CHECK_INT(child_hear(&child), 1);
     tool_says(1, "gc");
     child_kill(&child);
     unsigned files = count_files(test_dir());
@@ -55,22 +59,18 @@ TEST_THAT(what_the_dead_left_is_listed_and_removed)
 TEST_THAT(the_living_keep_all_of_theirs)
 {
     shm_socket_t *pub = socket_new(SHM_PUB), *sub = socket_new(SHM_SUB), *idle = socket_new(SHM_PULL);
-    char got[8];
 
-    CHECK_OK(shm_setsockopt(sub, SHM_SUBSCRIBE, "", 0));
-    CHECK_OK(shm_bind(pub, "mine"));
-    CHECK_OK(shm_connect(sub, "mine"));
-    join(pub, sub);
+    subscribe_to(sub, "");
+    pair_up_at("mine", pub, sub);
     unsigned files = count_files(test_dir());
-    struct child child = child_start(leave_everything, NULL);
-    CHECK_INT(child_hear(&child), 1);
+    struct child child = child_start_until(1, leave_everything, NULL);
     CHECK_OK(shm_send(pub, "before", 6, 0));
     child_kill(&child);
     CHECK_INT(count_in(tool_says(0, "gc"), "\nsocket "), 6);
     CHECK_INT(count_files(test_dir()), files);
     CHECK_OK(shm_send(pub, "behind", 6, 0));
-    CHECK_INT(shm_recv(sub, got, sizeof got, 0), 6);
-    CHECK_INT(shm_recv(sub, got, sizeof got, 0), 6);
+    expect_text(sub, "before");
+    expect_text(sub, "behind");
     CLOSE_ALL(idle, sub, pub);
 }
 
@@ -84,29 +84,25 @@ static void send_and_wait(struct child *up, void *argument)
         CHECK_OK(shm_connect(socket, "that"));
     CHECK_OK(shm_connect(socket, "it"));
     for (int i = 0; i < 5; i++)
-        CHECK_INT(shm_send(socket, "unread", 6, 0), 6);
-    child_say(up, 1);
-    child_hear(up);
+        send_text(socket, "unread");
+    child_stay(up, 1);
 }
 
 static void check_unread(int sender, int receiver)
 {
     shm_socket_t *socket = socket_new(receiver);
-    char got[8];
 
     CHECK_OK(shm_bind(socket, "it"));
-    struct child child = child_start(send_and_wait, &sender);
-    CHECK_INT(child_hear(&child), 1);
+    struct child child = child_start_until(1, send_and_wait, &sender);
     child_kill(&child);
     unsigned files = count_files(test_dir());
     tool_says(sender == SHM_PUSH ? 0 : 1, "gc", "--dry-run");
     tool_says(sender == SHM_PUSH ? 0 : 1, "gc"); /* "that" */
     CHECK_INT(count_files(test_dir()), files - (sender == SHM_PUSH));
     for (int i = 0; i < 5; i++)
-        CHECK_INT(shm_recv(socket, got, sizeof got, 0), 6);
+        expect_text(socket, "unread");
     CHECK_OK(shm_close(socket));
-    run_tool("gc", NULL);
-    CHECK_INT(count_files(test_dir()), 0);
+    gc_leaves_nothing();
 }
 
 TEST_THAT(unread_messages_of_a_dead_sender_stay_for_the_binder)
@@ -122,27 +118,23 @@ static void bind_send_and_wait(struct child *up, void *argument)
 
     await_event(push, SHM_EVENT_CONNECTED);
     for (int i = 0; i < 5; i++)
-        CHECK_INT(shm_send(push, "unread", 6, 0), 6);
-    child_say(up, 1);
-    child_hear(up);
+        send_text(push, "unread");
+    child_stay(up, 1);
 }
 
 /* The connector has been accepted, but has not looked yet. */
 TEST_THAT(unread_messages_of_a_dead_binder_stay_for_the_connector)
 {
     shm_socket_t *pull = socket_connected(SHM_PULL);
-    char got[8];
 
-    struct child child = child_start(bind_send_and_wait, NULL);
-    CHECK_INT(child_hear(&child), 1);
+    struct child child = child_start_until(1, bind_send_and_wait, NULL);
     child_kill(&child);
     CHECK(strcmp(word_in_line(tool_says(0, "ls"), "it", 1), "unbound") == 0);
     tool_says(1, "gc");
     for (int i = 0; i < 5; i++)
-        CHECK_INT(shm_recv(pull, got, sizeof got, 0), 6);
+        expect_text(pull, "unread");
     CHECK_OK(shm_close(pull));
-    run_tool("gc", NULL);
-    CHECK_INT(count_files(test_dir()), 0);
+    gc_leaves_nothing();
 }
 
 #define LARGE 100000 /* does not fit a slot: the view is into the sender's memory */
@@ -155,28 +147,23 @@ static void send_large_and_wait(struct child *up, void *argument)
     pattern_fill(large, LARGE, 1);
     CHECK_OK(shm_connect(socket, "it"));
     CHECK_INT(shm_send(socket, large, LARGE, 0), LARGE);
-    child_say(up, 1);
-    child_hear(up);
+    child_stay(up, 1);
 }
 
 /* A view is read after its sender died. */
 TEST_THAT(what_a_view_shows_stays)
 {
     shm_socket_t *socket = socket_bound(SHM_DEALER);
-    struct child child;
-    shm_msg_t msg;
+    shm_msg_t msg = msg_new();
 
-    child = child_start(send_large_and_wait, NULL);
-    CHECK_INT(child_hear(&child), 1);
-    CHECK_OK(shm_msg_init(&msg));
+    struct child child = child_start_until(1, send_large_and_wait, NULL);
     CHECK_INT(shm_msg_recv(&msg, socket, 0), LARGE);
     child_kill(&child);
     tool_says(1, "gc");
     pattern_check(shm_msg_data(&msg), LARGE, 1);
     CHECK_OK(shm_msg_close(&msg));
     CHECK_OK(shm_close(socket));
-    run_tool("gc", NULL);
-    CHECK_INT(count_files(test_dir()), 0);
+    gc_leaves_nothing();
 }
 
 static void make_file(const char *name)
@@ -207,16 +194,14 @@ TEST_THAT(a_half_done_removal_is_finished)
 /* Sockets that come while gc runs are not hurt: they meet, talk and close, over and over. */
 static void come_and_go(struct child *up, void *argument)
 {
-    char got[8];
-
     for (int i = 0; i < 300; i++) {
         shm_socket_t *pull = socket_new(SHM_PULL), *push = socket_new(SHM_PUSH);
         CHECK_OK(shm_bind(pull, "it"));
         CHECK_OK(shm_connect(push, "it"));
-        CHECK_INT(shm_send(push, "job", 3, 0), 3);
+        send_text(push, "job");
         if (i % 2 == 0)
             CHECK_OK(shm_close(push));
-        CHECK_INT(shm_recv(pull, got, sizeof got, 0), 3);
+        expect_text(pull, "job");
         if (i % 2 == 1)
             CHECK_OK(shm_close(push));
         CHECK_OK(shm_close(pull));

@@ -95,23 +95,18 @@ TEST_THAT(what_is_no_file_of_a_socket_stays)
 
 static void talk_and_wait(struct child *up, void *argument)
 {
-    shm_socket_t *push = socket_bound(SHM_PUSH), *pull = socket_connected(SHM_PULL);
+    shm_socket_t *push = socket_bound(SHM_PUSH);
     shm_socket_t *pub = socket_new(SHM_PUB), *sub = socket_new(SHM_SUB);
     shm_socket_t *left = socket_new(SHM_DEALER), *right = socket_new(SHM_DEALER);
 
-    CHECK_OK(shm_bind(pub, "that"));
-    CHECK_OK(shm_connect(sub, "that"));
-    CHECK_OK(shm_bind(left, "both"));
-    CHECK_OK(shm_connect(right, "both"));
-    join(push, pull);
-    join(pub, sub);
-    join(left, right);
+    socket_joined(push, SHM_PULL);
+    pair_up_at("that", pub, sub);
+    pair_up_at("both", left, right);
     CHECK_OK(shm_send(push, "job", 3, 0));
     CHECK_OK(shm_send(pub, "news", 4, 0));
     CHECK_OK(shm_send(left, "there", 5, 0));
     CHECK_OK(shm_send(right, "back", 4, 0));
-    child_say(up, 1);
-    child_hear(up);
+    child_stay(up, 1);
 }
 
 /* Overwrite words at random places of a file, most of them where the headers and records are, or cut
