@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A socket in your own epoll loop: SHM_FD is readable when the socket may be ready. Read until
- * EAGAIN each time: that is correct for level and for edge triggering, and one wake serves many
- * messages. Senders pay for a wake only while somebody sleeps on the descriptor. Prints:
+ * EAGAIN each time: that is correct for level and for edge triggering, and one wake serves all the
+ * messages that have come by then. Senders pay for a wake only while somebody sleeps on the descriptor. Prints:
  *     received 1000 messages in order
  */
 #include "must.h"

@@ -109,7 +109,9 @@ enum {
     SHM_SUBSCRIBE = 6,         /* W  bytes, any: a prefix to receive ("" is everything). SUB, XSUB */
     SHM_UNSUBSCRIBE = 7,       /* W  bytes: EINVAL if it was not subscribed                        */
     SHM_RCVMORE = 13,          /* R  int: further parts of the current message follow              */
-    SHM_FD = 14,               /* R  int: a descriptor, readable when the socket may be ready      */
+    SHM_FD = 14,               /* R  int: a descriptor, readable when there may be a message, or a
+                                  peer came or went; once when there is room after a refused send;
+                                  not because of unread events                                     */
     SHM_EVENTS = 15,           /* R  int: which of SHM_POLLIN and SHM_POLLOUT hold now             */
     SHM_TYPE = 16,             /* R  int: SHM_PAIR ...                                             */
     SHM_LINGER = 17,           /* RW int ms: how long shm_close() waits for messages that nobody is

@@ -16,8 +16,11 @@ SHM_API int shm_event_recv(shm_socket_t *s, shm_event_t *event, int flags)
         if (event_take(s, event))
             return 0;
         int error = wait ? socket_wait(s, SHM_POLLPRI, deadline) : -EAGAIN;
-        if (error < 0 && !wait)
-            socket_empty_poll(s);
+        if (error < 0 && !wait) {
+            socket_empty_poll(s); /* it may notice a death */
+            if (event_take(s, event))
+                return 0;
+        }
         if (error < 0)
             return api_result(error);
     }

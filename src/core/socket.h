@@ -124,7 +124,7 @@ struct tx {
     struct outgoing message;
     struct ring_out shared; /* PUB, PUSH: one ring for all peers */
     bool has_shared;
-    bool refused; /* the last send did not find room */
+    bool refused; /* the last send did not find room, and SHM_FD has not told of any since */
     bool blocked; /* a send waits, until there is enough room to be worth waking up for */
     uint32_t count;
     struct block *retired; /* blocks that were read, but may still be viewed */

@@ -124,7 +124,10 @@ static const char *watched(struct waitable *w, unsigned i)
 
 void socket_fd_rearm(struct shm_socket *s)
 {
-    descriptor_rearm(&s->wait, s->tx.refused ? SHM_POLLIN | SHM_POLLPRI | SHM_POLLOUT : SHM_POLLIN | SHM_POLLPRI);
+    descriptor_rearm(&s->wait, s->tx.refused ? SHM_POLLIN | SHM_POLLOUT : SHM_POLLIN);
+    /* Room is told once: the caller may have given that message up. If it came just now, its ring has told. */
+    if (s->tx.refused && (socket_events(s, SHM_POLLOUT) & SHM_POLLOUT))
+        s->tx.refused = false;
 }
 
 const struct waitable_ops socket_waitable = {

@@ -17,7 +17,10 @@ void socket_empty_poll(struct shm_socket *s);
 void socket_sent_many(struct shm_socket *s);
 void socket_received_many(struct shm_socket *s);
 
-/* SHM_FD: make the descriptor unreadable until there is something to do. */
+/*
+ * SHM_FD: make the descriptor unreadable until there is a message, a change of peers to look at or, once after a
+ * refused send, room. Events are no reason: they come about in the caller's own calls, and may stay unread for ever.
+ */
 void socket_fd_rearm(struct shm_socket *s);
 
 #endif

@@ -96,6 +96,112 @@ TEST_MET_PIPES(pair_waits, 4, a_descriptor_tells_of_room_after_a_refusal, pipe, 
     close(ep);
 }
 
+/* ---- it rests ---- */
+
+/* Wakes while nothing happens, of a loop that looks in this way. */
+static unsigned wakes_in_silence(struct end *end, uint32_t flags, void (*look)(struct end *end))
+{
+    int ep = epoll_of(end->socket, flags);
+    unsigned wakes = 0;
+
+    for (int64_t until = now_ms() + 100; now_ms() < until; wakes += is_readable(ep, 20))
+        look(end);
+    close(ep);
+    return wakes;
+}
+
+static void look_for_messages(struct end *end)
+{
+    uint64_t got;
+
+    if (end->is_left)
+        get_int(end->socket, SHM_EVENTS); /* it may be one that only sends */
+    else
+        CHECK(!drain_one(end, &got));
+}
+
+static void look_for_events(struct end *end)
+{
+    shm_event_t event;
+
+    while (shm_event_recv(end->socket, &event, SHM_DONTWAIT) == 0)
+        ;
+}
+
+TEST_EACH_PIPE(an_unread_event_lets_the_descriptor_rest, pipe)
+{
+    struct end left, right;
+    char subscription;
+
+    end_start(&left, pipe, true, "it");
+    end_start(&right, pipe, false, "it");
+    while (get_stats(left.socket).peers == 0 || get_stats(right.socket).peers == 0)
+        ; /* each has the event of the other's coming */
+    while (shm_recv(left.socket, &subscription, 1, SHM_DONTWAIT) >= 0)
+        ; /* an XPUB's */
+    for (unsigned i = 0; i < 2; i++) {
+        CHECK(wakes_in_silence(&left, i * (unsigned)EPOLLET, look_for_messages) <= 2);
+        CHECK(wakes_in_silence(&right, i * (unsigned)EPOLLET, look_for_messages) <= 2);
+    }
+    pipe_close(&left, &right);
+}
+
+TEST_PIPES(pair_waits, a_refused_send_that_was_given_up_lets_the_descriptor_rest, pipe)
+{
+    struct end left, right;
+    char byte;
+
+    pipe_start_hwm(&left, &right, pipe, 4);
+    CHECK(wakes_in_silence(&left, 0, look_for_events) <= 2);
+    while (end_send(&left, "x", 1, SHM_DONTWAIT) == 1)
+        ;
+    CHECK_INT(errno, EAGAIN);
+    while (end_recv(&right, &byte, 1, SHM_DONTWAIT) == 1) {
+        end_give_turn(&right);
+        end_recv(&left, &byte, 1, SHM_DONTWAIT); /* an answer, in some patterns */
+    }
+    CHECK(wakes_in_silence(&left, 0, look_for_events) <= 2);
+    pipe_close(&left, &right);
+}
+
+static void come_and_wait(struct child *up, void *argument)
+{
+    struct end left;
+
+    end_start(&left, argument, true, "it");
+    end_await(&left);
+    child_say(up, 0);
+    child_hear(up);
+}
+
+/* Messages first, then events: what the first receives bring about is read by the second. */
+TEST_EACH_PIPE(who_reads_messages_then_events_until_there_are_none_hears_of_a_death, pipe)
+{
+    struct pipe copy = *pipe;
+    struct child child = child_start(come_and_wait, &copy);
+    struct end right;
+    shm_event_t event = {.event = 0};
+    uint64_t got;
+    int ep;
+
+    end_start(&right, pipe, false, "it");
+    end_await(&right);
+    child_hear(&child);
+    ep = epoll_of(right.socket, EPOLLET);
+    for (bool killed = false; event.event != SHM_EVENT_DIED;) {
+        while (drain_one(&right, &got))
+            ;
+        while (event.event != SHM_EVENT_DIED && shm_event_recv(right.socket, &event, SHM_DONTWAIT) == 0)
+            ;
+        if (!killed)
+            child_kill(&child);
+        killed = true;
+        CHECK(event.event == SHM_EVENT_DIED || is_readable(ep, 10000));
+    }
+    close(ep);
+    end_close(&right);
+}
+
 /* The sender wakes a peer that sleeps on its descriptor, although it cannot open a file itself. */
 TEST_EACH_MET_PIPE(a_sender_without_descriptors_wakes_a_descriptor, pipe, left, right)
 {

@@ -112,7 +112,7 @@ void actor_close(struct actor *actor)
     actor_says(actor, "closed");
 }
 
-/* Unread events keep SHM_FD and SHM_POLLPRI awake. */
+/* Unread events keep SHM_POLLPRI awake. */
 void actor_idle(struct actor *actor)
 {
     actor_drop_events(actor);
