@@ -5,8 +5,8 @@
  *
  * RINGERS senders of one message each to a ring that SLEEPERS readers take from. DEATH: a ringer may end
  * before any step. SLICE: a sleep ends by itself some time. MANY: the readers say so by `has_waiters`, and
- * one ringer, who has all the messages, wakes one of them at a time. READER_DEATH: one reader may die,
- * too, in its sleep or right after.
+ * one ringer, who has all the messages, wakes one at a time of those who are sure to take one. READER_DEATH:
+ * one reader may die, too, in its sleep or right after. DECLINES: the first one is not sure to, and does not.
  *
  * Shown, by the assertion: when nothing can move any more, no message lies there while a reader sleeps.
  * With a slice, by the formula: every message is taken in the end, whoever died.
@@ -17,6 +17,8 @@
  * spin: ok  -DRINGERS=1 -DSLEEPERS=2 -DMANY -DMESSAGES=2    two readers, one woken at a time
  * spin: bad -DRINGERS=1 -DSLEEPERS=2 -DMANY -DMESSAGES=2 -DREADER_DEATH        the woken one dies
  * spin: ltl -DRINGERS=1 -DSLEEPERS=2 -DMANY -DMESSAGES=2 -DREADER_DEATH -DSLICE
+ * spin: ok  -DRINGERS=1 -DSLEEPERS=2 -DMANY -DMESSAGES=2 -DDECLINES   it is woken, and others are as well
+ * spin: bad -DRINGERS=1 -DSLEEPERS=2 -DMANY -DMESSAGES=2 -DDECLINES -DONE_IS_ENOUGH    but for it
  * spin: bad -DRINGERS=1 -DSLEEPERS=1 -DNO_RECHECK           without the look of P2 (the model would notice)
  * spin: bad -DRINGERS=1 -DSLEEPERS=1 -DNO_COMPARE           without the kernel's look of P3
  */
@@ -40,6 +42,11 @@ bit has_waiters;           /* in the sender's bell */
 #define P3_IS_PARKED parked[self]
 #endif
 
+#if defined(DECLINES) && !defined(ONE_IS_ENOUGH)
+#define TAKES(r) (r != 0)
+#else
+#define TAKES(r) true
+#endif
 #ifdef DEATH
 #define MAY_DIE if :: goto died :: skip fi
 #else
@@ -76,14 +83,17 @@ active [RINGERS] proctype ringer() {
         if
         :: has_waiters ->
             has_waiters = 0;
-            bit woken = 0;
+            bit found = 0, again = 0;
             i = 0;
             do
             :: i == SLEEPERS -> break
-            :: i < SLEEPERS && !woken -> ring(i); woken = how; i++
-            :: i < SLEEPERS && woken && parked[i] -> has_waiters = 1; break
-            :: i < SLEEPERS && woken && !parked[i] -> i++
-            od
+            :: i < SLEEPERS && found && TAKES(i) && parked[i] -> again = 1; i++
+            :: i < SLEEPERS && !(found && TAKES(i) && parked[i]) -> ring(i); found = found || (how && TAKES(i)); i++
+            od;
+            if
+            :: again -> has_waiters = 1
+            :: else
+            fi
         :: else
         fi
 #else
@@ -119,6 +129,12 @@ end_asleep:
             :: queued[self] -> queued[self] = 0
 #endif
             fi
+#ifdef DECLINES
+            if
+            :: self == 0 -> goto dead
+            :: else
+            fi;
+#endif
 #ifdef READER_DEATH
             if
             :: self == 0 -> goto dead

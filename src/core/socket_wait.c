@@ -89,10 +89,12 @@ void socket_empty_poll(struct shm_socket *s)
 /* ---- sleeping ---- */
 
 /* P1: announce the sleep in our own bell, and set has_waiters at the peers whose shared ring we read. */
-static void announce(struct waitable *w, uint32_t how)
+static uint32_t announce(struct waitable *w, uint32_t how)
 {
     struct shm_socket *s = socket_of(w);
     bool said = false;
+    if (s->pipes.count != 1)
+        how &= ~BELL_TAKES; /* woken for one ring, it may take from another */
     bell_announce(&s->bell, how);
     for (uint32_t i = 0; i < s->pipes.count; i++) {
         struct pipe *pipe = s->pipes.list[i];
@@ -103,6 +105,7 @@ static void announce(struct waitable *w, uint32_t how)
     }
     if (said)
         fence_seq_cst();
+    return how;
 }
 
 int socket_wait(struct shm_socket *s, short events, uint64_t deadline_ns)

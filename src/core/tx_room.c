@@ -94,28 +94,30 @@ bool tx_can_choose(struct shm_socket *s)
 
 /* ---- wakeups ---- */
 
+/* A ring that several take from: one of those who are sure to take a message is enough for it (bell.h). */
 void tx_wake_readers(struct shm_socket *s)
 {
-    bool one = s->tx.shared.kind == RING_SPMC;
+    bool one = s->tx.shared.kind == RING_SPMC, again = false;
     uint32_t first = s->pipes.send_next; /* a copy: it changes below */
     store_relaxed(&s->bell.page->has_waiters, 0); /* the fence orders it */
     fence_seq_cst();
-    for (uint32_t i = 0, woken = 0; i < s->pipes.count; i++) {
+    for (uint32_t i = 0, found = 0; i < s->pipes.count; i++) {
         struct pipe *pipe = s->pipes.list[(first + i) % s->pipes.count];
         if (!pipe_has_met(pipe) || pipe->out != &s->tx.shared)
             continue;
-        if (woken && one) {
-            if (peer_u32(&pipe->peer->bell.page->waiting) != 0) {
-                store_relaxed(&s->bell.page->has_waiters, 1); /* the next message wakes another */
-                return;
-            }
-        } else if (bell_ring(&pipe->peer->bell)) {
-            woken = 1;
+        struct bell *bell = &pipe->peer->bell;
+        bool takes = one && (peer_u32(&bell->page->waiting) & BELL_TAKES); /* a hint: S2 follows, in bell_ring() */
+        if (takes && found) {
+            again = true;
+        } else if (bell_ring(bell)) {
             stat_add(s, STAT_WAKES, 1);
-            if (one)
+            found = found || takes;
+            if (takes)
                 s->pipes.send_next = (first + i + 1) % s->pipes.count;
         }
     }
+    if (again)
+        store_relaxed(&s->bell.page->has_waiters, 1); /* the next message wakes another */
 }
 
 void tx_wake(struct shm_socket *s, struct pipe *pipe)

@@ -96,7 +96,7 @@ static int spin(struct waitable *w, short events, uint64_t budget, uint64_t dead
 /* Sleep for one slice. 0: go on; 1: ready; -EAGAIN: the deadline has passed; -EINTR. */
 static int sleep_once(struct waitable *w, short events, uint64_t deadline_ns)
 {
-    w->ops->announce(w, BELL_WAITING);
+    uint32_t how = w->ops->announce(w, events == SHM_POLLIN ? BELL_WAITING | BELL_TAKES : BELL_WAITING);
     uint64_t now_ns = deadline_ns == CLOCK_FOREVER ? 0 : clock_now_ns();
     bool stirred = waitable_is_stirred(w, events);
     if (stirred || (deadline_ns != CLOCK_FOREVER && now_ns >= deadline_ns)) {
@@ -104,11 +104,11 @@ static int sleep_once(struct waitable *w, short events, uint64_t deadline_ns)
         return stirred ? 1 : -EAGAIN;
     }
     uint64_t before = cpu_ticks();
-    int result = bell_sleep(w->bell, BELL_WAITING, sleep_slice(deadline_ns, now_ns));
+    int result = bell_sleep(w->bell, how, sleep_slice(deadline_ns, now_ns));
     bell_retract(w->bell);
     count_add(w->sleeps, 1);
-    if (result == -EINTR)
-        return result;
+    if (result == -EINTR) /* what it was woken for is taken first: nobody else is told of it */
+        return waitable_is_stirred(w, events) ? 1 : result;
     if (result == 0) {
         calibrate(w, cpu_ticks() - before);
         spin_check(w); /* a steady stream must not hide a death */

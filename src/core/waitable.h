@@ -22,7 +22,8 @@ struct waitable_ops {
     void (*look)(struct waitable *w);                  /* act on changes that were announced; cheap */
     void (*check)(struct waitable *w);                 /* ask the kernel which peers live */
     void (*idle)(struct waitable *w);                  /* a caller that never waits found nothing */
-    void (*announce)(struct waitable *w, uint32_t how); /* P1: bell_announce(), and tell peers that need to know */
+    /* P1: bell_announce(), and tell peers that need to know. What was announced: HOW, or without BELL_TAKES. */
+    uint32_t (*announce)(struct waitable *w, uint32_t how);
     const char *(*watched)(struct waitable *w, unsigned i); /* the Ith file to watch for deaths; NULL: no more */
 };
 

@@ -3,8 +3,9 @@
  * Bell: how a socket sleeps and how its peers wake it. One page, "<id>.bell", written by the owner
  * and by all of its peers (one of the named exceptions to "one writer per word").
  *
- *   waiting      the owner sets 1 (asleep in the kernel) or 2 (asleep on its descriptor) before it sleeps;
- *                a ringer exchanges it for 0 and, if it was not 0, wakes the owner.
+ *   waiting      the owner sets 1 (asleep in the kernel) or 2 (asleep on its descriptor) before it sleeps, and
+ *                with 1 also 4 if it will take the message that it is woken for; a ringer exchanges it for 0
+ *                and, if it was not 0, wakes the owner.
  *   changed      anyone sets 1: "the set of your peers changed, look"; the owner sets it back to 0.
  *   has_waiters  a reader of the owner's shared ring sets 1 before it sleeps: "look whom to wake".
  *
@@ -19,10 +20,15 @@
  * so a wait that comes later returns at once (P3 compares in the kernel). The word is its own futex,
  * so nothing counts up and nothing wraps.
  *
+ * One message of a ring that several take from needs one of them. Only a sleeper with 4, a receive that has no other
+ * ring to take from, stands for that: of these one is woken. Whoever sleeps otherwise may not take it (a poll, a
+ * descriptor, a wait for an event): they are woken as well.
+ *
  * Died ...                      state                               repair
  * owner between P1 and P3       waiting is 1, nobody sleeps         the next ringer wakes nobody: one call
  * ringer between S1 and S3      work is there, the owner sleeps     the owner's slice ends (BELL_SLICE_NS)
  * ringer inside S3              waiting is 0, the owner sleeps      likewise
+ * one with 4, woken             the message is there, others sleep  their slices end; descriptors tell of deaths
  * A liar can keep the word at 0: the owner then wakes once per slice.
  */
 #ifndef SHMQ_TRANSPORT_BELL_H
@@ -34,8 +40,9 @@
 #define BELL_SLICE_NS UINT64_C(100000000)
 
 #define BELL_WAITING 1u
-#define BELL_FD     2u
-#define BELL_MAGIC  UINT64_C(0x316c6c6571686d73)
+#define BELL_FD      2u
+#define BELL_TAKES   4u
+#define BELL_MAGIC   UINT64_C(0x316c6c6571686d73)
 
 struct bell_page {
     uint64_t magic;

@@ -3,6 +3,9 @@
 #include "support/actor.h"
 #include "support/short.h"
 
+#include <poll.h>
+#include <pthread.h>
+
 /* ---- The mark ---- */
 
 TEST_THAT(a_push_refuses_after_exactly_the_mark_and_goes_on_after_reading)
@@ -146,6 +149,59 @@ TEST_THAT(close_lingers_for_messages_that_nobody_is_there_to_take)
     CHECK(waited >= 49 && waited < 5000);
     close_after_sending(-1, &puller);
     child_wait(&puller);
+}
+
+/* ---- Who is told of a job ---- */
+
+static bool is_readable(int fd)
+{
+    struct pollfd item = {fd, POLLIN, 0};
+
+    return CHECK_OK(poll(&item, 1, 0)) == 1;
+}
+
+static void *await_an_event(void *pull)
+{
+    shm_event_t event;
+
+    return shm_event_recv(pull, &event, 0) < 0 && errno == ETERM ? NULL : pull;
+}
+
+/* The other may be busy elsewhere, or wait for something else: whoever may not take the job keeps nobody asleep. */
+TEST_THAT(every_job_makes_the_descriptor_of_a_free_puller_readable)
+{
+    for (unsigned round = 0; round < 4; round++) {
+        bool busy = round < 2; /* on its descriptor, but it never looks; else it waits for events */
+        shm_socket_t *push = socket_bound(SHM_PUSH), *pulls[] = {socket_connected(SHM_PULL), socket_connected(SHM_PULL)};
+        shm_socket_t *other = pulls[round % 2], *free_one = pulls[1 - round % 2];
+        shm_event_t event;
+        pthread_t thread;
+        int fd = get_int(free_one, SHM_FD);
+
+        while (get_stats(push).peers < 2 || get_stats(pulls[0]).peers < 1 || get_stats(pulls[1]).peers < 1)
+            ;
+        while (shm_event_recv(other, &event, SHM_DONTWAIT) == 0)
+            ;
+        if (busy)
+            CHECK_OK(get_int(other, SHM_FD));
+        expect_nothing(other);
+        if (!busy)
+            CHECK_INT(pthread_create(&thread, NULL, await_an_event, other), 0);
+        for (uint64_t job = 1; job <= 4; job++) {
+            while (is_readable(fd))
+                expect_nothing(free_one);
+            if (!busy)
+                pass_ms(2); /* the other is asleep again */
+            send_number(push, job);
+            CHECK(is_readable(fd));
+            CHECK_INT(recv_number(free_one), job);
+        }
+        if (!busy) {
+            CHECK_OK(shm_shutdown(other));
+            CHECK_INT(pthread_join(thread, NULL), 0);
+        }
+        CLOSE_ALL(other, free_one, push);
+    }
 }
 
 /* ---- Across processes, checked by history ---- */

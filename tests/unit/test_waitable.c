@@ -55,9 +55,10 @@ static void idle(struct waitable *w)
     counter_of(w)->idles++;
 }
 
-static void announce(struct waitable *w, uint32_t how)
+static uint32_t announce(struct waitable *w, uint32_t how)
 {
     bell_announce(w->bell, how);
+    return how;
 }
 
 static const char *watched(struct waitable *w, unsigned i)
