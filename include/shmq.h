@@ -41,9 +41,10 @@
  *
  * Hard real time. After warm-up, shm_send() and non-blocking shm_recv() neither allocate nor loop
  * without bound. They enter the kernel only to wake a peer that sleeps and, on a socket that never
- * waits and has several peers or only sends, once a second to ask whether they live (see
+ * waits and has several peers or only sends, twice a second to ask whether they live (see
  * SHM_SPIN_NS and SHM_LOCK_MEMORY). A socket that sleeps, spins or polls in vain notices a peer's
- * death within 100 ms.
+ * death within 100 ms, one that is busy or merely called within a second; what had been sent to
+ * the dead peer's own queue by then counts as dropped.
  */
 #ifndef SHMQ_H
 #define SHMQ_H

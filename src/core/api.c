@@ -69,7 +69,9 @@ SHM_API shm_socket_t *shm_socket(int type)
     descriptor_init(&s->wait.descriptor);
     s->segment.fd = -1;
     s->refs = 1;
-    s->wait.checked_at = s->liveness.looked_at = s->liveness.adopted_at = cpu_ticks();
+    s->wait.checked_at = s->liveness.looked_at = cpu_ticks();
+    look_init(&s->tx.look);
+    look_init(&s->rx.look);
     int error = memory_open(s, flags);
     if (error < 0) {
         memory_unref(s);

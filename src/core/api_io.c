@@ -75,7 +75,7 @@ ssize_t api_send(struct shm_socket *s, const struct part *part, int flags)
         return -1;
     }
     s->tx.refused = false;
-    if (unlikely(++s->tx.count % SENDS_PER_LOOK == 0))
+    if (look_is_due(&s->tx.look))
         socket_sent_many(s);
     if (likely(!s->tx.message.discard))
         stat_add(s, STAT_BYTES_SENT, part->size);
@@ -110,7 +110,7 @@ int api_receive(struct shm_socket *s, struct part *part, int flags)
         return -1;
     }
     membership_look(s);
-    if (unlikely(s->kind->adopts && ++s->rx.count % RECEIVES_PER_LOOK == 0))
+    if (look_is_due(&s->rx.look))
         socket_received_many(s);
     int result = rx_part(s, part);
     if (unlikely(result == 0)) {

@@ -237,3 +237,4 @@ SHM_API int shm_getsockopt(shm_socket_t *s, int option, void *value, size_t *siz
     membership_look(s);
     return api_result(get(s, option, value, size));
 }
+    s->wait.ops->idle(&s->wait); /* a caller may do nothing but ask */

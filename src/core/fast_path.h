@@ -27,15 +27,6 @@
 #define FAST_POLLS 4000 /* some microseconds, then the general path checks clock and deadline */
 #endif
 
-/* Every so many messages, leave one to the general path: it counts that one and checks that peers live. */
-static inline ALWAYS_INLINE bool fast_look_is_due(uint32_t *count, uint32_t messages_per_look)
-{
-    if (likely(++*count % messages_per_look != 0))
-        return false;
-    --*count;
-    return true;
-}
-
 /* After a successful call: may the next one be fast? */
 static inline void fast_plan(struct shm_socket *s)
 {
@@ -61,7 +52,7 @@ static inline void fast_plan(struct shm_socket *s)
 static inline ALWAYS_INLINE struct ring_slot *fast_reserve(struct shm_socket *s, struct ring_out *ring, size_t size)
 {
     if (unlikely(ring == NULL || s->tx.message.active || size > SLOT_PAYLOAD ||
-                 fast_look_is_due(&s->tx.count, SENDS_PER_LOOK) || peer_u32(&s->bell.page->changed) != 0))
+                 look_is_due(&s->tx.look) || peer_u32(&s->bell.page->changed) != 0))
         return NULL;
     uint64_t head = ring->head;
     if (unlikely(ring->in_flight != NULL) && ring->in_flight[head & ring->mask] != NULL)
@@ -87,7 +78,7 @@ static inline ALWAYS_INLINE void fast_commit(struct shm_socket *s, struct ring_o
     slot_commit(ring);
     if (pipe != NULL) {
         if (unlikely(bell_ring(&pipe->peer->bell)))
-            stat_add(s, STAT_WAKES, 1);
+            tx_woke(s);
     } else if (unlikely(peer_u32(&s->bell.page->has_waiters) != 0)) /* behind the fence of R1 */
         tx_wake_readers(s);
     s->tx.refused = false;
@@ -182,7 +173,7 @@ static inline ALWAYS_INLINE bool fast_claim(struct shm_socket *s, struct pipe *p
 {
     struct ring_in *ring = &pipe->in;
     uint64_t t = ring->tail;
-    if (fast_look_is_due(&s->rx.count, RECEIVES_PER_LOOK) || unlikely(!slot_claim(ring, t)))
+    if (look_is_due(&s->rx.look) || unlikely(!slot_claim(ring, t)))
         return false;
     copy_short(buffer, slot_bytes(slot, 0), copied);
     slot_finish(ring, t);

@@ -256,6 +256,8 @@ void pipe_gone(struct pipe *pipe, bool died)
     pipe_limit_shared(pipe->socket);
     stop_sending(pipe);
     if (pipe->died || left)
+    if (pipe->out == &pipe->own_ring && pipe->out->kind == RING_SPSC && !pipe->socket->kind->sends_control)
+        stat_add(pipe->socket, STAT_DROPPED, pipe->out->head - pipe->out->acked); /* nobody will read these */
         free_ring(pipe); /* a rejected peer still reads it until it notices */
 }
 

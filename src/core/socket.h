@@ -97,9 +97,7 @@ struct options {
     uint64_t memory_limit;
 };
 
-#define EVENTS_KEPT       64
-#define SENDS_PER_LOOK    4096 /* a sender that never waits checks its peers' lives every so many sends */
-#define RECEIVES_PER_LOOK 256  /* likewise a receiver, for claims of dead readers */
+#define EVENTS_KEPT 64
 
 /* The pipes of a socket, oldest first, and whose turn it is. */
 struct pipes {
@@ -116,7 +114,7 @@ struct rx {
     int pending_error; /* found while polling; the next receive returns it */
     bool is_plain;     /* the kind need not look at messages: the fast path may take them */
     bool is_conflated; /* a publisher conflates: only its newest message is to be read */
-    uint32_t count;
+    struct look look;
 };
 
 /* Sending. */
@@ -126,7 +124,7 @@ struct tx {
     bool has_shared;
     bool refused; /* the last send did not find room, and SHM_FD has not told of any since */
     bool blocked; /* a send waits, until there is enough room to be worth waking up for */
-    uint32_t count;
+    struct look look;
     struct block *retired; /* blocks that were read, but may still be viewed */
 };
 
@@ -139,7 +137,6 @@ struct fast {
 /* When the peers' lives were last checked, in ticks. */
 struct liveness {
     uint64_t looked_at, looked_moved; /* while polling, and how many messages had moved by then */
-    uint64_t adopted_at;              /* for claims of dead readers */
 };
 
 struct events {

@@ -8,7 +8,7 @@
 #include "core/tx.h"
 
 #define DRAIN_NS      1500  /* between looks for room in a large ring: reading a quarter of it takes longer */
-#define CHECK_BUSY_MS 1000  /* like CHECK_MS, while messages keep moving */
+#define CHECK_BUSY_MS 500   /* like CHECK_MS, while messages keep moving */
 
 static struct shm_socket *socket_of(struct waitable *w)
 {
@@ -67,16 +67,18 @@ static void check_unless_busy(struct waitable *w)
 
 void socket_sent_many(struct shm_socket *s)
 {
+    look_acted(&s->tx.look);
     if (waitable_is_past(s->wait.checked_at, CHECK_BUSY_MS))
         membership_check(s);
 }
 
 void socket_received_many(struct shm_socket *s)
 {
-    if (!waitable_is_past(s->liveness.adopted_at, CHECK_MS))
-        return;
-    s->liveness.adopted_at = cpu_ticks();
-    rx_adopt(s); /* asks the kernel only about pullers that have claims */
+    look_acted(&s->rx.look);
+    if (waitable_is_past(s->wait.checked_at, CHECK_BUSY_MS))
+        membership_check(s);
+    else if (s->kind->adopts)
+        rx_adopt(s); /* asks the kernel only about pullers that have claims */
 }
 
 void socket_empty_poll(struct shm_socket *s)

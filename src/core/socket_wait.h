@@ -13,7 +13,7 @@ int socket_wait(struct shm_socket *s, short events, uint64_t deadline_ns);
 
 /* A non-blocking call found nothing: the only place where a busy poller notices a death. */
 void socket_empty_poll(struct shm_socket *s);
-/* Called every so many messages, for callers that never wait because there always is room, or a message. */
+/* Called when their look is due, for callers that never wait because there always is room, or a message. */
 void socket_sent_many(struct shm_socket *s);
 void socket_received_many(struct shm_socket *s);
 

@@ -37,6 +37,12 @@ struct pipe *tx_choose(struct shm_socket *s);
 /* Would tx_choose() find one? Uses up no turn. */
 bool tx_can_choose(struct shm_socket *s);
 
+/* A send woke its peer: rates may be low, so the next one asks the clock. */
+static inline void tx_woke(struct shm_socket *s)
+{
+    stat_add(s, STAT_WAKES, 1);
+    s->tx.look.left = 1;
+}
 /* A reader of the shared ring sleeps: wake all subscribers, or the next puller in turn. */
 void tx_wake_readers(struct shm_socket *s);
 /* After publishing: wake the readers that sleep. */

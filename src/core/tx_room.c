@@ -110,7 +110,7 @@ void tx_wake_readers(struct shm_socket *s)
         if (takes && found) {
             again = true;
         } else if (bell_ring(bell)) {
-            stat_add(s, STAT_WAKES, 1);
+            tx_woke(s);
             found = found || takes;
             if (takes)
                 s->pipes.send_next = (first + i + 1) % s->pipes.count;
@@ -126,6 +126,6 @@ void tx_wake(struct shm_socket *s, struct pipe *pipe)
         if (unlikely(peer_u32(&s->bell.page->has_waiters) != 0)) /* behind the fence of R1 */
             tx_wake_readers(s);
     } else if (pipe_has_met(pipe) && unlikely(bell_ring(&pipe->peer->bell))) {
-        stat_add(s, STAT_WAKES, 1);
+        tx_woke(s);
     }
 }

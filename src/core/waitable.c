@@ -23,6 +23,30 @@ bool waitable_is_past(uint64_t ticks, uint64_t ms)
     return cpu_ticks() - ticks > clock_ticks_per_us() * 1000 * ms;
 }
 
+/* ---- callers that never wait ---- */
+
+void look_init(struct look *look)
+{
+    uint64_t now = cpu_ticks();
+    *look = (struct look){1, 1, now, now, clock_ticks_per_us() * 1000 * CHECK_MS / 2};
+}
+
+bool look_by_clock(struct look *look)
+{
+    uint64_t now = cpu_ticks();
+    look->step = now - look->asked_at > look->slow ? 1 : look->step + (look->step < LOOK_STEP);
+    look->asked_at = now;
+    bool due = now - look->acted_at > 2 * look->slow;
+    look->left = due ? 1 : look->step;
+    return due;
+}
+
+void look_acted(struct look *look)
+{
+    look->acted_at = look->asked_at;
+    look->left = look->step;
+}
+
 /* ---- spinning ---- */
 
 static bool one_processor(void)

@@ -59,6 +59,32 @@ bool waitable_is_past(uint64_t ticks, uint64_t ms);
 
 void pause_for_ns(uint64_t ns);
 
+/* ---- callers that never wait ---- */
+
+/*
+ * When is it time to ask who lives, for a caller that always finds room, or a message? Asking the clock costs more than
+ * counting, so it is asked every LOOK_STEP calls, and at every call when these come slowly: a look falls every 100 ms,
+ * or after LOOK_STEP calls if a fast stream has just become a slow one. A send that wakes its peer asks as well.
+ */
+struct look {
+    uint32_t left; /* calls until the clock is asked */
+    uint32_t step; /* how many they were last time */
+    uint64_t asked_at, acted_at; /* ticks */
+    uint64_t slow;               /* ticks between two questions from which on every call asks */
+};
+
+#define LOOK_STEP 10
+
+void look_init(struct look *look);
+/* The clock's answer. True: act, and say so by look_acted(); until then every call hears the same. */
+bool look_by_clock(struct look *look);
+void look_acted(struct look *look);
+
+static inline bool look_is_due(struct look *look)
+{
+    return unlikely(--look->left == 0) && look_by_clock(look);
+}
+
 /* ---- between waitable*.c ---- */
 
 #define POLLS_PER_LOOK 64 /* polls between looks at the clock */
