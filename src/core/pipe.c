@@ -74,10 +74,12 @@ static void list_remove(struct shm_socket *s, struct pipe *pipe)
         }
 }
 
-/* Records do not count towards the memory limit. A record never has whole pages of its own: those could be returned to
- * the system once it is free, while a peer still reads it. */
+/* Records do not count towards the memory limit, nor wait for room under it: a newcomer is let in at once. A record
+ * never has whole pages of its own: those could be returned to the system once it is free, while a peer still reads it. */
 static struct block *new_record_block(struct shm_socket *s)
 {
+    uint64_t limit = s->arena.limit;
+    s->arena.limit = UINT64_MAX;
     struct block *block = arena_alloc(&s->arena, sizeof(struct pipe_record));
     if (block == NULL)
         return NULL;
