@@ -146,7 +146,8 @@ enum {
                                   it died (see shm_msg_redelivered()); 0: drop it                  */
     SHM_MEMORY_LIMIT = 1004,   /* RW uint64 bytes: shared memory that this socket may use for
                                   messages; 0 (default): as much as there is (PUB: 256 MiB)        */
-    SHM_LOST = 1005,           /* R  uint64: messages this reader missed                           */
+    SHM_LOST = 1005,           /* R  uint64: messages this reader missed; not those that
+                                  SHM_CONFLATE skips                                               */
     SHM_STATS = 1006,          /* R  shm_stats_t                                                   */
     SHM_LOCK_MEMORY = 1007,    /* RW int: 1: allocate rings at bind and connect, and lock this
                                   socket's segment in memory; before                               */

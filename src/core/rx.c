@@ -15,10 +15,17 @@
 
 static void count_lost(struct shm_socket *s, struct pipe *pipe)
 {
+static bool conflates(const struct shm_socket *s, const struct pipe *pipe)
+{
+    return s->options.conflate || s->rx.is_conflated || pipe->in.newest_only;
+}
+
     uint64_t lost = pipe->in.lost;
     pipe->in.lost = 0;
     stat_add(s, STAT_LOST, lost);
     if (pipe->record != NULL)
+    if (conflates(s, pipe))
+        return; /* to miss all but the newest is what was asked for */
         count_add(&pipe->record->lost, lost);
     event_push(s, SHM_EVENT_LAPPED, pipe, NULL, lost);
 }
@@ -328,6 +335,14 @@ int rx_fail(struct shm_socket *s, int error)
 
 /* ---- for the caller ---- */
 
+/* Conflated: has something newer come since a poll found the message in hand? A kind that filters may have to keep
+ * that. */
+static bool is_outdated(struct shm_socket *s)
+{
+    struct incoming *in = &s->rx.message;
+    return !in->given && unlikely(conflates(s, in->pipe)) && ring_in_has_more(&in->pipe->in);
+}
+
 int rx_part(struct shm_socket *s, struct part *part)
 {
     if (unlikely(s->rx.pending_error != 0)) {
@@ -335,7 +350,9 @@ int rx_part(struct shm_socket *s, struct part *part)
         s->rx.pending_error = 0;
         return error;
     }
-    int result = likely(!s->rx.message.active) ? s->kind->advance(s) : 1;
+    if (unlikely(s->rx.message.active) && is_outdated(s) && !s->kind->filters)
+        rx_end(s);
+    int result = likely(!s->rx.message.active) || is_outdated(s) ? s->kind->advance(s) : 1;
     if (result <= 0)
         return result;
     part->synthetic = false;

@@ -180,10 +180,12 @@ static int next_wanted(struct shm_socket *s)
 /* Conflated: skip to the newest wanted message; if only unwanted ones follow it, go back to it. */
 static int newest_wanted(struct shm_socket *s)
 {
-    int result = next_wanted(s);
+    int result = s->rx.message.active ? 1 : next_wanted(s); /* active: a poll found it */
     for (uint64_t n = 0; n < PASSED_OVER_MAX && result == 1 && ring_in_has_more(&s->rx.message.pipe->in); n++) {
         struct pipe *pipe = s->rx.message.pipe;
         uint64_t ticket = s->rx.message.taken.ticket;
+        rx_end(s);
+    if (wanted->count == 0 && s->rx.message.active)
         rx_end(s);
         result = next_wanted(s);
         if (result == 0) {

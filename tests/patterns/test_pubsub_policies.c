@@ -255,6 +255,43 @@ TEST_THAT(conflate_keeps_the_newest_only)
     CLOSE_ALL(sub, pub);
 }
 
+/* To ask whether there is something takes nothing; what is skipped is not lost, however long the ring is. */
+TEST_THAT(conflate_gives_what_is_newest_when_it_is_received)
+{
+    for (int by = 0; by < 3; by++) { /* the SUB, the PUB, or a PULL keeps only the newest */
+        shm_socket_t *from = socket_new(by < 2 ? SHM_PUB : SHM_PUSH), *to = by < 2 ? sub_new("") : socket_new(SHM_PULL);
+
+        if (by != 1)
+            set_int(to, SHM_CONFLATE, 1);
+        if (by != 0)
+            set_int(from, SHM_CONFLATE, 1);
+        else
+            set_int(from, SHM_SNDHWM, 64);
+        pair_up(from, to);
+        for (uint64_t i = 1; i <= 1000; i++) {
+            send_number(from, i);
+            if (i % 100 == 1)
+                CHECK_INT(get_int(to, SHM_EVENTS) & SHM_POLLIN, SHM_POLLIN);
+        }
+        expect_number_now(to, 1000);
+        expect_nothing(to);
+        CHECK_INT(get_stats(to).lost, 0);
+        CLOSE_ALL(to, from);
+    }
+}
+
+TEST_THAT(conflate_keeps_what_a_poll_found_when_only_unwanted_ones_follow)
+{
+    shm_socket_t *pub = socket_bound(SHM_PUB), *sub = sub_with(pub, "a", SHM_CONFLATE, 1);
+
+    send_text(pub, "a1");
+    CHECK_INT(get_int(sub, SHM_EVENTS) & SHM_POLLIN, SHM_POLLIN);
+    send_text(pub, "b1");
+    expect_text_now(sub, "a1");
+    expect_nothing(sub);
+    CLOSE_ALL(sub, pub);
+}
+
 TEST_THAT(conflate_respects_the_filter)
 {
     shm_socket_t *pub = socket_bound(SHM_PUB), *sub = sub_with(pub, "a", SHM_CONFLATE, 1);
