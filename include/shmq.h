@@ -158,6 +158,8 @@ enum {
                                   same key; before. ENOTSUP: built without libsodium               */
     SHM_AUTH_SEAL = 1011,      /* RW int: 1: with SHM_AUTH_KEY, also encrypt messages; both sides
                                   must agree; before                                               */
+    SHM_VIEW_SHARE = 1020,     /* RW int: PUB, XPUB: percent of SHM_MEMORY_LIMIT, 0..100, that all
+                                  subscribers' views may keep; default 50; before                  */
 };
 
 /* Event bits. */
@@ -208,6 +210,8 @@ enum {
     SHM_EVENT_MISSED,       /* value: events overwritten because nobody took them */
     SHM_EVENT_UNTRUSTED,    /* turned away: a peer with another SHM_AUTH_KEY or SHM_AUTH_SEAL, or no key */
 };
+    SHM_EVENT_SHARE_USED,   /* views of that peer keep as much as they may: its next messages are copied;
+                               value: how many bytes (SHM_VIEW_SHARE) */
 
 typedef struct {
     int event;             /* SHM_EVENT_... */

@@ -19,6 +19,7 @@ static const struct options defaults = {
     .send_timeout = -1,
     .receive_timeout = -1,
     .redeliver = 1,
+    .view_share = 50,
     .spin_ns = -2,
 };
 

@@ -207,7 +207,7 @@ static int keep(struct shm_socket *s, struct message *m, const struct part *part
     bool of_peer = s->rx.message.active && !part->synthetic;
     bool claimed = of_peer && s->rx.message.pipe->in.kind == RING_SPMC;
     if (claimed || (of_peer && part->size > SLOT_PAYLOAD && s->auth == NULL))
-        m->ref = view_ref_message(s);
+        m->ref = view_ref_message(s, part->size);
     if (s->auth != NULL && part->size > SLOT_PAYLOAD && (m->heap = session_give(s, part->data, part->size)) != NULL) {
         m->is_inline = 0;
         m->data = m->heap;

@@ -6,6 +6,7 @@
 #include "core/api.h"
 #include "core/memory.h"
 #include "core/session.h"
+#include "core/tx.h"
 
 #define FIELD(name) offsetof(struct options, name)
 
@@ -28,6 +29,7 @@ static const struct core_option {
     {{SHM_CONFLATE, FIELD(conflate), 0, 1, true}, false},
     {{SHM_HISTORY, FIELD(history), 0, 1000000, true}, false},
     {{SHM_REDELIVER, FIELD(redeliver), 0, 1, false}, false},
+    {{SHM_VIEW_SHARE, FIELD(view_share), 0, 100, true}, false},
     {{SHM_ROUND_ROBIN, FIELD(round_robin), 0, 1, true}, false},
 };
 
@@ -124,6 +126,7 @@ static int set(struct shm_socket *s, int option, const void *value, size_t size)
             return -EINVAL;
         memcpy(&s->options.memory_limit, value, size);
         s->arena.limit = s->options.memory_limit != 0 ? s->options.memory_limit : memory_default_limit(s);
+        tx_share_memory(s);
         return 0;
     case SHM_AUTH_KEY:
         return set_auth_key(s, value, size);
@@ -235,6 +238,6 @@ SHM_API int shm_getsockopt(shm_socket_t *s, int option, void *value, size_t *siz
     if (api_usable(s) < 0)
         return -1;
     membership_look(s);
+    s->wait.ops->idle(&s->wait); /* a caller may do nothing but ask */
     return api_result(get(s, option, value, size));
 }
-    s->wait.ops->idle(&s->wait); /* a caller may do nothing but ask */

@@ -21,6 +21,8 @@ struct peer {
     struct remote *remote;
     struct bell bell;
     struct claims claims; /* header NULL unless its ring is SPMC */
+    _Atomic uint64_t viewed; /* bytes that views of its broadcast ring keep; any thread */
+    bool share_used;         /* they were as many as they may be, and the caller knows */
 };
 
 /* Map the peer ID_HEX, met in slot PLACE of the endpoint FILE: its files stay while that names it. */

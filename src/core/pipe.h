@@ -71,7 +71,8 @@ int pipe_set_apart(struct pipe *pipe);
 int pipe_open_out(struct pipe *pipe, int peer_type);
 /* Open the ring to read, once the peer has one. 1: open; 0: not yet. */
 int pipe_open_in(struct pipe *pipe, uint64_t resume);
-/* A queue shared by all pullers has the smallest of their high-water marks. */
+/* A queue shared by all pullers has the smallest of their high-water marks; subscribers share the publisher's
+ * memory. */
 void pipe_limit_shared(struct shm_socket *s);
 /* The kind of ring that may be read before the binder has accepted us; 0: none. */
 uint32_t pipe_pre_accept_kind(struct shm_socket *s, const struct member *binder);

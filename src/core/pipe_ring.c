@@ -6,6 +6,7 @@
 
 #include "core/peer.h"
 #include "core/session.h"
+#include "core/tx.h"
 
 uint64_t pipe_mark(int hwm)
 {
@@ -70,6 +71,7 @@ int pipe_open_shared_ring(struct shm_socket *s, uint32_t kind)
 
 void pipe_limit_shared(struct shm_socket *s)
 {
+    tx_share_memory(s);
     if (!s->tx.has_shared || s->tx.shared.kind != RING_SPMC)
         return;
     uint64_t limit = pipe_mark(s->options.send_hwm);

@@ -49,6 +49,7 @@ struct view_ref {
     const struct view_kind *kind;
     struct peer *peer;
     shared_u64 *claim; /* SPMC: the claim word */
+    uint64_t bytes;    /* broadcast: of the parts that it keeps */
     uint64_t ticket;
     uint32_t owner;
 };
@@ -92,6 +93,7 @@ struct part {
 
 struct options {
     int linger, send_hwm, receive_hwm, send_timeout, receive_timeout;
+    int view_share;
     int immediate, conflate, lossless, history, redeliver, lock_memory, round_robin, probe_router, seal;
     int64_t spin_ns;
     uint64_t memory_limit;

@@ -52,6 +52,8 @@ void tx_wake(struct shm_socket *s, struct pipe *pipe);
 
 /* A block of SIZE bytes. NULL: EMSGSIZE (can never be had), EAGAIN (not now), ENOSPC, ENOMEM. */
 struct block *tx_block(struct shm_socket *s, uint64_t size);
+/* Tell the readers of a broadcast ring how much their views may keep: when they come or go, or the limit changes. */
+void tx_share_memory(struct shm_socket *s);
 
 /* ---- messages (tx.c) ---- */
 

@@ -62,6 +62,18 @@ static void reclaim(struct shm_socket *s, bool thorough)
         free_retired(s);
 }
 
+void tx_share_memory(struct shm_socket *s)
+{
+    uint64_t limit = s->arena.limit, percent = (uint64_t)s->options.view_share, readers = 0, share = 0;
+    if (!s->tx.has_shared || s->tx.shared.kind != RING_BROADCAST)
+        return;
+    for (uint32_t i = 0; i < s->pipes.count; i++)
+        readers += pipe_has_met(s->pipes.list[i]);
+    if (limit != UINT64_MAX && !s->options.lossless)
+        share = (limit / 100 * percent + limit % 100 * percent / 100) / (readers > 0 ? readers : 1) + 1;
+    store_relaxed(&s->tx.shared.header->view_share, share); /* a number that stands for itself */
+}
+
 struct block *tx_block(struct shm_socket *s, uint64_t size)
 {
     struct block *block = arena_reuse(&s->arena, size);
@@ -72,8 +84,10 @@ struct block *tx_block(struct shm_socket *s, uint64_t size)
         return NULL;
     }
     bool lossy = s->tx.has_shared && s->tx.shared.kind == RING_BROADCAST && !s->options.lossless;
-    if (lossy && s->options.memory_limit == 0 && s->arena.limit / 4 < size)
+    if (lossy && s->options.memory_limit == 0 && s->arena.limit / 4 < size) {
         s->arena.limit = size * 4; /* the default limit must not forbid large messages */
+        tx_share_memory(s);
+    }
     reclaim(s, false);
     block = arena_reuse(&s->arena, size);
     if (block == NULL)

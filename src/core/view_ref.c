@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/view_ref.h"
 
+#include "core/event.h"
+
 /* ---- the kinds ---- */
 
 static void release_hazard(struct view_ref *ref)
@@ -15,7 +17,14 @@ static void release_claim(struct view_ref *ref)
     bell_ring(&ref->peer->bell);
 }
 
-static const struct view_kind by_hazard = {release_hazard}, by_claim = {release_claim};
+/* relaxed: it only counts. */
+static void release_share(struct view_ref *ref)
+{
+    release_hazard(ref);
+    atomic_fetch_sub_explicit(&ref->peer->viewed, ref->bytes, memory_order_relaxed);
+}
+
+static const struct view_kind by_hazard = {release_hazard}, by_claim = {release_claim}, by_share = {release_share};
 
 /* ---- taking ---- */
 
@@ -59,17 +68,45 @@ static struct view_ref *view_ref_claim(struct pipe *pipe, uint64_t ticket)
     return ref;
 }
 
-struct view_ref *view_ref_message(struct shm_socket *s)
+/*
+ * A publisher never waits, so what views keep of its memory has a bound: each reader's share, which leaves it enough to
+ * go on with. A reader whose share is used up gets copies; one message of any size may always be viewed.
+ */
+static struct view_ref *view_ref_shared(struct shm_socket *s, uint64_t size)
 {
     struct incoming *in = &s->rx.message;
-    const struct ring_in *ring = &in->pipe->in;
-    if (in->ref == NULL && ring->kind == RING_SPMC)
-        in->ref = view_ref_claim(in->pipe, in->taken.ticket);
-    else if (in->ref == NULL && (ring->kind != RING_BROADCAST || in->taken.protected))
-        in->ref = view_ref_block(in->pipe, in->taken.offset);
-    if (in->ref != NULL)
-        atomic_fetch_add_explicit(&in->ref->refs, 1, memory_order_relaxed);
+    struct peer *peer = in->pipe->peer;
+    uint64_t viewed = atomic_load_explicit(&peer->viewed, memory_order_relaxed);
+    uint64_t share = peer_u64(&in->pipe->in.header->view_share); /* a number that stands for itself */
+    bool used_up = share != 0 && viewed != 0 && (viewed > share || size > share - viewed);
+    if (used_up && !peer->share_used)
+        event_push(s, SHM_EVENT_SHARE_USED, in->pipe, NULL, share);
+    peer->share_used = used_up;
+    if (!in->taken.protected || used_up)
+        return NULL;
+    if (in->ref == NULL && (in->ref = view_ref_block(in->pipe, in->taken.offset)) != NULL) {
+        in->ref->kind = &by_share;
+        in->ref->bytes = 0;
+    }
+    if (in->ref != NULL) {
+        in->ref->bytes += size;
+        atomic_fetch_add_explicit(&peer->viewed, size, memory_order_relaxed);
+    }
     return in->ref;
+}
+
+struct view_ref *view_ref_message(struct shm_socket *s, uint64_t size)
+{
+    struct incoming *in = &s->rx.message;
+    struct view_ref *ref = in->ref;
+    if (in->pipe->in.kind == RING_BROADCAST)
+        ref = view_ref_shared(s, size);
+    else if (ref == NULL)
+        ref = in->ref = in->pipe->in.kind == RING_SPMC ? view_ref_claim(in->pipe, in->taken.ticket)
+                                                       : view_ref_block(in->pipe, in->taken.offset);
+    if (ref != NULL)
+        atomic_fetch_add_explicit(&ref->refs, 1, memory_order_relaxed);
+    return ref;
 }
 
 /* ---- releasing ---- */

@@ -9,8 +9,8 @@
 #include "core/peer.h"
 #include "core/socket.h"
 
-/* A (further) reference to the message in hand. NULL: none is free. */
-struct view_ref *view_ref_message(struct shm_socket *s);
+/* A (further) reference to the message in hand, for a part of SIZE bytes. NULL: none is free, or too much is viewed. */
+struct view_ref *view_ref_message(struct shm_socket *s, uint64_t size);
 /* A reference to a block in an SPSC ring, taken before the tail passes it. NULL: none is free. */
 struct view_ref *view_ref_block(struct pipe *pipe, uint64_t offset);
 void view_ref_release(struct view_ref *ref);

@@ -3,7 +3,7 @@
  * What a ring looks like in the sender's segment: a header of two lines, then 2^k slots of two
  * lines. The sender alone writes any of it.
  *
- *   header  0    magic, kind, slots               once
+ *   header  0    magic, kind, slots               once (view_share: now and then)
  *           64   head, oldest                     sender, every message
  *           128  slot[0] slot[1] ... slot[slots-1]      slot_layout.h
  */
@@ -28,7 +28,9 @@ struct ring_header {
     uint64_t slots;
     uint64_t limit;       /* messages that the sender lets be under way */
     uint32_t newest_only; /* 1: readers skip to the newest message (SHM_CONFLATE) */
-    uint8_t pad0[36];
+    uint32_t reserved;
+    shared_u64 view_share; /* broadcast: bytes that views of one reader may keep; 0: any number */
+    uint8_t pad0[24];
     shared_u64 head;   /* the next ticket to be sent */
     shared_u64 oldest; /* broadcast: lower tickets are gone, whatever their slots say */
     uint8_t pad1[48];

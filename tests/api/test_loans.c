@@ -47,6 +47,7 @@ TEST_THAT(a_pub_that_only_loans_notices_that_who_held_its_memory_died)
     if (test_has_key()) /* loans are private memory then, and views are copies */
         limit = UINT64_MAX;
     CHECK_OK(shm_setsockopt(pub, SHM_MEMORY_LIMIT, &limit, sizeof limit));
+    set_int(pub, SHM_VIEW_SHARE, 100);
     CHECK_OK(shm_bind(pub, "it"));
     await_event(pub, SHM_EVENT_CONNECTED);
     for (int i = 0; i < HELD_VIEWS; i++)

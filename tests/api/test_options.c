@@ -59,6 +59,7 @@ static const struct option options[] = {
     {O(STATS), STATS, true, false, false, ALL, NONE, 0, 0, ANY},
     {O(LOCK_MEMORY), INT, true, true, true, ALL, NONE, 0, 1, 0},
     {O(REQ_RESEND), INT, true, true, true, BIT(SHM_REQ), NONE, 0, 1, 0},
+    {O(VIEW_SHARE), INT, true, true, true, PUBS, NONE, 0, 100, 50},
     {O(ROUND_ROBIN), INT, true, true, true, BIT(SHM_PUSH), NONE, 0, 1, 0},
 #undef O
 };
