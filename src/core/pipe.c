@@ -81,6 +81,7 @@ static struct block *new_record_block(struct shm_socket *s)
     uint64_t limit = s->arena.limit;
     s->arena.limit = UINT64_MAX;
     struct block *block = arena_alloc(&s->arena, sizeof(struct pipe_record));
+    s->arena.limit = limit;
     if (block == NULL)
         return NULL;
     if (block->size >= RECORD_BLOCK_MAX) { /* no smaller block was available */
@@ -252,15 +253,17 @@ void pipe_gone(struct pipe *pipe, bool died)
         pipe->own_ring.acked = tail;
     if (pipe->membership != NULL && !pipe->membership->bound) {
         requeue(pipe);
+        rx_bound_leavings(pipe->socket);
         return;
     }
+    if (pipe->out == &pipe->own_ring && pipe->out->kind == RING_SPSC && !pipe->socket->kind->sends_control)
+        stat_add(pipe->socket, STAT_DROPPED, pipe->out->head - pipe->out->acked); /* nobody will read these */
     pipe_happens(pipe, PIPE_EVENT_DRAIN);
     pipe_limit_shared(pipe->socket);
     stop_sending(pipe);
     if (pipe->died || left)
-    if (pipe->out == &pipe->own_ring && pipe->out->kind == RING_SPSC && !pipe->socket->kind->sends_control)
-        stat_add(pipe->socket, STAT_DROPPED, pipe->out->head - pipe->out->acked); /* nobody will read these */
         free_ring(pipe); /* a rejected peer still reads it until it notices */
+    rx_bound_leavings(pipe->socket);
 }
 
 void pipe_turn_away(struct pipe *pipe)

@@ -11,21 +11,23 @@
 #include "core/view_ref.h"
 #include "transport/slot.h"
 
+#define LEAVINGS_MAX (UINT64_C(256) << 20) /* bytes of publishers that have gone */
+
 /* ---- a message begins ---- */
 
-static void count_lost(struct shm_socket *s, struct pipe *pipe)
-{
 static bool conflates(const struct shm_socket *s, const struct pipe *pipe)
 {
     return s->options.conflate || s->rx.is_conflated || pipe->in.newest_only;
 }
 
+static void count_lost(struct shm_socket *s, struct pipe *pipe)
+{
     uint64_t lost = pipe->in.lost;
     pipe->in.lost = 0;
-    stat_add(s, STAT_LOST, lost);
-    if (pipe->record != NULL)
     if (conflates(s, pipe))
         return; /* to miss all but the newest is what was asked for */
+    stat_add(s, STAT_LOST, lost);
+    if (pipe->record != NULL)
         count_add(&pipe->record->lost, lost);
     event_push(s, SHM_EVENT_LAPPED, pipe, NULL, lost);
 }
@@ -261,6 +263,34 @@ void rx_skip_to_head(struct pipe *pipe)
     ring_in_skip_to_head(&pipe->in);
     if (pipe->record != NULL)
         store_relaxed(&pipe->record->tail, pipe->in.tail); /* relaxed: hazard words protect blocks here, not the tail */
+}
+
+static void give_up(struct pipe *pipe)
+{
+    uint64_t head = peer_u64(&pipe->in.header->head); /* its last: it has gone */
+    if (head > pipe->in.end)
+        head = pipe->in.end;
+    if (head > pipe->in.tail)
+        pipe->in.lost += head - pipe->in.tail;
+    if (pipe->in.lost != 0)
+        count_lost(pipe->socket, pipe);
+    pipe->has_in = false;
+}
+
+void rx_bound_leavings(struct shm_socket *s)
+{
+    uint64_t most = s->options.memory_limit != 0 ? s->options.memory_limit : LEAVINGS_MAX, bytes = 0;
+    bool last = true;
+    for (uint32_t i = s->pipes.count; i-- > 0;) { /* the newest first */
+        struct pipe *pipe = s->pipes.list[i];
+        if (pipe->state != PIPE_DRAINING || !pipe->has_in || pipe->in.kind != RING_BROADCAST)
+            continue;
+        uint64_t memory = peer_u64(&pipe->peer->remote->header->stats[STAT_MEMORY]);
+        bytes = bytes > most || memory > most ? most + 1 : bytes + memory;
+        if (!last && bytes > most && s->rx.message.pipe != pipe)
+            give_up(pipe);
+        last = false;
+    }
 }
 
 void rx_end_read(struct pipe *pipe)

@@ -30,6 +30,9 @@ int rx_fail(struct shm_socket *s, int error);
 void rx_adopt(struct shm_socket *s);
 /* Skip everything that was sent so far. */
 void rx_skip_to_head(struct pipe *pipe);
+/* What publishers that have gone left unread has a bound: the oldest ones' is given up and counts as lost, never the
+ * last one's. */
+void rx_bound_leavings(struct shm_socket *s);
 /* Wake the sender if it waits for room. */
 void rx_end_read(struct pipe *pipe);
 

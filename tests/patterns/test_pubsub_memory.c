@@ -106,3 +106,42 @@ TEST_THAT(a_newcomer_is_let_in_while_the_memory_is_used_up)
     CHECK_OK(shm_msg_close(&held[0]));
     CLOSE_ALL(stopped, newcomer, pub);
 }
+
+/* ---- What the dead leave ---- */
+
+#define FRAMES_EACH 10
+
+static void publish_and_die(struct child *up, void *argument)
+{
+    shm_socket_t *pub = socket_bound(SHM_PUB);
+
+    await_event(pub, SHM_EVENT_CONNECTED);
+    for (unsigned i = 0; i < FRAMES_EACH; i++)
+        CHECK_INT(send_frame(pub, i), FRAME);
+    child_say(up, 1);
+    child_hear(up);
+}
+
+/* The subscriber follows who comes and goes, and reads nothing. */
+TEST_THAT(what_dead_publishers_leave_to_a_reader_has_a_bound)
+{
+    shm_socket_t *sub = sub_to("it");
+    unsigned left = 0;
+    static char bytes[FRAME];
+
+    limit_memory(sub, 3 * FRAMES_EACH * FRAME);
+    for (int i = 0; i < 8; i++) {
+        struct child child = child_start(publish_and_die, NULL);
+
+        await_event(sub, SHM_EVENT_CONNECTED);
+        CHECK_INT(child_hear(&child), 1);
+        child_kill(&child);
+        await_event(sub, SHM_EVENT_DIED);
+    }
+    while (shm_recv(sub, bytes, FRAME, SHM_DONTWAIT) == FRAME)
+        left++;
+    CHECK(left >= FRAMES_EACH && left <= 3 * FRAMES_EACH);
+    CHECK_INT(get_stats(sub).lost, 8 * FRAMES_EACH - left);
+    CHECK_OK(shm_close(sub));
+    leave_files(); /* of the killed */
+}
