@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * PUB and SUB, XSUB; XPUB is in xpub.c. All subscribers read one broadcast ring, each with its own tail and its own
- * filter: a publisher's cost does not depend on their number, and a slow one harms nobody. Only XPUBs are told of
- * subscriptions, as \1topic and \0topic, on a ring per subscriber.
+ * PUB and SUB; XPUB and XSUB are in files of their own. All subscribers read one broadcast ring, each with its own tail
+ * and its own filter: a publisher's cost does not depend on their number, and a slow one harms nobody. Only XPUBs are
+ * told of subscriptions, as \1topic and \0topic, on a ring per subscriber.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -57,12 +57,12 @@ const struct kind kind_pub = {
 /* ---- subscribing ---- */
 
 /* Reading history needs nothing from the publisher. */
-static uint32_t pre_accept_ring_subscriber(struct shm_socket *s, int peer)
+uint32_t subscriber_pre_accept_ring(struct shm_socket *s, int peer)
 {
     return s->options.history > 0 ? RING_BROADCAST : 0;
 }
 
-static uint32_t ring_subscriber(struct shm_socket *s, int peer)
+uint32_t subscriber_ring(struct shm_socket *s, int peer)
 {
     return peer == SHM_XPUB ? RING_SPSC : 0;
 }
@@ -80,18 +80,7 @@ static void close_subscriber(struct shm_socket *s)
     free(s->kind_data);
 }
 
-/* Send a message to all XPUBs. Its rings are of the largest size; when one is full, the message is dropped there. */
-static void pass_up(struct shm_socket *s, const void *bytes, size_t size)
-{
-    struct part part = {bytes, size, NULL, false, false};
-    for (uint32_t i = 0; i < s->pipes.count; i++) {
-        struct pipe *pipe = s->pipes.list[i];
-        if (pipe->state == PIPE_UP && pipe->out != NULL && pipe_has_room(pipe))
-            tx_single(s, pipe->out, pipe, &part, 0);
-    }
-}
-
-/* Send \1topic or \0topic to the XPUB of PIPE, or (NULL) to all. */
+/* Send \1topic or \0topic to the XPUB of PIPE. Its ring is of the largest size; when it is full, that is dropped. */
 static void tell(struct shm_socket *s, struct pipe *pipe, unsigned char what, const void *topic, size_t size)
 {
     unsigned char small[256], *message = size + 1 <= sizeof small ? small : malloc(size + 1);
@@ -101,9 +90,7 @@ static void tell(struct shm_socket *s, struct pipe *pipe, unsigned char what, co
     if (size > 0)
         memcpy(message + 1, topic, size);
     struct part part = {message, size + 1, NULL, false, false};
-    if (pipe == NULL)
-        pass_up(s, message, size + 1);
-    else if (pipe_has_room(pipe))
+    if (pipe_has_room(pipe))
         tx_single(s, pipe->out, pipe, &part, 0);
     if (message != small)
         free(message);
@@ -111,17 +98,19 @@ static void tell(struct shm_socket *s, struct pipe *pipe, unsigned char what, co
 
 static void tell_all(struct shm_socket *s, unsigned char what, const void *topic, size_t size)
 {
-    tell(s, NULL, what, topic, size);
+    for (uint32_t i = 0; i < s->pipes.count; i++)
+        if (s->pipes.list[i]->state == PIPE_UP && s->pipes.list[i]->out != NULL)
+            tell(s, s->pipes.list[i], what, topic, size);
 }
 
-static void repeat_subscriptions(struct shm_socket *s, struct pipe *pipe)
+void subscriber_repeat(struct shm_socket *s, struct pipe *pipe)
 {
     struct prefixes *wanted = s->kind_data;
     for (size_t i = 0; pipe->out != NULL && i < wanted->count; i++)
         tell(s, pipe, 1, wanted->sorted[i].bytes, wanted->sorted[i].size);
 }
 
-static int subscribe(struct shm_socket *s, const void *topic, size_t size)
+int subscriber_subscribe(struct shm_socket *s, const void *topic, size_t size)
 {
     struct prefixes *wanted = s->kind_data;
     bool first = wanted->count == 0;
@@ -133,12 +122,11 @@ static int subscribe(struct shm_socket *s, const void *topic, size_t size)
     for (uint32_t i = 0; first && s->options.history == 0 && i < s->pipes.count; i++)
         if (s->pipes.list[i]->has_in && s->pipes.list[i]->in.kind == RING_BROADCAST)
             rx_skip_to_head(s->pipes.list[i]);
-    if (result == 1)
-        tell_all(s, 1, topic, size);
+    tell_all(s, 1, topic, size); /* a repeated one as well, for SHM_XPUB_VERBOSE */
     return 0;
 }
 
-static int unsubscribe(struct shm_socket *s, const void *topic, size_t size)
+int subscriber_unsubscribe(struct shm_socket *s, const void *topic, size_t size)
 {
     struct prefixes *wanted = s->kind_data;
     int result = prefixes_remove(wanted, topic, size);
@@ -148,11 +136,11 @@ static int unsubscribe(struct shm_socket *s, const void *topic, size_t size)
     return result == -ENOENT ? -EINVAL : 0;
 }
 
-static int set_option(struct shm_socket *s, int option, const void *value, size_t size)
+int subscriber_set_option(struct shm_socket *s, int option, const void *value, size_t size)
 {
     if (option == SHM_SUBSCRIBE)
-        return subscribe(s, value, size);
-    return option == SHM_UNSUBSCRIBE ? unsubscribe(s, value, size) : -EINVAL;
+        return subscriber_subscribe(s, value, size);
+    return option == SHM_UNSUBSCRIBE ? subscriber_unsubscribe(s, value, size) : -EINVAL;
 }
 
 /* Bring rx.message to the next message that matches a subscription. */
@@ -185,8 +173,6 @@ static int newest_wanted(struct shm_socket *s)
         struct pipe *pipe = s->rx.message.pipe;
         uint64_t ticket = s->rx.message.taken.ticket;
         rx_end(s);
-    if (wanted->count == 0 && s->rx.message.active)
-        rx_end(s);
         result = next_wanted(s);
         if (result == 0) {
             pipe->in.tail = ticket; /* if it was overwritten meanwhile, reading goes on with newer ones */
@@ -196,35 +182,14 @@ static int newest_wanted(struct shm_socket *s)
     return result;
 }
 
-static int advance_subscriber(struct shm_socket *s)
+int subscriber_advance(struct shm_socket *s)
 {
     const struct prefixes *wanted = s->kind_data;
+    if (wanted->count == 0 && s->rx.message.active)
+        rx_end(s);
     if (wanted->count == 0)
         return 0;
     return s->options.conflate || s->rx.is_conflated ? newest_wanted(s) : next_wanted(s);
-}
-
-/* XSUB sends: \1topic subscribes, \0topic unsubscribes, anything else goes to the XPUBs as it is. */
-static int send_upstream(struct shm_socket *s, const struct part *part)
-{
-    const unsigned char *bytes = part->data;
-    if (part->more)
-        return -EINVAL;
-    int error = 0;
-    if (part->size > 0 && bytes[0] == 1)
-        error = subscribe(s, bytes + 1, part->size - 1);
-    else if (part->size > 0 && bytes[0] == 0)
-        unsubscribe(s, bytes + 1, part->size - 1);
-    else
-        pass_up(s, bytes, part->size);
-    if (error == 0 && part->block != NULL)
-        arena_free(&s->arena, part->block);
-    return error;
-}
-
-static bool can_send_upstream(struct shm_socket *s)
-{
-    return true;
 }
 
 const struct kind kind_sub = {
@@ -233,28 +198,11 @@ const struct kind kind_sub = {
     .sends_control = true,
     .filters = true,
     .options = (const int[]){SHM_CONFLATE, SHM_HISTORY, 0},
-    .ring = ring_subscriber,
-    .pre_accept_ring = pre_accept_ring_subscriber,
+    .ring = subscriber_ring,
+    .pre_accept_ring = subscriber_pre_accept_ring,
     .open = open_subscriber,
     .close = close_subscriber,
-    .pipe_up = repeat_subscriptions,
-    .advance = advance_subscriber,
-    .set_option = set_option,
-};
-
-const struct kind kind_xsub = {
-    .type = SHM_XSUB,
-    .fits = FITS_SUBSCRIBER,
-    .sends_control = true,
-    .filters = true,
-    .options = (const int[]){SHM_HISTORY, 0},
-    .ring = ring_subscriber,
-    .pre_accept_ring = pre_accept_ring_subscriber,
-    .open = open_subscriber,
-    .close = close_subscriber,
-    .pipe_up = repeat_subscriptions,
-    .send = send_upstream,
-    .can_send = can_send_upstream,
-    .advance = advance_subscriber,
-    .set_option = set_option,
+    .pipe_up = subscriber_repeat,
+    .advance = subscriber_advance,
+    .set_option = subscriber_set_option,
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What PUB and XPUB have in common. */
+/* What PUB and XPUB have in common, and SUB and XSUB. */
 #ifndef SHMQ_PATTERNS_PUBSUB_H
 #define SHMQ_PATTERNS_PUBSUB_H
 
@@ -13,5 +13,14 @@ uint32_t publisher_ring(struct shm_socket *s, int peer);
 uint32_t publisher_shared_ring(struct shm_socket *s);
 int publisher_send(struct shm_socket *s, const struct part *part);
 bool publisher_can_send(struct shm_socket *s);
+
+/* kind_data begins with the struct prefixes of what it subscribed to. */
+uint32_t subscriber_ring(struct shm_socket *s, int peer);
+uint32_t subscriber_pre_accept_ring(struct shm_socket *s, int peer);
+void subscriber_repeat(struct shm_socket *s, struct pipe *pipe); /* tell an XPUB all of them */
+int subscriber_subscribe(struct shm_socket *s, const void *topic, size_t size);
+int subscriber_unsubscribe(struct shm_socket *s, const void *topic, size_t size);
+int subscriber_set_option(struct shm_socket *s, int option, const void *value, size_t size);
+int subscriber_advance(struct shm_socket *s);
 
 #endif

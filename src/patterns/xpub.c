@@ -14,6 +14,7 @@
 struct note {
     struct note *next;
     size_t size;
+    bool more; /* further parts of its message follow */
     unsigned char bytes[];
 };
 
@@ -34,47 +35,56 @@ static int open_xpub(struct shm_socket *s)
     return 0;
 }
 
+static struct note *new_note(const void *bytes, size_t size)
+{
+    struct note *n = malloc(sizeof *n + size + 1);
+    if (n == NULL)
+        return NULL;
+    n->next = NULL;
+    n->size = size;
+    n->more = false;
+    if (size > 0)
+        peer_copy(n->bytes, bytes, size); /* before looking at it: the peer may change it */
+    return n;
+}
+
+static void free_notes(struct note *n)
+{
+    for (struct note *next; n != NULL; n = next) {
+        next = n->next;
+        free(n);
+    }
+}
+
+/* Give the caller a note, or several that are one message. */
+static void pass_on(struct xpub *x, struct note *n)
+{
+    *x->last = n;
+    while (*x->last != NULL)
+        x->last = &(*x->last)->next;
+}
+
+static void note(struct xpub *x, unsigned char what, const void *topic, size_t size)
+{
+    struct note *n = malloc(sizeof *n + size + 1);
+    if (n == NULL)
+        return;
+    *n = (struct note){.size = size + 1};
+    n->bytes[0] = what;
+    if (size > 0)
+        memcpy(n->bytes + 1, topic, size);
+    pass_on(x, n);
+}
+
 static void close_xpub(struct shm_socket *s)
 {
     struct xpub *x = s->kind_data;
     if (x == NULL)
         return;
-    for (struct note *n = x->first, *next; n != NULL; n = next) {
-        next = n->next;
-        free(n);
-    }
+    free_notes(x->first);
     free(x->given);
     prefixes_deinit(&x->all);
     free(x);
-}
-
-static struct note *new_note(struct xpub *x, size_t size)
-{
-    struct note *n = malloc(sizeof *n + size);
-    if (n == NULL)
-        return NULL;
-    n->next = NULL;
-    n->size = size;
-    *x->last = n;
-    x->last = &n->next;
-    return n;
-}
-
-static void note(struct xpub *x, unsigned char what, const void *topic, size_t size)
-{
-    struct note *n = new_note(x, size + 1);
-    if (n == NULL)
-        return;
-    n->bytes[0] = what;
-    if (size > 0)
-        memcpy(n->bytes + 1, topic, size);
-}
-
-static void pass_on(struct xpub *x, const void *bytes, size_t size)
-{
-    struct note *n = new_note(x, size);
-    if (n != NULL && size > 0)
-        memcpy(n->bytes, bytes, size);
 }
 
 static int peer_new(struct shm_socket *s, struct pipe *pipe)
@@ -107,7 +117,10 @@ static void subscription(struct shm_socket *s, struct pipe *pipe, const unsigned
     struct xpub *x = s->kind_data;
     struct prefixes *theirs = pipe->kind_data;
     if (bytes[0] == 1) {
-        bool anew = prefixes_add(theirs, bytes + 1, size - 1) == 1 && prefixes_add(&x->all, bytes + 1, size - 1) == 1;
+        int added = prefixes_add(theirs, bytes + 1, size - 1);
+        if (added == 0) /* it has it already: a set, since it unsubscribes once */
+            prefixes_remove(theirs, bytes + 1, size - 1);
+        bool anew = added == 1 && prefixes_add(&x->all, bytes + 1, size - 1) == 1;
         if (anew || x->verbose || x->verboser)
             note(x, 1, bytes + 1, size - 1);
     } else {
@@ -117,29 +130,42 @@ static void subscription(struct shm_socket *s, struct pipe *pipe, const unsigned
     }
 }
 
+/* The parts of the message in hand. Negative: for rx_fail(). */
+static int read_parts(struct shm_socket *s, struct note **first)
+{
+    struct part part = {.more = true};
+    int result = 1;
+    for (struct note **last = first; result == 1 && part.more; last = &(*last)->next) {
+        result = rx_next(s, &part);
+        if (result != 1)
+            return result;
+        *last = new_note(part.data, part.size);
+        if (*last == NULL)
+            return -ENOMEM;
+        (*last)->more = part.more;
+    }
+    return result;
+}
+
 /* Turn what subscribers sent into notes; anything but subscriptions is passed on as it is. */
 static int read_subscribers(struct shm_socket *s)
 {
-    struct part part;
     int result = 0;
     for (uint64_t n = 0; n < PASSED_OVER_MAX && (result = rx_begin_fair(s)) == 1; n++) {
         struct pipe *pipe = s->rx.message.pipe;
-        result = rx_next(s, &part);
-        if (result == 1) {
-            unsigned char *copy = malloc(part.size + 1);
-            if (copy == NULL) {
-                result = -ENOMEM;
-            } else {
-                peer_copy(copy, part.data, part.size); /* before looking at it: the peer may change it */
-                if (part.size == 0 || copy[0] > 1)
-                    pass_on(s->kind_data, copy, part.size);
-                else if (pipe->kind_data != NULL)
-                    subscription(s, pipe, copy, part.size);
-            }
-            free(copy);
-        }
-        if (result < 0)
+        struct note *parts = NULL;
+        result = read_parts(s, &parts);
+        if (result < 0) {
+            free_notes(parts);
             return rx_fail(s, result);
+        }
+        if (parts != NULL && (parts->more || parts->size == 0 || parts->bytes[0] > 1)) {
+            pass_on(s->kind_data, parts);
+        } else {
+            if (parts != NULL && pipe->kind_data != NULL)
+                subscription(s, pipe, parts->bytes, parts->size);
+            free_notes(parts);
+        }
         rx_end(s);
     }
     return result == 1 ? 0 : result;
@@ -163,7 +189,7 @@ static int next_part(struct shm_socket *s, struct part *part)
     part->data = x->given->bytes;
     part->size = x->given->size;
     part->block = NULL;
-    part->more = false;
+    part->more = x->given->more;
     part->synthetic = true;
     return 1;
 }

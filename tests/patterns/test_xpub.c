@@ -82,6 +82,24 @@ TEST_THAT(verbose_passes_on_every_subscription_and_verboser_every_unsubscription
     subscribe_twice(SHM_XPUB_VERBOSER);
 }
 
+/* What one SUB repeats is passed on as well; it unsubscribes once. */
+TEST_THAT(verbose_passes_on_what_one_subscriber_repeats)
+{
+    shm_socket_t *xpub = socket_bound_with(SHM_XPUB, SHM_XPUB_VERBOSE, 1), *sub = socket_joined(xpub, SHM_SUB);
+
+    for (int i = 0; i < 3; i++) {
+        subscribe_to(sub, "topic");
+        expect_wish(xpub, 1, "topic");
+    }
+    unsubscribe_from(sub, "topic");
+    unsubscribe_from(sub, "topic");
+    expect_nothing(xpub);
+    unsubscribe_from(sub, "topic");
+    expect_wish(xpub, 0, "topic");
+    expect_nothing(xpub);
+    CLOSE_ALL(sub, xpub);
+}
+
 /* ---- XSUB ---- */
 
 TEST_DUO(SHM_XPUB, SHM_XSUB, an_xsub_subscribes_by_sending, xpub, xsub)
@@ -101,6 +119,28 @@ TEST_DUO(SHM_XPUB, SHM_XSUB, an_xsub_may_send_other_messages_upstream, xpub, xsu
 {
     pass_text(xsub, xpub, "hello");
     pass_text(xsub, xpub, "");
+    send_parts(xsub, TEXTS("\1 is", "no", "wish")); /* since it has parts */
+    expect_parts(xpub, TEXTS("\1 is", "no", "wish"));
+    expect_nothing(xpub);
+}
+
+TEST_THAT(what_an_xsub_sends_early_arrives_and_what_nobody_takes_is_counted)
+{
+    shm_socket_t *xsub = socket_new(SHM_XSUB), *xpub;
+
+    send_text(xsub, "to nobody");
+    CHECK_INT(get_stats(xsub).dropped, 1);
+    CHECK_OK(shm_connect(xsub, "it"));
+    send_texts(xsub, TEXTS("\1a", "early"));
+    send_parts(xsub, TEXTS("two", "parts"));
+    xpub = socket_bound(SHM_XPUB);
+    join(xpub, xsub);
+    expect_wish(xpub, 1, "a");
+    expect_text(xpub, "early");
+    expect_parts(xpub, TEXTS("two", "parts"));
+    expect_nothing(xpub);
+    CHECK_INT(get_stats(xsub).dropped, 1);
+    CLOSE_ALL(xsub, xpub);
 }
 
 TEST_DUO(SHM_PUB, SHM_XSUB, a_pub_takes_an_xsub_and_shows_nothing_of_its_wishes, pub, xsub)
