@@ -113,7 +113,7 @@ static void linger(struct shm_socket *s)
 {
     uint64_t deadline_ns = clock_deadline_ns(s->options.linger);
     membership_look(s);
-    while (s->options.linger != 0 && !api_is_terminated(s) && has_untaken(s)) {
+    while (s->options.linger != 0 && has_untaken(s)) {
         uint64_t now_ns = clock_now_ns();
         if (now_ns >= deadline_ns)
             return;

@@ -127,7 +127,7 @@ static void pull_one_later(struct child *up, void *argument)
 }
 
 /* How long the close of a PUSH takes that nobody is connected to, until PULLER may be. */
-static int64_t close_after_sending(int linger, struct child *puller)
+static int64_t close_after_sending(int linger, bool shut_down, struct child *puller)
 {
     shm_socket_t *push = socket_connected(SHM_PUSH);
     int64_t start = now_ms();
@@ -136,6 +136,8 @@ static int64_t close_after_sending(int linger, struct child *puller)
     send_numbers(push, 0, 2);
     if (puller)
         *puller = child_start(pull_one_later, NULL);
+    if (shut_down)
+        CHECK_OK(shm_shutdown(push));
     CHECK_OK(shm_close(push));
     return now_ms() - start;
 }
@@ -144,10 +146,12 @@ TEST_THAT(close_lingers_for_messages_that_nobody_is_there_to_take)
 {
     struct child puller;
 
-    CHECK(close_after_sending(0, NULL) < 5000);
-    int64_t waited = close_after_sending(50, NULL);
-    CHECK(waited >= 49 && waited < 5000);
-    close_after_sending(-1, &puller);
+    CHECK(close_after_sending(0, false, NULL) < 5000);
+    for (int shut_down = 0; shut_down < 2; shut_down++) {
+        int64_t waited = close_after_sending(50, shut_down, NULL);
+        CHECK(waited >= 49 && waited < 5000);
+    }
+    close_after_sending(-1, true, &puller);
     child_wait(&puller);
 }
 
