@@ -188,7 +188,7 @@ typedef struct {
     uint64_t bytes_sent;     /* payload */
     uint64_t bytes_received; /* payload */
     uint64_t lost;           /* missed by this reader: lapped, or dropped by SHM_REDELIVER 0 */
-    uint64_t dropped;        /* discarded by this sender: unknown or full peer, peer gone */
+    uint64_t dropped;        /* discarded by this sender: no, unknown or full peer, peer gone */
     uint64_t redelivered;    /* taken over from a dead puller */
     uint64_t wakes;          /* system calls made to wake a sleeping peer */
     uint64_t sleeps;         /* times this socket slept in the kernel */

@@ -37,7 +37,8 @@ static inline void fast_plan(struct shm_socket *s)
     bool own = only != NULL && only->out == &only->own_ring;
     if (own && (s->kind->sends_plain || s->kind->fast_send != NULL))
         s->fast.out = only->out, s->fast.to = only;
-    else if (s->tx.has_shared && s->pipes.count > 0 && !s->options.immediate && s->kind->sends_plain)
+    else if (s->tx.has_shared && load_relaxed(&s->stats[STAT_PEERS]) > 0 && !s->options.immediate &&
+             s->kind->sends_plain)
         s->fast.out = &s->tx.shared, s->fast.to = NULL;
     if (s->fast.out != NULL && s->fast.out->filled <= s->fast.out->mask)
         s->fast.out = NULL;

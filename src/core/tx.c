@@ -16,9 +16,10 @@ static int publish(struct shm_socket *s, struct ring_out *ring, struct pipe *pip
         error = ring_out_track(ring);
     if (unlikely(error < 0))
         return error;
+    bool heard = pipe != NULL || ring->kind != RING_BROADCAST || load_relaxed(&s->stats[STAT_PEERS]) > 0;
     ring_out_publish(ring, message);
     tx_wake(s, pipe);
-    stat_add(s, STAT_SENT, 1);
+    stat_add(s, heard ? STAT_SENT : STAT_DROPPED, 1);
     return 0;
 }
 

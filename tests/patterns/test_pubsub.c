@@ -13,6 +13,26 @@ TEST_DUO(SHM_PUB, SHM_SUB, without_a_subscription_nothing_arrives, pub, sub)
     CHECK_INT(get_stats(sub).received, 0);
 }
 
+TEST_THAT(what_is_published_to_nobody_counts_as_dropped)
+{
+    shm_socket_t *pub = socket_new(SHM_PUB), *sub = sub_new("");
+
+    send_text(pub, "one"); /* neither bound nor connected */
+    CHECK_OK(shm_bind(pub, "it"));
+    send_text(pub, "two");
+    CHECK_INT(get_stats(pub).dropped, 2);
+    CHECK_OK(shm_connect(sub, "it"));
+    join(pub, sub);
+    send_text(pub, "three");
+    expect_text(sub, "three");
+    CHECK_OK(shm_close(sub));
+    await_event(pub, SHM_EVENT_LEFT);
+    send_text(pub, "four");
+    CHECK_INT(get_stats(pub).dropped, 3);
+    CHECK_INT(get_stats(pub).sent, 1);
+    CHECK_OK(shm_close(pub));
+}
+
 TEST_THAT(unsubscribing_what_was_not_subscribed_is_invalid)
 {
     shm_socket_t *sub = sub_new("a");
