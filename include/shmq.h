@@ -205,13 +205,14 @@ enum {
     SHM_EVENT_LEFT,         /* a peer closed, unbound or disconnected its socket */
     SHM_EVENT_DIED,         /* a peer's process ended without doing so */
     SHM_EVENT_LAPPED,       /* value: messages just lost from that peer */
-    SHM_EVENT_REJECTED,     /* turned away: a peer of an unfit type, or a second one of a PAIR */
+    SHM_EVENT_REJECTED,     /* turned away: a peer of an unfit type, a second one of a PAIR, or with a
+                               routing id that another peer of this ROUTER has */
     SHM_EVENT_BROKEN,       /* a peer wrote nonsense and was detached */
     SHM_EVENT_MISSED,       /* value: events overwritten because nobody took them */
     SHM_EVENT_UNTRUSTED,    /* turned away: a peer with another SHM_AUTH_KEY or SHM_AUTH_SEAL, or no key */
-};
     SHM_EVENT_SHARE_USED,   /* views of that peer keep as much as they may: its next messages are copied;
                                value: how many bytes (SHM_VIEW_SHARE) */
+};
 
 typedef struct {
     int event;             /* SHM_EVENT_... */
