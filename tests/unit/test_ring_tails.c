@@ -33,14 +33,14 @@ TEST_RUN_BY(for_broadcast, a_copy_of_what_was_written_over_is_thrown_away, uint6
     publish(1);
     CHECK(slot_peek(slot) == seq_ready(first));
     CHECK(slot_copy(slot, first, copy, size_of(1)));
-    CHECK(slot_still(slot, first));
+    CHECK(slot_still(slot, first) && ring_in_still(&in[0]));
     for (uint64_t n = 1; n < SLOTS; n++)
         publish(n);
     slot_write_bytes(&out, slot_reserve(&out, out.head), "new", 3, 0, 0); /* over it, and not yet published */
     CHECK(!slot_copy(slot, first, copy, size_of(1)));
     slot_commit(&out);
     CHECK(!slot_copy(slot, first, copy, size_of(1)));
-    CHECK(!slot_still(slot, first));
+    CHECK(!slot_still(slot, first) && !ring_in_still(&in[0]));
 }
 
 TEST_RUN_BY(for_broadcast, a_withdrawn_block_can_not_be_protected_any_more, uint64_t first)
@@ -102,6 +102,16 @@ TEST_RUN_BY(for_spsc, an_ended_ring_gives_what_came_before_its_end, uint64_t fir
         CHECK_INT(ring_in_has_more(&in[0]), n < 2);
         expect(&in[0], n);
     }
+    expect_nothing(&in[0]);
+}
+
+TEST_RUN_BY(for_broadcast, an_ended_ring_that_was_lapped_gives_nothing_and_counts_what_came_before_its_end, uint64_t first)
+{
+    for (uint64_t n = 0; n < 3 * SLOTS; n++)
+        publish(n);
+    in[0].end = first + 3;
+    CHECK_INT(take(&in[0]), 0);
+    CHECK_INT(in[0].lost, 3);
     expect_nothing(&in[0]);
 }
 
@@ -174,6 +184,14 @@ TEST_RUN_BY(for_spmc, a_full_ring_is_full_until_a_message_is_taken, uint64_t fir
     publish(SLOTS);
     CHECK_INT(ring_out_claimable(&out), 0);
     CHECK(!slots_done(&out));
+}
+
+TEST_RUN_BY(for_spmc, a_ring_is_full_at_its_limit_as_well, uint64_t first)
+{
+    out.limit = SLOTS / 2;
+    for (uint64_t n = 0; n < out.limit; n++)
+        publish(n);
+    CHECK_INT(ring_out_claimable(&out), 0);
 }
 
 TEST_RUN_BY(for_spmc, only_blocks_of_messages_that_are_done_are_reclaimed, uint64_t first)
